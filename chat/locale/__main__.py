@@ -1,0 +1,81 @@
+"""Keeps the catalogues in step with the code: ``python -m chat.locale``.
+
+Extracts the sentences, merges them into every catalogue, and compiles these. Says which
+sentences have no translation yet, and ends with status 1 when there are any.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("chat", "report", "screenshots", "tests")
+DOMAIN = "chat"
+
+
+def template() -> Catalog:
+    """Return a catalogue of all sentences in the code, without translations."""
+    catalog = Catalog(project="tcp-chat", fuzzy=False)
+    for room in ROOMS:
+        found = extract_from_dir(
+            ROOT / room,
+            method_map=[("**.py", "python")],
+            keywords={"_": None, "gettext": None, "ngettext": (1, 2)},
+        )
+        for name, _line, message, _comments, context in found:
+            catalog.add(message, locations=[(f"{room}/{name}", 0)], context=context)
+    return catalog
+
+
+def files() -> Iterator[Path]:
+    """Yield the source of every catalogue."""
+    yield from sorted((ROOT / "chat" / "locale").glob(f"*/LC_MESSAGES/{DOMAIN}.po"))
+
+
+def update(path: Path) -> list[str]:
+    """Bring the catalogue at *path* up to date, compile it; return what is not translated."""
+    with path.open("rb") as source:
+        old = read_po(source, locale=path.parent.parent.name, domain=DOMAIN)
+    # Keep the old dates: a catalogue changes when its sentences do.
+    catalog = Catalog(
+        locale=old.locale,
+        domain=DOMAIN,
+        project="tcp-chat",
+        fuzzy=False,
+        creation_date=old.creation_date,
+        revision_date=old.revision_date,
+    )
+    missing = []
+    for message in sorted(template(), key=lambda message: str(message.id)):
+        if not message.id:
+            continue
+        known = old.get(message.id)
+        translation = known.string if known is not None and not known.fuzzy else ""
+        catalog.add(message.id, translation, locations=message.locations)
+        parts = translation if isinstance(translation, tuple) else (translation,)
+        if not all(parts):
+            missing.append(str(message.id))
+    with path.open("wb") as target:
+        write_po(target, catalog, width=96, include_lineno=False, omit_header=False)
+    with path.with_suffix(".mo").open("wb") as target:
+        write_mo(target, catalog)
+    return missing
+
+
+def main() -> int:
+    """Update all catalogues; return 1 when one of them lacks a translation."""
+    status = 0
+    for path in files():
+        for sentence in update(path):
+            print(f"{path.relative_to(ROOT)}: {sentence!r} is not translated", file=sys.stderr)
+            status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

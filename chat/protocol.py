@@ -1,0 +1,333 @@
+r"""The wire protocol, version 1: bytes in, messages out. No sockets, no threads.
+
+TCP carries a stream of bytes, not messages (RFC 9293, section 3.8), so a message needs borders of
+its own. Ours is a *frame*: one JSON object (RFC 8259) in UTF-8 on a line of its own, ended
+by ``\n``. JSON never contains a raw line feed, so the border cannot occur inside a message; and
+the byte 0x0A is never part of another character in UTF-8 (RFC 3629, section 3), so a chunk
+of the stream may end anywhere, even inside a letter. An object has a string ``type``; keys
+that a reader does not know are ignored. The server speaks first.
+
+From the server:
+
+==============  =====================================  =============================================
+type            keys                                   when
+==============  =====================================  =============================================
+``register``    ``protocol`` 1, ``limits``             at once on connecting: request for a name
+``welcome``     ``nick``, ``users``, ``seq``           the name is accepted; the others, sorted;
+                                                       the number of the last message said
+``joined``      ``nick``                               to all others
+``left``        ``nick``, ``reason``                   to all others; with your own nickname it says
+                                                       why the server is about to close
+``message``     ``seq``, ``from``, ``to``, ``text``,   to the recipients, never back to the sender;
+                ``time``                               ``to`` null is everyone; Unix seconds
+``ack``         ``id``, ``seq``                        to the sender, once the message is recorded
+``users``       ``users``                              answer: the others, sorted
+``history``     ``messages``                           answer: oldest first, only what this user
+                                                       was allowed to see
+``ping``        none                                   after silence; answer with ``pong``
+``pong``        none                                   answer to ``ping``
+``admin``       none                                   answer: the password was right
+``error``       ``code``; ``id``, ``re`` where known   a refusal; ``re`` is the type refused
+``shutdown``    ``reason``                             to all, before the server closes
+==============  =====================================  =============================================
+
+To the server: ``register`` {nick}, ``message`` {text, to?, id?}, ``users``, ``history``
+{limit?, before?}, ``ping``, ``pong``, ``quit``, ``admin`` {password}, and for an admin
+``shutdown`` and ``kick`` {nick}.
+
+``left`` reasons: ``quit``, ``lost``, ``timeout``, ``kicked``, ``slow``, ``flood``. Error codes are
+`ERROR_CODES`. The server sends types and codes, never prose: each client says them in
+its user's language.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import NoneType
+from typing import Any
+
+PROTOCOL_VERSION = 1
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 9090
+
+Message = dict[str, Any]
+"""A decoded frame: a JSON object with a string ``type``."""
+
+FATAL_CODES = frozenset({"frame_too_long", "server_full", "register_timeout"})
+"""After these errors the server closes the connection."""
+
+ERROR_CODES = FATAL_CODES | {
+    "bad_frame",
+    "unknown_type",
+    "not_registered",
+    "bad_nick",
+    "nick_taken",
+    "no_such_user",
+    "bad_text",
+    "text_too_long",
+    "too_fast",
+    "not_admin",
+}
+
+LARGEST_INTEGER = 2**53 - 1
+"""Beyond it a JSON number may lose digits on its way (RFC 7493, section 2.2)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Every limit of the chat in one place, with its default and its unit."""
+
+    max_clients: int = 100
+    """Users at a time. The backlog of ``listen`` is another thing: connections not accepted yet."""
+
+    max_unregistered: int = 1000
+    """Connections at a time that have no nickname yet."""
+
+    frame_bytes: int = 32 * 1024
+    """Longest frame a client may send: fits `text_chars` even if each is ``\\ud83d\\ude00``."""
+
+    answer_bytes: int = 4 * 1024 * 1024
+    """Longest frame a client accepts: a list of users grows with their number."""
+
+    text_chars: int = 2000
+    """Longest text of a message, in characters (Unicode code points)."""
+
+    nick_chars: int = 32
+    """Longest nickname, in characters."""
+
+    history_messages: int = 2048
+    """Messages remembered."""
+
+    history_answer: int = 100
+    """Messages in one ``history`` answer, at most."""
+
+    history_answer_bytes: int = 256 * 1024
+    """Size of one ``history`` answer, at most."""
+
+    queue_bytes: int = 1024 * 1024
+    """Bytes waiting for one client whose socket is full; beyond it the client is too slow."""
+
+    queue_frames: int = 8192
+    """Frames waiting for one client whose socket is full."""
+
+    pending_bytes: int = 8 * 1024 * 1024
+    """Bytes on their way to all queues before readers wait for the sender to catch up."""
+
+    register_timeout: float = 10.0
+    """Seconds from connecting to an accepted nickname."""
+
+    ping_after: float = 90.0
+    """Seconds of silence after which the server asks whether the client is still there."""
+
+    answer_timeout: float = 60.0
+    """Seconds that it then has for any answer."""
+
+    connect_timeout: float = 10.0
+    """Seconds that a client waits for each answer of the server while entering."""
+
+    drain_timeout: float = 2.0
+    """Seconds that a closing connection gets to take what is still queued for it."""
+
+
+class ProtocolError(Exception):
+    """A refusal: an error code of the protocol, and which message it refuses."""
+
+    def __init__(self, code: str, *, re: str | None = None, id: int | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.re = re
+        self.id = id
+
+    @property
+    def fatal(self) -> bool:
+        """Whether the connection is closed after it."""
+        return self.code in FATAL_CODES
+
+    def message(self) -> Message:
+        """Return the ``error`` message that tells a client of it."""
+        known = {"id": self.id, "re": self.re}
+        return {"type": "error", "code": self.code} | {
+            key: value for key, value in known.items() if value is not None
+        }
+
+
+class FrameDecoder:
+    """Cuts a stream of bytes into frames, wherever the network cut it into chunks.
+
+    One decoder belongs to one connection and one thread.
+    """
+
+    def __init__(self, frame_bytes: int) -> None:
+        """Accept frames of up to *frame_bytes* bytes, the line feed not counted."""
+        self._frame_bytes = frame_bytes
+        self._rest = b""  # the beginning of a frame whose end has not arrived yet
+
+    def receive(self, chunk: bytes) -> Iterator[bytes]:
+        """Take the next *chunk* of the stream and yield each frame that it completes.
+
+        Iterate to the end: a frame is yielded once, without its line feed. Raises
+        `ProtocolError` ``frame_too_long``; what came before the long frame is yielded first.
+        """
+        *frames, self._rest = (self._rest + chunk).split(b"\n")
+        for frame in frames:
+            self._check_length(frame)
+            yield frame
+        self._check_length(self._rest)
+
+    def _check_length(self, frame: bytes) -> None:
+        if len(frame) > self._frame_bytes:
+            self._rest = b""
+            raise ProtocolError("frame_too_long")
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """Return *message* as a frame, its line feed included."""
+    return _ENCODER.encode(message).encode() + b"\n"
+
+
+def decode(frame: bytes) -> Message:
+    """Return the message in *frame*. Raises `ProtocolError` ``bad_frame``.
+
+    Strict where JSON is vague (RFC 8259, sections 4 and 6): a key given twice and
+    the non-numbers NaN and Infinity are refused.
+    """
+    try:
+        message = _DECODER.decode(frame.decode())
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON; nested too deeply
+        raise ProtocolError("bad_frame") from error
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        raise ProtocolError("bad_frame")
+    return message
+
+
+def _object_without_doubles(pairs: list[tuple[str, Any]]) -> Message:
+    message = dict(pairs)
+    if len(message) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return message
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object_without_doubles, parse_constant=_refuse_constant
+)
+
+
+# What a person may call themselves, and say
+
+# Control characters could steer another person's terminal, direction overrides could make a
+# line read otherwise than it is (Unicode TR 36, 2.5); surrogates are not characters.
+_FORBIDDEN_IN_TEXT = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_NICK_CATEGORIES = frozenset({"L", "N", "M"})  # letters, digits, and the marks on letters
+_NICK_PUNCTUATION = frozenset("_-.")
+
+
+def clean_nick(nick: object, limits: Limits) -> str:
+    """Return *nick* in the form in which it is shown (NFKC). Raises `ProtocolError` ``bad_nick``.
+
+    Letters and digits of any script, and ``_``, ``-``, ``.`` after the first character: no space,
+    because ``/msg NICK TEXT`` must find the nickname's end.
+    """
+    if not isinstance(nick, str) or len(nick) > 4 * limits.nick_chars:
+        raise ProtocolError("bad_nick")
+    shown = unicodedata.normalize("NFKC", nick)
+    if not 1 <= len(shown) <= limits.nick_chars or not shown[0].isalnum():
+        raise ProtocolError("bad_nick")
+    for character in shown:
+        if (
+            unicodedata.category(character)[0] not in _NICK_CATEGORIES
+            and character not in _NICK_PUNCTUATION
+        ):
+            raise ProtocolError("bad_nick")
+    return shown
+
+
+def nick_key(nick: str) -> str:
+    """Return what two nicknames share when they count as the same: no case, no Unicode form.
+
+    Caseless matching of compatibility forms, Unicode Standard, section 3.13, D146.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", nick).casefold())
+    return unicodedata.normalize("NFKC", folded.casefold())
+
+
+def check_text(text: object, limits: Limits) -> str:
+    """Return *text* if it may be said. Raises `ProtocolError` ``bad_text``, ``text_too_long``."""
+    if not isinstance(text, str) or not text.strip() or _FORBIDDEN_IN_TEXT.search(text):
+        raise ProtocolError("bad_text")
+    if len(text) > limits.text_chars:
+        raise ProtocolError("text_too_long")
+    return text
+
+
+def printable(text: str) -> str:
+    """Return *text* with every character that may not be said replaced by ``U+FFFD``.
+
+    For a client, which shows what a server sent: the server may be anybody's.
+    """
+    return _FORBIDDEN_IN_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def integer(message: Message, key: str) -> int | None:
+    """Return the non-negative integer at *key*, None if absent. Raises ``bad_frame``."""
+    value = message.get(key)
+    if value is None:
+        return None
+    if type(value) is not int or not 0 <= value <= LARGEST_INTEGER:
+        raise ProtocolError("bad_frame", re=message["type"])
+    return value
+
+
+# The messages of the server
+
+_SERVER_KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "welcome": {"nick": str, "users": list, "seq": int},
+    "joined": {"nick": str},
+    "left": {"nick": str, "reason": str},
+    "message": {"seq": int, "from": str, "to": (str, NoneType), "text": str, "time": (int, float)},
+    "ack": {"id": int, "seq": int},
+    "users": {"users": list},
+    "history": {"messages": list},
+    "error": {"code": str, "id": (int, NoneType)},
+    "shutdown": {"reason": str},
+}
+
+
+def check_server_message(message: object) -> Message:
+    """Return *message* if it has the keys that a client relies on. Raises ``bad_frame``.
+
+    The server may be anybody's, so a client looks before it believes.
+    """
+    if not isinstance(message, dict):
+        raise ProtocolError("bad_frame")
+    for key, kind in _SERVER_KEYS.get(message["type"], {}).items():
+        if not isinstance(message.get(key), kind):
+            raise ProtocolError("bad_frame")
+    if not all(isinstance(nick, str) for nick in message.get("users", [])):
+        raise ProtocolError("bad_frame")
+    for said in message.get("messages", []):
+        check_server_message({"type": "message"} | said if isinstance(said, dict) else said)
+    return message
+
+
+def register_request(limits: Limits) -> Message:
+    """Return the server's first message: the request for a name."""
+    told = ("frame_bytes", "text_chars", "nick_chars")
+    return {
+        "type": "register",
+        "protocol": PROTOCOL_VERSION,
+        "limits": {name: getattr(limits, name) for name in told},
+    }
+
+
+def welcome(nick: str, users: Iterable[str], seq: int) -> Message:
+    """Return the answer to an accepted nickname: whom one can talk to, where history stands."""
+    return {"type": "welcome", "nick": nick, "users": list(users), "seq": seq}

@@ -1,0 +1,469 @@
+"""The chat server: a listener, and a thread for every client.
+
+Run it with ``python -m chat.server`` or ``python chat/server.py``; ``--help`` lists the options.
+As a library, it is a context manager::
+
+    with ChatServer(port=0) as server:
+        print(server.address)
+
+Threads::
+
+    listener ──accepts──▶ ClientConnection, a thread each ──calls──▶ Room ──posts──▶ Sender
+                              reads its own socket                      (a lock)         queues,
+                              and no other                                               one send
+
+The listener opens the house and closes it: it accepts, and when the server is to stop it tells
+everybody, waits for the clients' threads, and leaves nothing behind.
+"""
+
+import contextlib
+import hmac
+import logging
+import selectors
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+if not __package__:  # python chat/server.py: make the package importable, and hide its folder
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from chat import cli, journal
+from chat.connection import Connection, Deadline, Sender, Waker
+from chat.i18n import gettext as _
+from chat.protocol import (
+    DEFAULT_HOST,
+    DEFAULT_PORT,
+    FrameDecoder,
+    Limits,
+    Message,
+    ProtocolError,
+    decode,
+    encode,
+    integer,
+    register_request,
+)
+from chat.room import Member, Room
+
+BACKLOG = 128
+"""Connections the kernel has completed and we have not accepted yet; says nothing of users."""
+
+logger = logging.getLogger("chat.server")
+"""What happens, one record each, with the facts in ``record.event``; quiet unless configured."""
+
+
+def log(kind: str, **facts: object) -> None:
+    """Log an event of *kind* with its *facts*. Any thread."""
+    logger.info(kind, extra={"event": {"event": kind, **facts}})
+
+
+class ClientConnection(threading.Thread):
+    """The thread of one client: reads its socket, carries out what it asks."""
+
+    def __init__(self, server: "ChatServer", sock: socket.socket, address: tuple[str, int]) -> None:
+        """Serve the client on *sock*, whose end of the connection is *address*."""
+        super().__init__(name=f"client {address[0]}:{address[1]}")
+        self.server = server
+        self.address = address
+        self.connection = Connection(sock)
+        self._decoder = FrameDecoder(server.limits.frame_bytes)
+        self._member: Member | None = None
+        self._is_admin = False
+        self._quitting = False
+
+    def run(self) -> None:
+        """Serve the client until it leaves, is lost, or is told to go."""
+        log("connected", address=self.address)
+        try:
+            self._reply(register_request(self.server.limits))
+            self._register()
+            self._converse()
+        except ProtocolError as error:
+            self._reply(error.message())
+        except TimeoutError:
+            self.connection.abort("timeout")
+        finally:
+            self._part()
+
+    # What the connection goes through
+
+    def _register(self) -> None:
+        """Read until a nickname is accepted. Raises `ProtocolError` when that takes too long."""
+        deadline = Deadline(self.server.limits.register_timeout)
+        try:
+            while self._member is None and (chunk := self.connection.receive(deadline.remaining())):
+                self._handle(chunk)
+        except TimeoutError:
+            raise ProtocolError("register_timeout") from None
+
+    def _converse(self) -> None:
+        """Read until the end of the stream. Raises `TimeoutError` when a ping has no answer."""
+        limits = self.server.limits
+        while not (self._quitting or self.connection.finishing):
+            try:
+                chunk = self.connection.receive(limits.ping_after)
+            except TimeoutError:
+                self._reply({"type": "ping"})
+                chunk = self.connection.receive(limits.answer_timeout)
+            if not chunk:
+                return
+            self._handle(chunk)
+
+    def _part(self) -> None:
+        """Leave the room, let the last words out, close."""
+        reason = "quit" if self._quitting else self.connection.close_reason or "lost"
+        if self._member is not None and self.server.room.leave(self._member, reason):
+            log("left", address=self.address, nick=self._member.nick, reason=reason)
+        self.server.sender.finish([self.connection])
+        self.server.sender.flush()
+        self.connection.discard(Deadline(self.server.limits.drain_timeout))
+        self.connection.close()
+        log("disconnected", address=self.address)
+        self.server.forget(self)
+
+    def _handle(self, chunk: bytes) -> None:
+        """Carry out each message that *chunk* completes. Raises `ProtocolError` when fatal."""
+        try:
+            for frame in self._decoder.receive(chunk):
+                try:
+                    self._carry_out(decode(frame))
+                except ProtocolError as error:
+                    if error.fatal:
+                        raise
+                    log("refused", address=self.address, code=error.code)
+                    self._post(error.message())
+                if self._quitting:
+                    return
+        finally:
+            self.server.sender.flush()
+
+    def _carry_out(self, message: Message) -> None:
+        kind = message["type"]
+        handler = _HANDLERS.get(kind)
+        if handler is None:
+            raise ProtocolError("unknown_type")
+        try:
+            handler(self, message)
+        except ProtocolError as error:
+            error.re = kind
+            raise
+
+    def _post(self, message: Message) -> None:
+        self.server.sender.post([self.connection], encode(message))
+
+    def _reply(self, message: Message) -> None:
+        self._post(message)
+        self.server.sender.flush()
+
+    # What a client may ask for
+
+    def _require_member(self) -> Member:
+        if self._member is None:
+            raise ProtocolError("not_registered")
+        return self._member
+
+    def _require_admin(self) -> Member:
+        member = self._require_member()
+        if not self._is_admin:
+            raise ProtocolError("not_admin")
+        return member
+
+    def _on_register(self, message: Message) -> None:
+        if self._member is not None:
+            raise ProtocolError("unknown_type")
+        self._member = self.server.room.join(self.connection, message.get("nick"))
+        log("joined", address=self.address, nick=self._member.nick)
+
+    def _on_message(self, message: Message) -> None:
+        message_id = integer(message, "id")
+        try:
+            entry = self.server.room.say(
+                self._require_member(), message.get("text"), message.get("to"), message_id
+            )
+        except ProtocolError as error:
+            error.id = message_id
+            raise
+        if logger.isEnabledFor(logging.INFO):
+            facts = {"nick": entry.sender, "to": entry.to, "text": entry.text}
+            log("message", address=self.address, bytes=len(entry.text.encode()), **facts)
+
+    def _on_users(self, _message: Message) -> None:
+        self.server.room.tell_users(self._require_member())
+
+    def _on_history(self, message: Message) -> None:
+        limit, before = integer(message, "limit"), integer(message, "before")
+        self.server.room.tell_history(self._require_member(), limit, before)
+
+    def _on_ping(self, _message: Message) -> None:
+        self._post({"type": "pong"})
+
+    def _on_pong(self, _message: Message) -> None:
+        """Nothing to do: that it came was the answer."""
+
+    def _on_quit(self, _message: Message) -> None:
+        self._quitting = True
+
+    def _on_admin(self, message: Message) -> None:
+        member = self._require_member()
+        self._is_admin = self.server.is_admin_password(message.get("password"))
+        log("admin", address=self.address, nick=member.nick, accepted=self._is_admin)
+        self._require_admin()
+        self._post({"type": "admin"})
+
+    def _on_shutdown(self, _message: Message) -> None:
+        self._require_admin()
+        self.server.request_stop("admin")
+
+    def _on_kick(self, message: Message) -> None:
+        member = self._require_admin()
+        self.server.kick(self.server.room.find(member, message.get("nick")))
+
+
+_HANDLERS: dict[str, Callable[[ClientConnection, Message], None]] = {
+    name.removeprefix("_on_"): method
+    for name, method in vars(ClientConnection).items()
+    if name.startswith("_on_")
+}
+
+
+class ChatServer:
+    """The listener and what all clients share: the room and the sender.
+
+    A context manager: listening from enter to exit. Any thread may call its methods.
+    """
+
+    def __init__(
+        self,
+        host: str = DEFAULT_HOST,
+        port: int = 0,
+        *,
+        limits: Limits | None = None,
+        admin_password: str | None = None,
+    ) -> None:
+        """Prepare a server for *host*:*port* (0: any free port); without a password, no admin."""
+        self.limits = limits or Limits()
+        self.sender = Sender(self.limits)
+        self.room = Room(self.sender.post, self.limits)
+        self._wanted = (host, port)
+        self._admin_password = admin_password
+        self._listener: socket.socket | None = None
+        self._waker: Waker | None = None
+        self._thread = threading.Thread(target=self._listen, name="listener")
+        self._stop_reason: str | None = None
+        # Guards the set of clients, which the listener fills and the clients' threads empty.
+        self._lock = threading.Lock()
+        self._clients: set[ClientConnection] = set()
+
+    def __enter__(self) -> Self:
+        """Start the server."""
+        self.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Stop the server."""
+        self.stop()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and port it listens on. Raises `RuntimeError` before `bind`."""
+        if self._listener is None:
+            raise RuntimeError("the server has no address yet")
+        return self._address
+
+    def bind(self) -> None:
+        """Take the address. Raises `OSError` when that cannot be had.
+
+        From here on the kernel completes handshakes, up to `BACKLOG` of them; nobody is
+        accepted before `start`.
+        """
+        family, *_kind, address = socket.getaddrinfo(*self._wanted, type=socket.SOCK_STREAM)[0]
+        # On POSIX this sets SO_REUSEADDR: connections of the last run may still be in TIME_WAIT.
+        self._listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        self._listener.setblocking(False)
+        self._address: tuple[str, int] = self._listener.getsockname()[:2]
+
+    def start(self) -> None:
+        """Accept clients in a thread of its own, after `bind` if that has not been done."""
+        if self._listener is None:
+            self.bind()
+        self._waker = Waker()
+        self._thread.start()
+
+    def request_stop(self, reason: str) -> None:
+        """Begin to stop because of *reason*, without waiting. Also for signal handlers: no lock."""
+        self._stop_reason = self._stop_reason or reason
+        self._wake_listener()
+
+    def wait(self) -> None:
+        """Wait until the server has stopped and nothing of it is left."""
+        while self._thread.is_alive():
+            self._thread.join(1)  # in slices: on Windows, Ctrl-C cannot interrupt a wait
+
+    def stop(self, reason: str = "stopped") -> None:
+        """Stop and wait: everybody is told *reason*, all threads end, all sockets are closed."""
+        self.request_stop(reason)
+        self.wait()
+
+    # For the clients' threads
+
+    def is_admin_password(self, password: object) -> bool:
+        """Tell whether *password* is the admin's, in a time that does not tell how wrong it is."""
+        if self._admin_password is None or not isinstance(password, str):
+            return False
+        given = password.encode(errors="replace")
+        return hmac.compare_digest(given, self._admin_password.encode())
+
+    def kick(self, member: Member) -> None:
+        """Make *member* leave, and tell it so."""
+        if self.room.leave(member, "kicked"):
+            log("left", nick=member.nick, reason="kicked")
+            farewell = {"type": "left", "nick": member.nick, "reason": "kicked"}
+            self.sender.post([member.peer], encode(farewell))
+            self.sender.finish([member.peer])
+
+    def forget(self, client: ClientConnection) -> None:
+        """Strike *client* off the list: its thread is about to end."""
+        with self._lock:
+            self._clients.discard(client)
+        self._wake_listener()
+
+    def _wake_listener(self) -> None:
+        if self._waker is not None:
+            self._waker.wake()
+
+    # The listener's thread
+
+    def _listen(self) -> None:
+        listener, waker = self._listener, self._waker
+        assert listener is not None
+        assert waker is not None
+        with listener, selectors.DefaultSelector() as selector:
+            selector.register(waker.watched, selectors.EVENT_READ)
+            selector.register(listener, selectors.EVENT_READ)
+            while self._stop_reason is None:
+                for key, _events in selector.select():
+                    if key.fileobj is waker.watched:
+                        waker.clear()
+                        if listener not in selector.get_map():
+                            selector.register(listener, selectors.EVENT_READ)
+                    elif not self._accept(listener):
+                        selector.unregister(listener)  # until a client leaves, which wakes us
+        self._close_house(self._stop_reason)
+        waker.close()
+
+    def _accept(self, listener: socket.socket) -> bool:
+        """Start the thread of the next client; False when the system has no room for it."""
+        try:
+            sock, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):  # the peer has gone again
+            return True
+        except OSError as error:  # out of file descriptors
+            log("exhausted", reason=error.strerror)
+            return False
+        with self._lock:
+            unregistered = len(self._clients) - self.room.size()
+        if unregistered >= self.limits.max_unregistered:
+            self._turn_away(sock)
+            return True
+        client = ClientConnection(self, sock, address[:2])
+        with self._lock:
+            self._clients.add(client)
+        client.start()
+        return True
+
+    def _turn_away(self, sock: socket.socket) -> None:
+        """Say that the server is full, as far as that is possible without waiting."""
+        with sock, contextlib.suppress(OSError):
+            sock.setblocking(False)
+            sock.send(encode(ProtocolError("server_full").message()))
+
+    def _close_house(self, reason: str) -> None:
+        """Tell everybody, let the queues drain, end all threads."""
+        with self._lock:
+            clients = list(self._clients)
+        connections = [client.connection for client in clients]
+        self.room.close(reason)
+        self.sender.finish(connections)
+        self.sender.flush()
+        deadline = Deadline(self.limits.drain_timeout)
+        with contextlib.suppress(TimeoutError):
+            for client in clients:
+                client.join(deadline.remaining())
+        for connection in connections:
+            connection.abort("lost")
+        for client in clients:
+            client.join()
+        self.sender.stop()
+        log("stopped", reason=reason)
+
+
+# The script
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the server from the command line until it is told to stop; return the exit status."""
+    cli.choose_language(arguments)
+    options = _parser().parse_args(arguments)
+    try:
+        server = ChatServer(
+            options.host,
+            options.port,
+            limits=Limits(max_clients=options.max_clients),
+            admin_password=cli.admin_password(options.admin_password_file),
+        )
+        server.bind()
+    except cli.OptionError as error:
+        return cli.fail(str(error))
+    except OSError as error:
+        address = cli.address_text(options.host, options.port)
+        return cli.fail(
+            _("Cannot listen on {address}: {reason}.").format(
+                address=address, reason=cli.why(error)
+            )
+        )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: server.request_stop("stopped"))
+    with journal.on_console(logger, show_text=options.show_text):
+        address = cli.address_text(*server.address)
+        print(_("The server is listening on {address}").format(address=address), flush=True)
+        server.start()
+        server.wait()
+    return 0
+
+
+def _parser() -> cli.ArgumentParser:
+    parser = cli.ArgumentParser(
+        prog="chat.server",
+        description=_("A chat server: everybody who connects can talk to all or to one."),
+        epilog=_("Ctrl-C stops the server; everybody is told first."),
+    )
+    cli.add_address(parser, DEFAULT_HOST, DEFAULT_PORT)
+    parser.add_argument(
+        "--max-clients",
+        type=cli.positive,
+        default=Limits.max_clients,
+        metavar=_("N"),
+        help=_("users at a time (default: %(default)s)"),
+    )
+    parser.add_argument(
+        "--show-text",
+        action="store_true",
+        help=_("show the text of messages here, not only their size"),
+    )
+    parser.add_argument(
+        "--admin-password-file",
+        metavar=_("FILE"),
+        help=_(
+            "the admin's password is the first line of this file (or the variable "
+            "CHAT_ADMIN_PASSWORD); without either, nobody is admin"
+        ),
+    )
+    cli.add_language(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
