@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import math
 import os
 import sys
 from pathlib import Path
@@ -81,6 +82,19 @@ def positive(text: str) -> int:
             _("a whole number above 0 is needed, not {text!r}").format(text=text)
         )
     return int(text)
+
+
+def rate(text: str) -> float:
+    """Return the non-negative number in *text*. Raises `argparse.ArgumentTypeError`."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(
+            _("a number from 0 up is needed, not {text!r}").format(text=text)
+        )
+    return number
 
 
 def admin_password(path: str | None) -> str | None:

@@ -22,7 +22,7 @@ from typing import Self
 if not __package__:  # python chat/client.py: make the package importable, and hide its folder
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from chat.connection import Connection, Deadline, Sender
+from chat.connection import Connection, Deadline, Sender, TokenBucket
 from chat.protocol import (
     FrameDecoder,
     Limits,
@@ -80,6 +80,7 @@ class ChatClient:
         self._acknowledged = threading.Condition(self._lock)
         self._users: dict[str, str] = {}
         self._last_id = 0
+        self._pace = TokenBucket(0, 0)
         self._unacknowledged: dict[int, Message] = {}
         self._unacknowledged_bytes = 0
         self._closed = False
@@ -114,7 +115,9 @@ class ChatClient:
         self._connection = Connection(sock)
         self._decoder = FrameDecoder(self._limits.answer_bytes)
         self._arrived.clear()
-        return self._expect("register", Deadline(timeout))
+        request = self._expect("register", Deadline(timeout))
+        self._keep_to(request["limits"])
+        return request
 
     def register(self, nick: str) -> Message:
         """Ask for *nick* and return the server's ``welcome``.
@@ -148,7 +151,8 @@ class ChatClient:
     def say(self, text: str, to: str | None = None) -> int:
         """Send *text* to everyone, or to the one called *to*; return the message's ``id``.
 
-        Waits while `WINDOW_BYTES` are unacknowledged, except in *on_event*. An event with that id
+        Waits while `WINDOW_BYTES` are unacknowledged or the server's rate asks for it, except
+        in *on_event*. An event with that id
         follows: ``ack``, or ``error``, to which the ``message`` refused is added. Raises
         `ConnectionClosedError`, and `TimeoutError` when the server acknowledges nothing for
         `Limits.answer_timeout` seconds.
@@ -156,6 +160,8 @@ class ChatClient:
         with self._lock:
             if threading.current_thread() is not self._thread:
                 self._wait(lambda: self._unacknowledged_bytes < WINDOW_BYTES)
+                self._acknowledged.wait_for(lambda: self._closed, self._pace.wait_time())
+            self._pace.take()
             self._last_id = message_id = self._last_id + 1
             message: Message = {"type": "message", "id": message_id, "text": text}
             if to is not None:
@@ -296,6 +302,12 @@ class ChatClient:
             raise ConnectionClosedError(error.code) from error
 
     # Any thread
+
+    def _keep_to(self, limits: Message) -> None:
+        """Set our own pace by the server's, half its burst: on the way messages bunch up."""
+        rate, burst = limits.get("rate", 0), limits.get("burst", 0)
+        if isinstance(rate, int | float) and isinstance(burst, int | float) and burst >= 1:
+            self._pace = TokenBucket(rate, max(1, burst / 2))
 
     def _set_users(self, nicks: list[str]) -> None:
         with self._lock:

@@ -51,6 +51,42 @@ class Deadline:
         return seconds
 
 
+class TokenBucket:
+    """Limits a rate: *burst* at once, and *rate* a second after that. For one thread.
+
+    A token is added every 1 / *rate* seconds, up to *burst* of them; whatever is done takes one
+    (Tanenbaum, Computer Networks, 5th edition, section 5.4.2).
+    """
+
+    def __init__(self, rate: float, burst: float) -> None:
+        """Start full; a *rate* of 0 is no limit."""
+        self._rate = rate
+        self._burst = burst
+        self._tokens = burst
+        self._filled = time.monotonic()
+
+    def take(self) -> bool:
+        """Take a token; False if there is none."""
+        if self.wait_time() > 0:
+            return False
+        self._tokens -= 1
+        return True
+
+    def wait_time(self) -> float:
+        """Return the seconds until there is a token."""
+        if not self._rate:
+            return 0
+        now = time.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate)
+        self._filled = now
+        return max(0, (1 - self._tokens) / self._rate)
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing was taken for long enough."""
+        return self._tokens >= self._burst - 1
+
+
 class Waker:
     """Wakes a thread that waits in a selector: a pair of sockets, one end watched, one written."""
 

@@ -12,7 +12,9 @@ From the server:
 ==============  =====================================  =============================================
 type            keys                                   when
 ==============  =====================================  =============================================
-``register``    ``protocol`` 1, ``limits``             at once on connecting: request for a name
+``register``    ``protocol`` 1, ``limits``             at once on connecting: request for a name;
+                                                       limits: ``frame_bytes``, ``text_chars``,
+                                                       ``nick_chars``, ``rate`` and ``burst``
 ``welcome``     ``nick``, ``users``, ``seq``           the name is accepted; the others, sorted;
                                                        the number of the last message said
 ``joined``      ``nick``                               to all others
@@ -96,6 +98,15 @@ class Limits:
 
     nick_chars: int = 32
     """Longest nickname, in characters."""
+
+    rate: float = 0.0
+    """Messages a second that one user may go on sending; 0: as many as they like."""
+
+    burst: int = 40
+    """Messages that may come at once on top of `rate`: a person pastes twenty lines."""
+
+    refusals: int = 100
+    """Messages refused in one burst as ``too_fast`` after which the user is disconnected."""
 
     history_messages: int = 2048
     """Messages remembered."""
@@ -289,6 +300,7 @@ def integer(message: Message, key: str) -> int | None:
 # The messages of the server
 
 _SERVER_KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "register": {"limits": dict},
     "welcome": {"nick": str, "users": list, "seq": int},
     "joined": {"nick": str},
     "left": {"nick": str, "reason": str},
@@ -320,7 +332,7 @@ def check_server_message(message: object) -> Message:
 
 def register_request(limits: Limits) -> Message:
     """Return the server's first message: the request for a name."""
-    told = ("frame_bytes", "text_chars", "nick_chars")
+    told = ("frame_bytes", "text_chars", "nick_chars", "rate", "burst")
     return {
         "type": "register",
         "protocol": PROTOCOL_VERSION,

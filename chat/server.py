@@ -32,7 +32,7 @@ if not __package__:  # python chat/server.py: make the package importable, and h
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from chat import cli, journal
-from chat.connection import Connection, Deadline, Sender, Waker
+from chat.connection import Connection, Deadline, Sender, TokenBucket, Waker
 from chat.i18n import gettext as _
 from chat.protocol import (
     DEFAULT_HOST,
@@ -50,6 +50,9 @@ from chat.room import Member, Room
 
 BACKLOG = 128
 """Connections the kernel has completed and we have not accepted yet; says nothing of users."""
+
+DEFAULT_RATE = 10.0
+"""Messages a second, when the server is run as a script: among strangers."""
 
 logger = logging.getLogger("chat.server")
 """What happens, one record each, with the facts in ``record.event``; quiet unless configured."""
@@ -73,6 +76,8 @@ class ClientConnection(threading.Thread):
         self._member: Member | None = None
         self._is_admin = False
         self._quitting = False
+        self._allowance = TokenBucket(server.limits.rate, server.limits.burst)
+        self._refusals = 0
 
     def run(self) -> None:
         """Serve the client until it leaves, is lost, or is told to go."""
@@ -84,7 +89,7 @@ class ClientConnection(threading.Thread):
         except ProtocolError as error:
             self._reply(error.message())
         except TimeoutError:
-            self.connection.abort("timeout")
+            self.server.dismiss(self._require_member(), "timeout")
         finally:
             self._part()
 
@@ -160,6 +165,15 @@ class ClientConnection(threading.Thread):
 
     # What a client may ask for
 
+    def _check_rate(self) -> None:
+        if self._allowance.take():
+            self._refusals = 0 if self._allowance.full else self._refusals
+            return
+        self._refusals += 1
+        if self._refusals > self.server.limits.refusals:
+            self.server.dismiss(self._require_member(), "flood")
+        raise ProtocolError("too_fast")
+
     def _require_member(self) -> Member:
         if self._member is None:
             raise ProtocolError("not_registered")
@@ -180,6 +194,7 @@ class ClientConnection(threading.Thread):
     def _on_message(self, message: Message) -> None:
         message_id = integer(message, "id")
         try:
+            self._check_rate()
             entry = self.server.room.say(
                 self._require_member(), message.get("text"), message.get("to"), message_id
             )
@@ -219,7 +234,7 @@ class ClientConnection(threading.Thread):
 
     def _on_kick(self, message: Message) -> None:
         member = self._require_admin()
-        self.server.kick(self.server.room.find(member, message.get("nick")))
+        self.server.dismiss(self.server.room.find(member, message.get("nick")), "kicked")
 
 
 _HANDLERS: dict[str, Callable[[ClientConnection, Message], None]] = {
@@ -316,11 +331,11 @@ class ChatServer:
         given = password.encode(errors="replace")
         return hmac.compare_digest(given, self._admin_password.encode())
 
-    def kick(self, member: Member) -> None:
-        """Make *member* leave, and tell it so."""
-        if self.room.leave(member, "kicked"):
-            log("left", nick=member.nick, reason="kicked")
-            farewell = {"type": "left", "nick": member.nick, "reason": "kicked"}
+    def dismiss(self, member: Member, reason: str) -> None:
+        """Make *member* leave because of *reason*, and tell it so."""
+        if self.room.leave(member, reason):
+            log("left", nick=member.nick, reason=reason)
+            farewell = {"type": "left", "nick": member.nick, "reason": reason}
             self.sender.post([member.peer], encode(farewell))
             self.sender.finish([member.peer])
 
@@ -411,7 +426,7 @@ def main(arguments: list[str] | None = None) -> int:
         server = ChatServer(
             options.host,
             options.port,
-            limits=Limits(max_clients=options.max_clients),
+            limits=Limits(max_clients=options.max_clients, rate=options.rate),
             admin_password=cli.admin_password(options.admin_password_file),
         )
         server.bind()
@@ -447,6 +462,16 @@ def _parser() -> cli.ArgumentParser:
         default=Limits.max_clients,
         metavar=_("N"),
         help=_("users at a time (default: %(default)s)"),
+    )
+    parser.add_argument(
+        "--rate",
+        type=cli.rate,
+        default=DEFAULT_RATE,
+        metavar=_("N"),
+        help=_(
+            "messages a second that one user may go on sending, after {burst} at once; "
+            "0: as many as they like (default: %(default)s)"
+        ).format(burst=Limits.burst),
     )
     parser.add_argument(
         "--show-text",
