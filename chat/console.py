@@ -81,27 +81,33 @@ class Screen:
         """Use stdin and stdout; edit lines only when both are a terminal."""
         self.interactive = sys.stdin.isatty() and sys.stdout.isatty()
         self._editing = False  # a prompt and a half-typed line stand on the last rows
+        self._settled = threading.Event()  # unset while the prompt is being drawn
+        self._settled.set()
         self._prompt = ""
-        if readline is not None and self.interactive:
+        self._redraws = self.interactive and hasattr(readline, "set_pre_input_hook")
+        if self._redraws:
             readline.set_pre_input_hook(self._prompt_is_drawn)
 
     def read(self, prompt: str) -> str:
         """Return the next line typed. Raises `EOFError` at the end of input."""
         self._prompt = prompt
+        if self._redraws:
+            self._settled.clear()
         try:
-            line = input(prompt) if self.interactive else _next_line()
+            return input(prompt) if self.interactive else _next_line()
         except KeyboardInterrupt:
             if self.interactive:
-                self._write("\n")
+                self._write("\n" if self._typed() else "\r\x1b[K")
             raise
         finally:
             self._editing = False
-        return line
+            self._settled.set()
 
     def show(self, text: str) -> None:
         """Print *text*, above the half-typed line if there is one."""
-        if self._editing and readline is not None:
-            typed = self._prompt + readline.get_line_buffer()
+        self._settled.wait(1)
+        if self._editing:
+            typed = self._prompt + self._typed()
             rows_above = max(0, _width(typed) - 1) // shutil.get_terminal_size().columns
             up = f"\x1b[{rows_above}A" if rows_above else ""
             self._write(f"\r{up}\x1b[J{text}\n{typed}")
@@ -110,6 +116,10 @@ class Screen:
 
     def _prompt_is_drawn(self) -> None:
         self._editing = True
+        self._settled.set()
+
+    def _typed(self) -> str:
+        return readline.get_line_buffer() if self._redraws else ""
 
     def _write(self, text: str) -> None:
         # One call: a text written by one thread is never torn by another's.

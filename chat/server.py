@@ -48,7 +48,7 @@ from chat.protocol import (
 )
 from chat.room import Member, Room
 
-BACKLOG = 128
+BACKLOG = 1024
 """Connections the kernel has completed and we have not accepted yet; says nothing of users."""
 
 DEFAULT_RATE = 10.0
