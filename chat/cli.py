@@ -148,6 +148,7 @@ def left_sentence(reason: str) -> str:
         "kicked": _("{nick} was removed by the admin"),
         "slow": _("{nick} was disconnected: reads too slowly"),
         "flood": _("{nick} was disconnected: writes too much"),
+        "shutdown": _("{nick} was told goodbye"),
     }.get(reason, _("{nick} has left"))
 
 

@@ -33,8 +33,8 @@ except ImportError:  # Windows
 
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
-# Of the 256 colours of xterm, these can be read on black and on white.
-_NICK_COLOURS = (33, 35, 166, 162, 98, 37, 136, 160)
+# Of the 256 colours of xterm, these can be read on black and on white: contrast 3 and more.
+_NICK_COLOURS = (166, 99, 28, 197, 33, 30, 136, 163, 67, 64, 131, 134)
 
 
 class Style:

@@ -120,6 +120,8 @@ class ClientConnection(threading.Thread):
     def _part(self) -> None:
         """Leave the room, let the last words out, close."""
         reason = "quit" if self._quitting else self.connection.close_reason or "lost"
+        if self.server.stopping:  # the user left because we said goodbye
+            reason = "shutdown"
         if self._member is not None and self.server.room.leave(self._member, reason):
             log("left", address=self.address, nick=self._member.nick, reason=reason)
         self.server.sender.finish([self.connection])
@@ -306,6 +308,11 @@ class ChatServer:
             self.bind()
         self._waker = Waker()
         self._thread.start()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the server has been asked to stop."""
+        return self._stop_reason is not None
 
     def request_stop(self, reason: str) -> None:
         """Begin to stop because of *reason*, without waiting. Also for signal handlers: no lock."""
