@@ -99,7 +99,10 @@ class ClientConnection(threading.Thread):
         """Read until a nickname is accepted. Raises `ProtocolError` when that takes too long."""
         deadline = Deadline(self.server.limits.register_timeout)
         try:
-            while self._member is None and (chunk := self.connection.receive(deadline.remaining())):
+            while self._member is None and not self._quitting:
+                chunk = self.connection.receive(deadline.remaining())
+                if not chunk:
+                    return
                 self._handle(chunk)
         except TimeoutError:
             raise ProtocolError("register_timeout") from None
