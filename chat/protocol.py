@@ -194,8 +194,11 @@ class FrameDecoder:
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """Return *message* as a frame, its line feed included."""
-    return _ENCODER.encode(message).encode() + b"\n"
+    """Return *message* as a frame, its line feed included.
+
+    A lone surrogate, which UTF-8 cannot say, becomes an escape of JSON; the reader may refuse it.
+    """
+    return _ENCODER.encode(message).encode(errors="backslashreplace") + b"\n"
 
 
 def decode(frame: bytes) -> Message:
@@ -313,21 +316,27 @@ _SERVER_KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
 }
 
 
-def check_server_message(message: object) -> Message:
+def check_server_message(message: Message) -> Message:
     """Return *message* if it has the keys that a client relies on. Raises ``bad_frame``.
 
     The server may be anybody's, so a client looks before it believes.
     """
+    kind = message["type"]
+    _check_keys(message, kind)
+    if kind in ("welcome", "users") and not all(isinstance(nick, str) for nick in message["users"]):
+        raise ProtocolError("bad_frame")
+    if kind == "history":
+        for said in message["messages"]:
+            _check_keys(said, "message")
+    return message
+
+
+def _check_keys(message: object, kind: str) -> None:
     if not isinstance(message, dict):
         raise ProtocolError("bad_frame")
-    for key, kind in _SERVER_KEYS.get(message["type"], {}).items():
-        if not isinstance(message.get(key), kind):
+    for key, expected in _SERVER_KEYS.get(kind, {}).items():
+        if not isinstance(message.get(key), expected):
             raise ProtocolError("bad_frame")
-    if not all(isinstance(nick, str) for nick in message.get("users", [])):
-        raise ProtocolError("bad_frame")
-    for said in message.get("messages", []):
-        check_server_message({"type": "message"} | said if isinstance(said, dict) else said)
-    return message
 
 
 def register_request(limits: Limits) -> Message:

@@ -393,10 +393,19 @@ class ChatServer:
         if unregistered >= self.limits.max_unregistered:
             self._turn_away(sock)
             return True
-        client = ClientConnection(self, sock, address[:2])
+        try:
+            client = ClientConnection(self, sock, address[:2])
+        except OSError:  # it was reset before we could touch it (macOS)
+            sock.close()
+            return True
         with self._lock:
             self._clients.add(client)
-        client.start()
+        try:
+            client.start()
+        except RuntimeError as error:  # out of threads
+            log("exhausted", reason=str(error))
+            client.connection.close()
+            self.forget(client)
         return True
 
     def _turn_away(self, sock: socket.socket) -> None:
