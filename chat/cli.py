@@ -2,8 +2,10 @@
 
 import argparse
 import errno
+import io
 import math
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -40,10 +42,28 @@ def choose_language(arguments: list[str] | None) -> None:
         set_language(known.lang)
 
 
+def forgive_encodings() -> None:
+    """Let stdin and stdout replace what their encoding cannot say, instead of failing."""
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def write(text: str) -> None:
+    """Write *text* to stdout at once; into the void when nobody reads it any more. Any thread."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        with open(os.devnull, "wb") as void:  # noqa: PTH123
+            os.dup2(void.fileno(), sys.stdout.fileno())
+
+
 def add_address(parser: argparse.ArgumentParser, host: str, port: int) -> None:
     """Add ``--host`` and ``--port``."""
     parser.add_argument(
         "--host",
+        type=host_name,
         default=host,
         metavar=_("HOST"),
         help=_("the server's name or IP address (default: %(default)s)"),
@@ -64,6 +84,15 @@ def add_language(parser: argparse.ArgumentParser) -> None:
         choices=LANGUAGES,
         help=_("the language of the interface (default: the environment's, else Russian)"),
     )
+
+
+def host_name(text: str) -> str:
+    """Return *text* if it can name a host. Raises `argparse.ArgumentTypeError`."""
+    try:
+        text.encode("idna")  # as the resolver will
+    except UnicodeError:
+        raise argparse.ArgumentTypeError(why(socket.gaierror())) from None
+    return text
 
 
 def port_number(text: str) -> int:
@@ -132,6 +161,7 @@ def why(error: Exception) -> str:
         "TimeoutError": _("no answer in time"),
         "UnicodeDecodeError": _("it is not UTF-8 text"),
         "gaierror": _("no such host is known"),
+        "ConnectionClosedError": _("it is no chat server, or it has hung up"),
     }
     if getattr(error, "errno", None) == errno.EADDRINUSE:
         return _("the port is already in use")

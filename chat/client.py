@@ -160,7 +160,8 @@ class ChatClient:
         with self._lock:
             if threading.current_thread() is not self._thread:
                 self._wait(lambda: self._unacknowledged_bytes < WINDOW_BYTES)
-                self._acknowledged.wait_for(lambda: self._closed, self._pace.wait_time())
+                pause = min(self._pace.wait_time(), self._limits.answer_timeout)
+                self._acknowledged.wait_for(lambda: self._closed, pause)
             self._pace.take()
             self._last_id = message_id = self._last_id + 1
             message: Message = {"type": "message", "id": message_id, "text": text}
@@ -230,6 +231,8 @@ class ChatClient:
         try:
             while True:
                 event = self._next(None)
+                if event["type"] == "closed":
+                    continue  # that is for us to say
                 if event["type"] == "shutdown":
                     reason = "shutdown"
                 elif event["type"] == "left" and event.get("nick") == self.nick:
@@ -241,6 +244,8 @@ class ChatClient:
         except ProtocolError:
             reason = "bad_frame"
         finally:
+            if self._connection is not None:
+                self._connection.abort("lost")  # our FIN: the server need not wait for us
             with self._lock:
                 self._closed = True
                 self._acknowledged.notify_all()
@@ -263,6 +268,7 @@ class ChatClient:
                     self._users[nick_key(event["nick"])] = event["nick"]
 
     def _settle(self, event: Message) -> None:
+        event.pop("message", None)  # that is for us to add
         with self._lock:
             message = self._unacknowledged.pop(event.get("id", 0), None)
             if message is None:
@@ -305,8 +311,11 @@ class ChatClient:
 
     def _keep_to(self, limits: Message) -> None:
         """Set our own pace by the server's, half its burst: on the way messages bunch up."""
-        rate, burst = limits.get("rate", 0), limits.get("burst", 0)
-        if isinstance(rate, int | float) and isinstance(burst, int | float) and burst >= 1:
+        try:
+            rate, burst = float(limits["rate"]), float(limits["burst"])
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return  # the server does not say, or not so that it makes sense
+        if burst >= 1:
             self._pace = TokenBucket(rate, max(1, burst / 2))
 
     def _set_users(self, nicks: list[str]) -> None:

@@ -149,6 +149,7 @@ class Connection:
         self.queued_bytes = 0
         self.state = State.IDLE
         self.finishing = False
+        self._finished = threading.Event()
 
     def receive(self, timeout: float | None = None) -> bytes:
         """Wait for the next chunk of the stream and return it; ``b""`` means that it has ended.
@@ -193,14 +194,21 @@ class Connection:
         self.release()
 
     def discard(self, deadline: Deadline) -> None:
-        """Read and forget what still comes, until the peer closes too or *deadline* passes.
+        """Read and forget what still comes, until the peer closes too and has got all we sent.
 
-        A socket closed with bytes unread resets the connection, and a reset can destroy our last
-        words before the peer has read them (RFC 1122, section 4.2.2.13). Reader thread.
+        Call it after `Sender.finish`; it waits no longer than *deadline*. A socket closed with
+        bytes unread resets the connection, and a reset can destroy our last words before the peer
+        has read them (RFC 1122, section 4.2.2.13). Reader thread.
         """
         with contextlib.suppress(TimeoutError):
             while self.receive(deadline.remaining()):
                 pass
+            self._finished.wait(deadline.remaining())
+
+    def note_finished(self) -> None:
+        """Note that the queue is empty and stays so. Only for the `Sender`."""
+        self.state = State.FINISHED
+        self._finished.set()
 
     def close(self) -> None:
         """Close, once no other thread uses the socket. Reader thread, at its end; once."""
@@ -239,7 +247,7 @@ class Sender:
     def __init__(self, limits: Limits) -> None:
         """Make a sender without a thread: that starts when the first socket is full."""
         self._limits = limits
-        # Guards the queues of all connections and everything down to `_stopping`.
+        # Guards the queues of all connections and everything down to `_has_thread`.
         self._lock = threading.Lock()
         self._caught_up = threading.Condition(self._lock)  # a round has begun, or all are over
         self._ready: list[Connection] = []
@@ -249,7 +257,8 @@ class Sender:
         self._flushing = False
         self._handed_over = False  # the flush goes on in the sender's thread
         self._stopping = False
-        # Made by the thread that flushes when it first needs help.
+        self._has_thread = False
+        # Made by the thread that first needs help.
         self._thread: threading.Thread | None = None
         self._waker: Waker | None = None
 
@@ -294,8 +303,12 @@ class Sender:
         with self._lock:
             self._handed_over = self._more_to_flush()
             call_thread = self._handed_over or bool(self._to_watch)
-        if call_thread:
-            self._call_thread()
+            start_thread = call_thread and not self._has_thread
+            self._has_thread = self._has_thread or start_thread
+        if start_thread:
+            self._start_thread()
+        elif call_thread and self._waker is not None:  # else it is being made, and looks first
+            self._waker.wake()
 
     def stop(self) -> None:
         """End the sender's thread. Call it when every connection is closed and nobody posts."""
@@ -337,13 +350,10 @@ class Sender:
             connection.release()
         return True
 
-    def _call_thread(self) -> None:
-        if self._thread is None:
-            self._waker = Waker()
-            self._thread = threading.Thread(target=self._run, args=[self._waker], name="sender")
-            self._thread.start()
-        elif self._waker is not None:
-            self._waker.wake()
+    def _start_thread(self) -> None:
+        self._waker = Waker()
+        self._thread = threading.Thread(target=self._run, args=[self._waker], name="sender")
+        self._thread.start()
 
     # The sender's own thread
 
@@ -401,7 +411,9 @@ class Sender:
         """Take up to `SEND_BYTES` from the queue; when there are none, note that it is idle."""
         with self._lock:
             if not connection.queue:
-                connection.state = State.FINISHED if connection.finishing else State.IDLE
+                connection.state = State.IDLE
+                if connection.finishing:
+                    connection.note_finished()
                 return b""
             data = b"".join(connection.queue)
             connection.queue.clear()
@@ -422,6 +434,6 @@ class Sender:
     def _drop_queue(self, connection: Connection) -> None:
         with self._lock:
             connection.finishing = True
-            connection.state = State.FINISHED
             connection.queue.clear()
             connection.queued_bytes = 0
+            connection.note_finished()

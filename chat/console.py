@@ -18,7 +18,7 @@ import time
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterator
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 from chat import cli
 from chat.client import ChatClient, ConnectionClosedError, RefusedError
@@ -32,6 +32,10 @@ except ImportError:  # Windows
     readline = None  # type: ignore[assignment]
 
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
+
+T = TypeVar("T")
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 # Of the 256 colours of xterm, these can be read on black and on white: contrast 3 and more.
 _NICK_COLOURS = (166, 99, 28, 197, 33, 30, 136, 163, 67, 64, 131, 134)
@@ -123,8 +127,7 @@ class Screen:
 
     def _write(self, text: str) -> None:
         # One call: a text written by one thread is never torn by another's.
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        cli.write(text)
 
 
 def _next_line() -> str:
@@ -162,7 +165,7 @@ class Console:
         self._log = log
         self._style = Style.for_output(sys.stdout)
         self._partner: str | None = None
-        self._reading = False
+        self._waiting = False
         self._over = False
         self.end_reason = "quit"
         """Why the conversation ended: ``quit``, ``shutdown``, ``kicked``, ``lost`` …"""
@@ -177,48 +180,50 @@ class Console:
 
     def converse(self) -> None:
         """Carry out what the user types until they leave or the conversation is over."""
-        with self._interruptible():
-            while not self._over:
-                try:
-                    line = self._read()
-                    if line.strip() in ("/quit", "exit"):
-                        break
-                    self._carry_out(line)
-                except (EOFError, KeyboardInterrupt, ConnectionClosedError):
+        while not self._over:
+            try:
+                line = self._read()
+                if line.strip() in ("/quit", "exit"):
                     break
-                except TimeoutError:
-                    self._warn(_("The server does not answer. Not sent: {line}").format(line=line))
-            if not self._screen.interactive and not self._over:
-                with contextlib.suppress(ConnectionClosedError, TimeoutError):
-                    self._client.wait_acknowledged()
+                self._carry_out(line)
+            except (EOFError, KeyboardInterrupt, ConnectionClosedError):
+                break
+            except TimeoutError:
+                self._warn(_("The server does not answer. Not sent: {line}").format(line=line))
+        if not self._screen.interactive:
+            with contextlib.suppress(
+                EOFError, KeyboardInterrupt, ConnectionClosedError, TimeoutError
+            ):
+                self._interruptibly(self._client.wait_acknowledged)
 
     @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Let a signal end the wait for input, and nothing else."""
+    def interruptible(self) -> Iterator[None]:
+        """Let a signal end the waiting, for input or for the server, and nothing else."""
 
         def interrupted(_number: int, _frame: object) -> None:
             self._over = True
-            if self._reading:
+            if self._waiting:
                 raise KeyboardInterrupt
 
-        before = signal.signal(signal.SIGINT, interrupted)
+        before = [signal.signal(number, interrupted) for number in STOP_SIGNALS]
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in zip(STOP_SIGNALS, before, strict=True):
+                signal.signal(number, handler)
 
     def _read(self) -> str:
-        to = _("all") if self._partner is None else self._partner
+        to = _("all") if self._partner is None else printable(self._partner)
         return self._interruptibly(lambda: self._screen.read(f"[{to}] "))
 
-    def _interruptibly(self, read: Callable[[], str]) -> str:
-        self._reading = True
+    def _interruptibly(self, wait: Callable[[], T]) -> T:
+        self._waiting = True
         try:
             if self._over:  # since the last line
                 raise EOFError
-            return read()
+            return wait()
         finally:
-            self._reading = False
+            self._waiting = False
 
     def _carry_out(self, line: str) -> None:
         if line.startswith("//"):
@@ -234,7 +239,8 @@ class Console:
             self._say(line)
 
     def _say(self, text: str, to: str | None = None) -> None:
-        self._client.say(printable(text.replace("\r", "")), to or self._partner)
+        said = printable(text.replace("\r", ""))
+        self._interruptibly(lambda: self._client.say(said, to or self._partner))
 
     def _find(self, nick: str) -> str | None:
         """Return the user called *nick* as it is shown; None, and a warning, if nobody is."""
@@ -463,7 +469,9 @@ def end_sentence(reason: str) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run the client from the command line; return the exit status."""
     cli.choose_language(arguments)
+    cli.forgive_encodings()
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as if it were Ctrl-C
     with contextlib.ExitStack() as stack:
         try:
             log = options.log and stack.enter_context(
@@ -503,8 +511,10 @@ def _run(host: str, port: int, nick: str | None, log: TextIO | None) -> int:
         client.connect()
         users = _register(client, screen, nick)
         console.greet(users)
-        client.listen()
-        console.converse()
+        with console.interruptible():
+            client.listen()
+            console.converse()
+            client.close()  # within: the signal that ends the waiting may come late
     finally:
         client.close()
     return 0 if console.end_reason in ("quit", "shutdown") else cli.FAILURE_STATUS

@@ -9,12 +9,11 @@ import contextlib
 import logging
 import logging.handlers
 import queue
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from chat.cli import address_text, left_sentence
+from chat.cli import address_text, left_sentence, write
 from chat.i18n import gettext as _
 from chat.i18n import ngettext
 from chat.protocol import printable
@@ -34,6 +33,13 @@ class _Queue(logging.handlers.QueueHandler):
     def enqueue(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(queue.Full):
             self.queue.put_nowait(record)
+
+
+class _Printer(logging.Handler):
+    """Prints records on stdout. Only the thread that prints calls it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        write(self.format(record) + "\n")
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -58,7 +64,7 @@ class ConsoleFormatter(logging.Formatter):
 @contextlib.contextmanager
 def on_console(logger: logging.Logger, *, show_text: bool) -> Iterator[None]:
     """Print what *logger* records on stdout while the context lasts; the rest at its end."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Printer()
     handler.setFormatter(ConsoleFormatter(show_text=show_text))
     waiting: queue.Queue[logging.LogRecord] = queue.Queue(WAITING_LINES)
     intake = _Queue(waiting)

@@ -2,9 +2,10 @@ r"""The wire protocol, version 1: bytes in, messages out. No sockets, no threads
 
 TCP carries a stream of bytes, not messages (RFC 9293, section 3.8), so a message needs borders of
 its own. Ours is a *frame*: one JSON object (RFC 8259) in UTF-8 on a line of its own, ended
-by ``\n``. JSON never contains a raw line feed, so the border cannot occur inside a message; and
-the byte 0x0A is never part of another character in UTF-8 (RFC 3629, section 3), so a chunk
-of the stream may end anywhere, even inside a letter. An object has a string ``type``; keys
+by ``\n``. Inside a string JSON writes a line feed as two characters (RFC 8259, section 7), and our
+encoder puts none elsewhere, so the border cannot occur inside a message; and the byte 0x0A is
+never part of another character in UTF-8 (RFC 3629, section 3), so a chunk of the stream may
+end anywhere, even inside a letter. An object has a string ``type``; keys
 that a reader does not know are ignored. The server speaks first.
 
 From the server:

@@ -51,6 +51,9 @@ from chat.room import Member, Room
 BACKLOG = 1024
 """Connections the kernel has completed and we have not accepted yet; says nothing of users."""
 
+RETRY_AFTER = 1.0
+"""Seconds before the next try when the system had no room for another connection."""
+
 DEFAULT_RATE = 10.0
 """Messages a second, when the server is run as a script: among strangers."""
 
@@ -338,8 +341,10 @@ class ChatServer:
         """Tell whether *password* is the admin's, in a time that does not tell how wrong it is."""
         if self._admin_password is None or not isinstance(password, str):
             return False
-        given = password.encode(errors="replace")
-        return hmac.compare_digest(given, self._admin_password.encode())
+        given, right = (
+            text.encode(errors="surrogatepass") for text in (password, self._admin_password)
+        )
+        return hmac.compare_digest(given, right)
 
     def dismiss(self, member: Member, reason: str) -> None:
         """Make *member* leave because of *reason*, and tell it so."""
@@ -369,13 +374,15 @@ class ChatServer:
             selector.register(waker.watched, selectors.EVENT_READ)
             selector.register(listener, selectors.EVENT_READ)
             while self._stop_reason is None:
-                for key, _events in selector.select():
+                accepting = listener in selector.get_map()
+                events = selector.select(None if accepting else RETRY_AFTER)
+                if not accepting:  # a client has left, which wakes us, or it is time to try again
+                    selector.register(listener, selectors.EVENT_READ)
+                for key, _events in events:
                     if key.fileobj is waker.watched:
                         waker.clear()
-                        if listener not in selector.get_map():
-                            selector.register(listener, selectors.EVENT_READ)
                     elif not self._accept(listener):
-                        selector.unregister(listener)  # until a client leaves, which wakes us
+                        selector.unregister(listener)
         self._close_house(self._stop_reason)
         waker.close()
 
@@ -440,6 +447,7 @@ class ChatServer:
 def main(arguments: list[str] | None = None) -> int:
     """Run the server from the command line until it is told to stop; return the exit status."""
     cli.choose_language(arguments)
+    cli.forgive_encodings()
     options = _parser().parse_args(arguments)
     try:
         server = ChatServer(
@@ -462,7 +470,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: server.request_stop("stopped"))
     with journal.on_console(logger, show_text=options.show_text):
         address = cli.address_text(*server.address)
-        print(_("The server is listening on {address}").format(address=address), flush=True)
+        cli.write(_("The server is listening on {address}").format(address=address) + "\n")
         server.start()
         server.wait()
     return 0

@@ -1,0 +1,15 @@
+"""The laboratory: what the notebooks and the tests use to run experiments on live connections.
+
+``background``
+    runs a server or a client in a thread of this process and takes it down again
+``wiretap``
+    a proxy between client and server that records every chunk and damages traffic on purpose
+``figures``
+    draws what was recorded, in one style
+``show``
+    puts a figure, a listing or a table under a cell, captioned so that the report can number it
+``terminal``
+    real programs in pseudo-terminals, and pictures of their screens
+
+Nothing in `chat` itself imports the laboratory; only this package needs third-party libraries.
+"""
