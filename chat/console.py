@@ -109,6 +109,8 @@ class Screen:
 
     def show(self, text: str) -> None:
         """Print *text*, above the half-typed line if there is one."""
+        if self.interactive:
+            text = _wrapped(text, shutil.get_terminal_size().columns)
         self._settled.wait(1)
         if self._editing:
             typed = self._prompt + self._typed()
@@ -145,6 +147,21 @@ def _clock(moment: float) -> str:
         return "--:--"
 
 
+def _wrapped(text: str, columns: int) -> str:
+    """Return *text* with line feeds instead of the spaces at which *columns* are full."""
+    lines = []
+    for line in text.split("\n"):
+        row, *words = line.split(" ")
+        for word in words:
+            if _width(_COLOUR.sub("", f"{row} {word}")) > columns:
+                lines.append(row)
+                row = word
+            else:
+                row += f" {word}"
+        lines.append(row)
+    return "\n".join(lines)
+
+
 def _width(text: str) -> int:
     """Return the columns that *text* takes on a terminal (Unicode Annex 11)."""
     return sum(
@@ -167,10 +184,40 @@ class Console:
         self._partner: str | None = None
         self._waiting = False
         self._over = False
+        self._noticed = threading.Event()  # the main thread reads no more
         self.end_reason = "quit"
         """Why the conversation ended: ``quit``, ``shutdown``, ``kicked``, ``lost`` …"""
 
     # The main thread
+
+    def register(self, nick: str | None) -> list[str]:
+        """Register as *nick*, or under a name asked for until one is accepted; return the others.
+
+        Raises `RefusedError` when nobody can be asked, `OSError` when the connection is lost.
+        """
+        while True:
+            name = nick or self._screen.read(_("Your nickname: ")).strip()
+            try:
+                welcome = self._register_once(name)
+            except RefusedError as error:
+                if error.code not in ("bad_nick", "nick_taken") or not self._screen.interactive:
+                    raise
+                self._warn(error_sentence(error.code))
+                nick = None
+            else:
+                users: list[str] = welcome["users"]
+                return users
+
+    def _register_once(self, nick: str) -> Message:
+        try:
+            return self._client.register(nick)
+        except RefusedError as error:
+            if error.code != "register_timeout":
+                raise
+        except ConnectionClosedError:
+            pass
+        self._client.connect()  # the user took their time, and the server did not wait
+        return self._client.register(nick)
 
     def greet(self, users: list[str]) -> None:
         """Say that the user is in, and whom they can talk to."""
@@ -180,6 +227,17 @@ class Console:
 
     def converse(self) -> None:
         """Carry out what the user types until they leave or the conversation is over."""
+        try:
+            self._read_and_carry_out()
+        finally:
+            self._noticed.set()
+        if not self._screen.interactive:
+            with contextlib.suppress(
+                EOFError, KeyboardInterrupt, ConnectionClosedError, TimeoutError
+            ):
+                self._interruptibly(self._client.wait_acknowledged)
+
+    def _read_and_carry_out(self) -> None:
         while not self._over:
             try:
                 line = self._read()
@@ -190,11 +248,6 @@ class Console:
                 break
             except TimeoutError:
                 self._warn(_("The server does not answer. Not sent: {line}").format(line=line))
-        if not self._screen.interactive:
-            with contextlib.suppress(
-                EOFError, KeyboardInterrupt, ConnectionClosedError, TimeoutError
-            ):
-                self._interruptibly(self._client.wait_acknowledged)
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -352,12 +405,15 @@ class Console:
             return
         self._warn(end_sentence(self.end_reason))
         self._over = True
-        if hasattr(signal, "pthread_kill"):  # the main thread waits for a line that matters no more
-            main = threading.main_thread().ident
-            if main is not None:
-                signal.pthread_kill(main, signal.SIGINT)
-        else:
+        main = threading.main_thread().ident
+        if main is None or not hasattr(signal, "pthread_kill"):
             self._warn(_("Press Enter to end."))
+            return
+        # The main thread waits for a line that matters no more. A signal that comes just before
+        # it begins to wait would be lost, so it is repeated until it is noticed.
+        signal.pthread_kill(main, signal.SIGINT)
+        while not self._noticed.wait(0.1):
+            signal.pthread_kill(main, signal.SIGINT)
 
     # Either thread
 
@@ -509,7 +565,7 @@ def _run(host: str, port: int, nick: str | None, log: TextIO | None) -> int:
     console = Console(client, screen, log)
     try:
         client.connect()
-        users = _register(client, screen, nick)
+        users = console.register(nick)
         console.greet(users)
         with console.interruptible():
             client.listen()
@@ -518,28 +574,6 @@ def _run(host: str, port: int, nick: str | None, log: TextIO | None) -> int:
     finally:
         client.close()
     return 0 if console.end_reason in ("quit", "shutdown") else cli.FAILURE_STATUS
-
-
-def _register(client: ChatClient, screen: Screen, nick: str | None) -> list[str]:
-    """Register as *nick*, or under a name asked for until one is accepted; return the others."""
-    while True:
-        name = nick or screen.read(_("Your nickname: ")).strip()
-        try:
-            try:
-                welcome = client.register(name)
-            except (ConnectionClosedError, RefusedError) as error:
-                if isinstance(error, RefusedError) and error.code != "register_timeout":
-                    raise
-                client.connect()  # the user took their time, and the server did not wait
-                welcome = client.register(name)
-        except RefusedError as error:
-            if error.code not in ("bad_nick", "nick_taken") or not screen.interactive:
-                raise
-            screen.show(error_sentence(error.code))
-            nick = None
-        else:
-            users: list[str] = welcome["users"]
-            return users
 
 
 def _parser() -> cli.ArgumentParser:

@@ -349,7 +349,9 @@ class ChatServer:
     def dismiss(self, member: Member, reason: str) -> None:
         """Make *member* leave because of *reason*, and tell it so."""
         if self.room.leave(member, reason):
-            log("left", nick=member.nick, reason=reason)
+            with self._lock:
+                addresses = [c.address for c in self._clients if c.connection is member.peer]
+            log("left", address=addresses[0], nick=member.nick, reason=reason)
             farewell = {"type": "left", "nick": member.nick, "reason": reason}
             self.sender.post([member.peer], encode(farewell))
             self.sender.finish([member.peer])
@@ -466,8 +468,14 @@ def main(arguments: list[str] | None = None) -> int:
                 address=address, reason=cli.why(error)
             )
         )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: server.request_stop("stopped"))
+
+    def stop(number: int, _frame: object) -> None:
+        if number == signal.SIGINT and sys.stdout.isatty():
+            cli.write("\n")  # the terminal has just shown ^C
+        server.request_stop("stopped")
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
     with journal.on_console(logger, show_text=options.show_text):
         address = cli.address_text(*server.address)
         cli.write(_("The server is listening on {address}").format(address=address) + "\n")

@@ -1,0 +1,59 @@
+"""The chapters as a reader meets them: clean when opened, and every «Run all» works, twice."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/0*.ipynb"))
+PARTS = {
+    "ru": [
+        "Описание работы",
+        "Теоретическая часть",
+        "Практическая часть",
+        "Скриншоты работы в разных ситуациях",
+        "Выводы",
+    ]
+}
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    """Return the notebook at *path*."""
+    notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    return notebook
+
+
+def name(path: Path) -> str:
+    """Return how a test calls the notebook at *path*."""
+    return f"{path.parent.name}-{path.stem}"
+
+
+@pytest.mark.parametrize("language", PARTS)
+def test_there_is_one_notebook_for_each_part_of_the_report(language: str) -> None:
+    """The five fixed parts, in their order, under their names."""
+    notebooks = [read(path) for path in NOTEBOOKS if path.parent.name == language]
+    titles = [notebook.cells[0].source.splitlines()[0] for notebook in notebooks]
+    assert titles == [f"# {part}" for part in PARTS[language]]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_a_notebook_is_committed_without_outputs(path: Path) -> None:
+    """Outputs belong to the report: a reader makes their own."""
+    for cell in read(path).cells:
+        if cell.cell_type == "code":
+            assert not cell.outputs
+            assert cell.execution_count is None
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_run_all_works_twice_in_a_row(path: Path) -> None:
+    """In one kernel, as in Jupyter: what a run left behind would be in the way of the next."""
+    program = Path(__file__).with_name("run_twice.py")
+    finished = subprocess.run(
+        [sys.executable, program, path], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
