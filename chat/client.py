@@ -159,9 +159,7 @@ class ChatClient:
         """
         with self._lock:
             if threading.current_thread() is not self._thread:
-                self._wait(lambda: self._unacknowledged_bytes < WINDOW_BYTES)
-                pause = min(self._pace.wait_time(), self._limits.answer_timeout)
-                self._acknowledged.wait_for(lambda: self._closed, pause)
+                self._wait_ready()
             self._pace.take()
             self._last_id = message_id = self._last_id + 1
             message: Message = {"type": "message", "id": message_id, "text": text}
@@ -172,6 +170,11 @@ class ChatClient:
             self._unacknowledged_bytes += len(frame)
         self._post(frame)
         return message_id
+
+    def wait_ready(self) -> None:
+        """Wait until `say` need not wait. Raises as `say` does."""
+        with self._lock:
+            self._wait_ready()
 
     def wait_acknowledged(self, timeout: float | None = None) -> None:
         """Wait until the server has answered for every message. Raises as `say` does."""
@@ -315,12 +318,17 @@ class ChatClient:
             rate, burst = float(limits["rate"]), float(limits["burst"])
         except (KeyError, TypeError, ValueError, OverflowError):
             return  # the server does not say, or not so that it makes sense
-        if burst >= 1:
+        if rate >= 0 and burst >= 1:
             self._pace = TokenBucket(rate, max(1, burst / 2))
 
     def _set_users(self, nicks: list[str]) -> None:
         with self._lock:
             self._users = {nick_key(nick): nick for nick in nicks}
+
+    def _wait_ready(self) -> None:
+        self._wait(lambda: self._unacknowledged_bytes < WINDOW_BYTES)
+        pause = min(self._pace.wait_time(), self._limits.answer_timeout)
+        self._acknowledged.wait_for(lambda: self._closed, pause)
 
     def _wait(self, condition: Callable[[], bool], timeout: float | None = None) -> None:
         timeout = self._limits.answer_timeout if timeout is None else timeout

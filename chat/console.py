@@ -292,8 +292,8 @@ class Console:
             self._say(line)
 
     def _say(self, text: str, to: str | None = None) -> None:
-        said = printable(text.replace("\r", ""))
-        self._interruptibly(lambda: self._client.say(said, to or self._partner))
+        self._interruptibly(self._client.wait_ready)
+        self._client.say(printable(text.replace("\r", "")), to or self._partner)
 
     def _find(self, nick: str) -> str | None:
         """Return the user called *nick* as it is shown; None, and a warning, if nobody is."""
@@ -448,7 +448,9 @@ class Console:
             try:
                 self._log.write(f"{stamp}  {_COLOUR.sub('', text)}\n")
             except OSError as error:
-                self._log = None
+                log, self._log = self._log, None
+                with contextlib.suppress(OSError):  # what it holds cannot be written either
+                    log.close()
                 self._warn(_("The log is not written any more: {why}.").format(why=cli.why(error)))
 
 

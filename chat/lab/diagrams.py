@@ -158,7 +158,7 @@ def architecture() -> Figure:
     for y, who in ((0.41, "Ани"), (2.69, "Бори")):
         canvas.box((3.55, y), (1.4, 0.5), "ClientConnection", Look.THREAD, note=f"recv() у {who}")
     canvas.box((5.1, 0.41), (1.18, 0.5), "listener", Look.THREAD, note="accept()")
-    canvas.box((3.55, 1.4), (1.2, 0.8), "Sender", Look.SHARED, note="очередь к каждому\nсокету")
+    canvas.box((3.55, 1.4), (1.36, 0.8), "Sender", Look.SHARED, note="очередь к каждому\nсокету")
     canvas.box((5.1, 1.4), (1.18, 0.8), "Room", Look.SHARED, note="кто здесь\nи что сказано")
     canvas.arrow((1.98, 0.66), (3.55, 0.66), "кадры JSON", color=BLUE, at=0.48)
     canvas.arrow((1.98, 2.94), (3.55, 2.94), color=BLUE)
@@ -169,7 +169,7 @@ def architecture() -> Figure:
     canvas.arrow((5.1, 0.66), (4.95, 0.66), color=GREY)
     canvas.arrow((4.75, 0.91), (5.3, 1.4))
     canvas.arrow((4.75, 2.69), (5.3, 2.2))
-    canvas.arrow((5.1, 1.8), (4.75, 1.8))
+    canvas.arrow((5.1, 1.8), (4.91, 1.8))
     _legend(canvas, 3.6, Look.THREAD, Look.SHARED, Look.PROCESS)
     return canvas.figure
 

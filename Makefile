@@ -1,0 +1,77 @@
+# What a person asks for, one line each. `make` alone lists them.
+#
+# Everything runs in .venv, which is made from the exact versions of requirements.lock when it
+# is missing, and brought up to date when the lock has changed.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Exists when .venv is complete; younger than the lock when it is up to date.
+INSTALLED := $(VENV)/installed
+# Any Python from 3.11 on will do. Choose one yourself: make PYTHON=/usr/bin/python3.12 report
+PYTHON ?=
+CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help report test notebooks screenshots lint locale lock clean
+
+help: ## показать этот список
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+report: $(INSTALLED) ## выполнить блокноты и собрать отчёт: HTML, PDF, DOCX, Markdown
+	@$(BIN)/python -m report $(ARGS)
+
+test: lint ## проверить код и выполнить все тесты
+	@$(BIN)/pytest $(ARGS)
+
+notebooks: $(INSTALLED) ## открыть блокноты в JupyterLab, чтобы выполнять их по шагам
+	@$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/ru/01_description.ipynb \
+		$(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+
+screenshots: $(INSTALLED) ## снять экраны настоящих программ заново
+	@$(BIN)/python -m screenshots --lang ru $(ARGS)
+
+lint: $(INSTALLED) ## проверить только оформление и типы: ruff и mypy
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --check; exit 1; }
+	@$(BIN)/mypy --no-error-summary
+
+locale: $(INSTALLED) ## обновить каталоги переводов в chat/locale
+	@$(BIN)/python -m chat.locale
+
+lock: $(INSTALLED) ## заново выбрать точные версии пакетов: requirements.lock
+	@$(BIN)/python -m venv build/uv
+	@build/uv/bin/pip install --quiet --disable-pip-version-check uv
+	@build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --extra test \
+		--generate-hashes --no-emit-index-url --no-header --no-annotate \
+		pyproject.toml --output-file requirements.lock
+
+clean: ## убрать кэши и промежуточные файлы; .venv и готовый отчёт остаются
+	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@find . -path ./$(VENV) -prune -o -type d \
+		\( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +
+
+# A candidate must really run: a version manager may leave names behind that do not.
+$(INSTALLED): requirements.lock pyproject.toml
+	@set -e; \
+	for candidate in $(CANDIDATES); do \
+		if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			python="$$candidate"; break; \
+		fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo 'Нужен Python 3.11 или новее; ни одна из этих команд не подошла: $(CANDIDATES).' >&2; \
+		exit 1; \
+	fi; \
+	if ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
+		if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+			echo "У $$python нет модуля venv. В Debian и Ubuntu: sudo apt install python3-venv" >&2; \
+			exit 1; \
+		fi; \
+		echo "Создаю $(VENV): $$("$$python" --version)."; \
+		"$$python" -m venv --clear $(VENV); \
+	fi; \
+	echo 'Устанавливаю пакеты из requirements.lock (в первый раз это минута или две)…'; \
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,116 @@
+"""What the report is built from, as one number.
+
+Every output of the builder carries the digest of its sources, so that anybody can tell a
+fresh report from a stale one without building it and without looking at file times, which a
+clone does not keep. The digest depends on the contents of the sources only: not on where
+they lie, on when they were written, on line endings, or on files that appear by themselves
+(caches, checkpoints, compiled catalogues, a notebook's outputs).
+"""
+
+import hashlib
+import json
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+# Kinds of files that can change what the report says or how it looks. A list of what counts,
+# rather than of what does not: nobody can foresee every file an editor leaves behind.
+SOURCE_SUFFIXES = frozenset(
+    {".css", ".ipynb", ".j2", ".js", ".json", ".lock", ".lua", ".mplstyle", ".po"}
+    | {".py", ".svg", ".tmTheme", ".toml", ".typ", ".openxml", ".woff2", ".xml"}
+)
+_MARK = re.compile(rb"source-digest(?:\" content=\"|: ?)([0-9a-f]{64})")
+
+
+def source_files(root: Path, lang: str) -> list[Path]:
+    """Return the files that the report in *lang* is built from, sorted by relative path.
+
+    Takes the chat, the notebooks of that language, the screenshots' scenarios, this builder
+    with its templates and settings, and the locked versions of the libraries.
+    """
+    places: Iterable[Iterable[Path]] = (
+        (root / "chat").rglob("*"),
+        (root / "notebooks" / lang).glob("*"),
+        (root / "screenshots").glob("*"),
+        (root / "report").glob("*"),
+        (root / "report" / "templates").rglob("*"),
+        [root / "requirements.lock"],
+    )
+    files = {file for place in places for file in place if _is_source(file, root)}
+    return sorted(files, key=lambda file: file.relative_to(root).as_posix())
+
+
+def _is_source(file: Path, root: Path) -> bool:
+    hidden = any(part.startswith((".", "__pycache__")) for part in file.relative_to(root).parts)
+    return file.suffix in SOURCE_SUFFIXES and not hidden and file.is_file()
+
+
+def sources_digest(root: Path, lang: str) -> str:
+    """Return the digest (64 hexadecimal digits) of all the sources of the report in *lang*."""
+    return digest_of(source_files(root, lang), root)
+
+
+def run_files(root: Path) -> list[Path]:
+    """Return the files that a run of any notebook depends on: the chat, the locked libraries."""
+    files = [file for file in (root / "chat").rglob("*") if _is_source(file, root)]
+    return [*sorted(files), *(root.glob("requirements.lock"))]
+
+
+def screenshot_files(root: Path) -> list[Path]:
+    """Return the files that the screenshots depend on: the chat and the scenarios."""
+    scenarios = [file for file in (root / "screenshots").glob("*") if _is_source(file, root)]
+    return [*run_files(root), *sorted(scenarios)]
+
+
+def digest_of(files: Iterable[Path], root: Path) -> str:
+    """Return the SHA-256 of the names (relative to *root*) and contents of *files*, in order."""
+    total = hashlib.sha256()
+    for file in files:
+        content = notebook_digest(file) if file.suffix == ".ipynb" else _file_digest(file)
+        total.update(f"{file.relative_to(root).as_posix()}\0{content}\n".encode())
+    return total.hexdigest()
+
+
+def _file_digest(file: Path) -> str:
+    # A Windows checkout may have turned the line endings; the text is still the same.
+    return hashlib.sha256(file.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+
+
+def notebook_digest(file: Path) -> str:
+    """Return the digest of what an author wrote in the notebook *file*.
+
+    That is the type, the source and the tags of each cell. Outputs, execution counts and
+    whatever Jupyter notes down for itself do not count: running a notebook does not change it.
+    """
+    cells = json.loads(file.read_text("utf-8"))["cells"]
+    written = [
+        [cell["cell_type"], "".join(cell["source"]), sorted(cell["metadata"].get("tags", []))]
+        for cell in cells
+    ]
+    return hashlib.sha256(json.dumps(written, ensure_ascii=False).encode()).hexdigest()
+
+
+def embedded_digest(path: Path) -> str | None:
+    """Return the digest that the built report *path* carries, or None when it has none.
+
+    The mark is the word ``source-digest`` and the digest after it: in a ``<meta>`` of the
+    HTML, in a comment of the Markdown, among the keywords of the PDF and of the DOCX.
+    """
+    if not path.is_file():
+        return None
+    for part in _readable_parts(path):
+        if found := _MARK.search(part):
+            return found[1].decode()
+    return None
+
+
+def _readable_parts(path: Path) -> Iterator[bytes]:
+    if path.suffix == ".docx":
+        try:
+            with zipfile.ZipFile(path) as package:
+                yield package.read("docProps/core.xml")
+        except (zipfile.BadZipFile, KeyError):
+            return
+    else:
+        yield path.read_bytes()

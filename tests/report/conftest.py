@@ -1,0 +1,153 @@
+"""A small report of five notebooks, built once by the real command for all tests here."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode, v4
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = (
+    "Описание работы",
+    "Теоретическая часть",
+    "Практическая часть",
+    "Скриншоты работы в разных ситуациях",
+    "Выводы",
+)
+
+TITLE_PAGE = """
+[title_page]
+kind = "Отчёт по курсовой работе"
+title = "Чат на сокетах & потоках"
+institution = "Университет"
+course = "Сети"
+student = "Иванова А. С."
+year = 2026
+"""
+
+# Two drawings of one program have the same identifiers inside; on one page they must not meet.
+FIGURE = """
+from IPython.display import publish_display_data
+svg = (
+    '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="100"'
+    ' viewBox="0 0 {width} 100"><metadata>made today</metadata><defs><clipPath id="clip">'
+    '<path id="p" d="M0 0H{width}V100H0z"/></clipPath></defs><g clip-path="url(#clip)">'
+    '<use href="#p" fill="{colour}"/></g></svg>'
+)
+from io import BytesIO
+from base64 import b64encode
+from PIL import Image
+png = BytesIO()
+Image.new("RGB", (2 * {width}, 200), "{colour}").save(png, "png")
+publish_display_data(
+    {{"image/svg+xml": svg, "image/png": b64encode(png.getvalue()).decode(), "text/plain": "x"}},
+    metadata={{"report": {{"kind": "figure", "label": "fig-{label}", "caption": "Рисунок {label}.",
+                           "alt": "Цветной \\"прямоугольник\\" {label}"}}}},
+)
+"""
+
+
+def markdown(*paragraphs: str) -> NotebookNode:
+    """Return a Markdown cell."""
+    return v4.new_markdown_cell("\n\n".join(paragraphs))  # type: ignore[no-any-return, no-untyped-call]
+
+
+def code(source: str, *tags: str) -> NotebookNode:
+    """Return a code cell."""
+    return v4.new_code_cell(source, metadata={"tags": list(tags)})  # type: ignore[no-any-return, no-untyped-call]
+
+
+def notebook(*cells: NotebookNode) -> NotebookNode:
+    """Return a notebook."""
+    return v4.new_notebook(cells=list(cells))  # type: ignore[no-any-return, no-untyped-call]
+
+
+def figure(label: str, colour: str = "teal", width: int = 700) -> NotebookNode:
+    """Return a cell that shows a captioned figure and not how it was made."""
+    return code(FIGURE.format(label=label, colour=colour, width=width), "hide-input")
+
+
+LISTING = """
+from chat.lab import show
+show.listing({what}, label="{label}", caption="Программа.")
+"""
+
+BOOKS = {
+    "01_description": notebook(
+        markdown("# Описание работы", "Ср. [рисунок](#fig-one) и [теорию](02_theory.ipynb)."),
+        figure("one"),
+        markdown("## Что `требуется`", "См. [раздел](02_theory.ipynb#Кадры-и-поток)."),
+        code(
+            "from chat.lab import show\n"
+            "show.table(['Что', 'Сколько'], [['кадров `ack`', 3], ['a|b', 14]],"
+            " label='tab-sums', caption='Сводка с `кодом`')",
+            "hide-input",
+        ),
+    ),
+    "02_theory": notebook(
+        markdown("# Теоретическая часть", "Доля $\\frac{1}{n}$ и", "$$\\sum_{i=1}^{k} x_i < 1$$"),
+        markdown("## Кадры и поток", "| а | б |\n|---|---|\n| 1 | 2 |", "> Предскажите!"),
+        code("print('🦊 длинная строка вывода ' * 12)\nprint('x' * 300)\n'значение ' + 'в' * 200"),
+        figure("two", "orange", 1400),
+        markdown("```python\n# Не заголовок\nx = '[a](#fig-none)'\n```", "`[b](#fig-none)`"),
+    ),
+    "03_practice": notebook(
+        markdown("# Практическая часть", "Код – в [листинге](#lst-long)."),
+        code(LISTING.format(what="__import__('chat.room').room.Room", label="lst-long")),
+        code(LISTING.format(what="'chat.protocol:DEFAULT_PORT'", label="lst-short"), "hide-input"),
+    ),
+    "04_screenshots": notebook(
+        markdown("# Скриншоты работы в разных ситуациях", "![Кадр](shot.png)"),
+    ),
+    "05_conclusions": notebook(
+        markdown("# Выводы"),
+        code(
+            "from chat.lab import show\nshow.prose('Измерено 5 мс ([таблица](#tab-sums)).')",
+            "hide-input",
+        ),
+    ),
+}
+
+
+def write_project(root: Path) -> Path:
+    """Write the sources of the small report below *root*; return *root*."""
+    notebooks = root / "notebooks" / "ru"
+    notebooks.mkdir(parents=True)
+    for name, book in BOOKS.items():
+        nbformat.write(book, notebooks / f"{name}.ipynb")  # type: ignore[no-untyped-call]
+    Image.new("RGB", (40, 20), "navy").save(notebooks / "shot.png")
+    (root / "report").mkdir()
+    (root / "report" / "report.toml").write_text(TITLE_PAGE, "utf-8")
+    return root
+
+
+def run_builder(root: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    """Run ``python -m report`` on the project at *root*."""
+    return subprocess.run(
+        [sys.executable, "-m", "report", "--root", str(root), *options],
+        cwd=ROOT,
+        env=os.environ | {"LANGUAGE": "ru"},
+        capture_output=True,
+        text=True,
+        timeout=55,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the small project, its report built."""
+    root = write_project(tmp_path_factory.mktemp("project"))
+    done = run_builder(root)
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture(scope="session")
+def output(project: Path) -> Path:
+    """The folder of the small report."""
+    return project / "report" / "ru"

@@ -1,0 +1,186 @@
+"""The builder as a command: what it does again, what it does not, and how it fails."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+from nbformat import NotebookNode
+
+from report import settings
+
+from .conftest import BOOKS, ROOT, code, markdown, notebook, run_builder, write_project
+
+SECONDS = 20
+
+
+def write(root: Path, name: str, book: NotebookNode) -> None:
+    nbformat.write(book, root / "notebooks" / "ru" / f"{name}.ipynb")  # type: ignore[no-untyped-call]
+
+
+def kernels(root: Path) -> list[int]:
+    """Return the processes that run in the folder of the notebooks of *root*."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()).is_relative_to(root):
+                found.append(process.pid)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {SECONDS} s"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A project of a single quick notebook."""
+    root = write_project(tmp_path / "small")
+    for name in list(BOOKS)[1:]:
+        (root / "notebooks" / "ru" / f"{name}.ipynb").unlink()
+    write(root, "01_description", notebook(markdown("# Раз"), code("print(6 * 7)")))
+    return root
+
+
+def test_four_files_are_named_with_their_sizes(project: Path) -> None:
+    done = run_builder(project)
+    for suffix in ("html", "pdf", "docx", "md"):
+        assert f"report/ru/report.{suffix}" in done.stdout
+        assert (project / "report" / "ru" / f"report.{suffix}").stat().st_size > 1000
+    assert "КиБ" in done.stdout
+
+
+def test_a_second_run_is_quick_and_says_why(project: Path) -> None:
+    before = (project / "report" / "ru" / "report.html").stat().st_mtime_ns
+    started = time.monotonic()
+    done = run_builder(project)
+    assert done.returncode == 0
+    assert time.monotonic() - started < 10
+    assert "Исходники не изменились с прошлой сборки" in done.stdout
+    assert (project / "report" / "ru" / "report.html").stat().st_mtime_ns == before
+
+
+def test_only_the_changed_notebook_is_executed_again(small: Path) -> None:
+    counting = code("from pathlib import Path\nlog = Path('log')\nlog.open('a').write('x')")
+    write(small, "01_description", notebook(markdown("# Раз"), counting))
+    write(small, "02_theory", notebook(markdown("# Два"), code("1")))
+    assert run_builder(small).returncode == 0
+    write(small, "02_theory", notebook(markdown("# Два"), code("2 + 40")))
+    done = run_builder(small)
+    assert done.returncode == 0, done.stderr
+    assert (small / "notebooks" / "ru" / "log").read_text() == "x"
+    assert "42" in (small / "report" / "ru" / "report.md").read_text("utf-8")
+
+
+def test_a_report_that_was_damaged_is_built_again(small: Path) -> None:
+    assert run_builder(small).returncode == 0
+    page = small / "report" / "ru" / "report.html"
+    good = page.read_bytes()
+    page.write_text("нет")
+    (page.parent / "report.docx").unlink()
+    assert run_builder(small).returncode == 0
+    assert page.read_bytes() == good
+    assert (page.parent / "report.docx").is_file()
+
+
+def test_a_failing_cell_is_shown_and_nothing_is_left_behind(small: Path) -> None:
+    assert run_builder(small).returncode == 0
+    page = small / "report" / "ru" / "report.html"
+    good = page.read_bytes()
+    failing = code("x = 1\nassert x == 2, 'не сошлось'")
+    write(small, "01_description", notebook(markdown("# Раз"), code("1"), failing))
+    done = run_builder(small)
+    assert done.returncode == 1
+    assert "01_description.ipynb, ячейка 3 из 3" in done.stderr
+    assert "    assert x == 2, 'не сошлось'" in done.stderr
+    assert "AssertionError: не сошлось" in done.stderr
+    assert "\x1b" not in done.stderr
+    assert page.read_bytes() == good
+    assert kernels(small) == []
+
+
+def test_a_kernel_that_dies_is_told_from_a_cell_that_fails(small: Path) -> None:
+    dying = code("import os\nos.write(2, 'прощай'.encode())\nos._exit(3)")
+    write(small, "01_description", notebook(markdown("# Раз"), dying))
+    done = run_builder(small)
+    assert done.returncode == 1
+    assert "01_description.ipynb, ячейка 2 из 2" in done.stderr
+    assert "прощай" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_ends_the_builder_and_the_kernel(small: Path) -> None:
+    slow = code("from pathlib import Path\nPath('begun').touch()\nimport time\ntime.sleep(50)")
+    write(small, "01_description", notebook(markdown("# Раз"), slow))
+    builder = subprocess.Popen(
+        [sys.executable, "-m", "report", "--root", str(small)],
+        cwd=ROOT,
+        env=os.environ | {"LANGUAGE": "ru"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until((small / "notebooks" / "ru" / "begun").exists, "the cell began")
+    builder.send_signal(signal.SIGINT)
+    _out, err = builder.communicate(timeout=SECONDS)
+    assert builder.returncode == 130
+    assert "Прервано" in err
+    assert "Traceback" not in err
+    wait_until(lambda: not kernels(small), "the kernel is gone")
+
+
+@pytest.mark.parametrize(
+    ("settings_text", "complaint"),
+    [
+        ("[title_page]\nstudnet = 'Аня'\n", "studnet"),
+        ("[title_page]\nstudent = ['Аня']\n", "student"),
+        ("[title_page\n", "report.toml"),
+    ],
+)
+def test_bad_settings_are_refused_in_a_sentence(
+    small: Path, settings_text: str, complaint: str
+) -> None:
+    (small / "report" / "report.toml").write_text(settings_text, "utf-8")
+    done = run_builder(small)
+    assert done.returncode == 1
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_notebooks_are_no_report(tmp_path: Path) -> None:
+    done = run_builder(tmp_path)
+    assert done.returncode == 1
+    assert str(tmp_path) in done.stderr
+
+
+def test_help_is_russian_and_a_bad_option_ends_with_status_2(tmp_path: Path) -> None:
+    helped = run_builder(tmp_path, "--help")
+    assert helped.returncode == 0
+    assert "Выполняет блокноты" in helped.stdout
+    refused = run_builder(tmp_path, "--lang", "xx")
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+
+
+def test_an_empty_title_page_leaves_the_year(tmp_path: Path) -> None:
+    (tmp_path / "report.toml").write_text("[title_page]\nyear = ''\n")
+    page = settings.load(tmp_path / "report.toml")
+    assert page.title == ""
+    assert page.year.isdigit()
+
+
+def test_an_empty_title_page_still_makes_a_report(small: Path) -> None:
+    (small / "report" / "report.toml").write_text("")
+    done = run_builder(small)
+    assert done.returncode == 0, done.stderr
+    assert "<h1>Отчёт</h1>" in (small / "report" / "ru" / "report.html").read_text("utf-8")

@@ -1,0 +1,203 @@
+"""Any course of events in the room agrees with a model of a few plain lists."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+
+from chat.protocol import ProtocolError
+from chat.room import Member
+from tests.room.house import Guest, Message, open_room
+
+MAX_CLIENTS = 4
+REMEMBERED = 6
+ANSWERED = 4
+
+NICKS = ["Аня", "аня", "Боря", "Вера", "ﬁ", "fi", "Groß", "GROSS", "Й", "И\u0306", "Ann", "Anna"]
+KEYS = {nick: nick for nick in NICKS} | {
+    "аня": "Аня",
+    "ﬁ": "fi",
+    "GROSS": "Groß",
+    "И\u0306": "Й",
+}
+SHOWN = {nick: {"ﬁ": "fi", "И\u0306": "Й"}.get(nick, nick) for nick in NICKS}
+
+
+class RoomMachine(RuleBasedStateMachine):
+    """The model: nicknames by key, an inbox for each guest, a list of all that was said."""
+
+    guests: Bundle[tuple[Guest, Member, str]] = Bundle("guests")
+
+    @initialize()
+    def open(self) -> None:
+        self.room = open_room(
+            max_clients=MAX_CLIENTS, history_messages=REMEMBERED, history_answer=ANSWERED
+        )
+        self.here: dict[str, tuple[Guest, Member]] = {}
+        self.expected: dict[Guest, list[Message]] = {}
+        self.said: list[tuple[Message, set[Guest] | None]] = []
+
+    @rule(target=guests, nick=st.sampled_from(NICKS))
+    def join(self, nick: str) -> tuple[Guest, Member, str]:
+        guest, key = Guest(nick), KEYS[nick]
+        self.expected[guest] = []
+        refusal = (
+            "nick_taken"
+            if key in self.here
+            else "server_full"
+            if len(self.here) == MAX_CLIENTS
+            else None
+        )
+        try:
+            member = self.room.join(guest, nick)
+        except ProtocolError as error:
+            assert error.code == refusal
+            return guest, Member(nick, "never in the room", guest), key
+        assert refusal is None
+        assert member.nick == SHOWN[nick]
+        users = [other.nick for _, (_, other) in sorted(self.here.items(), key=_order)]
+        self._expect([guest], type="welcome", nick=member.nick, users=users, seq=len(self.said))
+        self._expect([here for here, _ in self.here.values()], type="joined", nick=member.nick)
+        self.here[key] = guest, member
+        return guest, member, key
+
+    @rule(who=consumes(guests), reason=st.sampled_from(["quit", "lost", "kicked"]))
+    def leave(self, who: tuple[Guest, Member, str], reason: str) -> None:
+        self._leave(who, reason)
+
+    @rule(who=guests, reason=st.sampled_from(["quit", "lost", "kicked"]))
+    def leave_and_come_up_again(self, who: tuple[Guest, Member, str], reason: str) -> None:
+        self._leave(who, reason)
+
+    def _leave(self, who: tuple[Guest, Member, str], reason: str) -> None:
+        guest, member, key = who
+        was_here = self._is_here(guest)
+        assert self.room.leave(member, reason) is was_here
+        if was_here:
+            del self.here[key]
+            self._expect(self._others(guest), type="left", nick=member.nick, reason=reason)
+
+    @rule(
+        who=guests,
+        text=st.sampled_from(["привет", "  два  ", "", "x" * 2001]),
+        number=st.none() | st.just(3),
+    )
+    def say_to_all(self, who: tuple[Guest, Member, str], text: str, number: int | None) -> None:
+        guest, member, _key = who
+        refusal = self._refusal(guest, text)
+        try:
+            self.room.say(member, text, None, number)
+        except ProtocolError as error:
+            assert error.code == refusal
+            return
+        assert refusal is None
+        self._said(member, None, text, None, self._others(guest))
+        self._acknowledged(guest, number)
+
+    @rule(who=guests, to=st.sampled_from(NICKS), number=st.none() | st.just(0))
+    def say_to_one(self, who: tuple[Guest, Member, str], to: str, number: int | None) -> None:
+        guest, member, _key = who
+        refusal = self._refusal(guest, "шёпот")
+        found = self.here.get(KEYS[to])
+        if refusal is None and (found is None or found[0] is guest):
+            refusal = "no_such_user"
+        try:
+            self.room.say(member, "шёпот", to, number)
+        except ProtocolError as error:
+            assert error.code == refusal
+            return
+        assert refusal is None
+        assert found is not None
+        self._said(member, found[1].nick, "шёпот", {guest, found[0]}, [found[0]])
+        self._acknowledged(guest, number)
+
+    @rule(
+        who=guests,
+        limit=st.none() | st.integers(0, ANSWERED + 2),
+        before=st.none() | st.integers(0, 20),
+    )
+    def ask_for_history(
+        self, who: tuple[Guest, Member, str], limit: int | None, before: int | None
+    ) -> None:
+        guest, member, _key = who
+        if not self._is_here(guest):
+            return
+        self.room.tell_history(member, limit, before)
+        visible = [
+            message
+            for message, readers in self.said[-REMEMBERED:]
+            if (readers is None or guest in readers) and (before is None or message["seq"] < before)
+        ]
+        wanted = ANSWERED if limit is None else min(limit, ANSWERED)
+        self._expect(
+            [guest],
+            type="history",
+            messages=visible[len(visible) - wanted :] if wanted < len(visible) else visible,
+        )
+
+    @rule(who=guests)
+    def ask_for_users(self, who: tuple[Guest, Member, str]) -> None:
+        guest, member, _key = who
+        if not self._is_here(guest):
+            return
+        self.room.tell_users(member)
+        others = [
+            other.nick
+            for _, (peer, other) in sorted(self.here.items(), key=_order)
+            if peer is not guest
+        ]
+        self._expect([guest], type="users", users=others)
+
+    @invariant()
+    def everybody_has_got_what_was_meant_for_them_and_nothing_else(self) -> None:
+        for guest, messages in self.expected.items():
+            assert guest.inbox == messages
+        assert self.room.size() == len(self.here)
+
+    def _is_here(self, guest: Guest) -> bool:
+        return any(guest is here for here, _ in self.here.values())
+
+    def _others(self, guest: Guest) -> list[Guest]:
+        return [here for here, _ in self.here.values() if here is not guest]
+
+    def _refusal(self, guest: Guest, text: str) -> str | None:
+        if not text:
+            return "bad_text"
+        if len(text) > 2000:
+            return "text_too_long"
+        return None if self._is_here(guest) else "not_registered"
+
+    def _expect(self, guests: list[Guest], **message: object) -> None:
+        for guest in guests:
+            self.expected[guest].append(message)
+
+    def _said(
+        self,
+        member: Member,
+        to: str | None,
+        text: str,
+        readers: set[Guest] | None,
+        recipients: list[Guest],
+    ) -> None:
+        seq = len(self.said) + 1
+        message: Message = {
+            "type": "message",
+            "seq": seq,
+            "from": member.nick,
+            "to": to,
+            "text": text,
+            "time": float(seq),
+        }
+        self.said.append((message, readers))
+        self._expect(recipients, **message)
+
+    def _acknowledged(self, guest: Guest, number: int | None) -> None:
+        if number is not None:
+            self._expect([guest], type="ack", id=number, seq=len(self.said))
+
+
+def _order(item: tuple[str, object]) -> str:
+    return item[0].casefold().replace("ß", "ss")
+
+
+RoomMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+TestRoomMachine = RoomMachine.TestCase

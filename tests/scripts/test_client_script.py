@@ -1,0 +1,362 @@
+"""The client as a process with pipes: what a script, or a bot of a few words, needs."""
+
+import json
+import re
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from chat.client import WINDOW_BYTES
+from chat.server import ChatServer
+from tests.client.fakes import FakeServer
+from tests.scripts.programs import CLIENT, ROOT, Program, run
+from tests.wire import Wire, eventually
+
+Serve = Callable[..., ChatServer]
+Dial = Callable[..., Wire]
+
+
+def options(server: ChatServer, nick: str | None = "Бот") -> tuple[str, ...]:
+    address = ("--port", str(server.address[1]))
+    return address if nick is None else (*address, "--nick", nick)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cwd"),
+    [
+        (("-m", "chat.client"), ROOT),
+        (("chat/client.py",), ROOT),
+        ((str(ROOT / "chat" / "client.py"),), Path("/")),
+    ],
+    ids=["module", "script", "script from elsewhere"],
+)
+def test_a_line_through_a_pipe_is_delivered_and_the_status_is_0(
+    server: ChatServer, dial: Dial, arguments: tuple[str, ...], cwd: Path
+) -> None:
+    r"""``printf 'привет\n' | python -m chat.client --nick Бот``, on a bare Python."""
+    anya = dial(server, "Аня")
+    bare = ("-S", "-X", "dev", "-W", "error")
+    status, output, complaint = run(
+        *bare, *arguments, *options(server), input="привет\n".encode(), cwd=cwd
+    )
+    assert (status, complaint) == (0, "")
+    assert "Бот" in output
+    assert "Аня" in output  # whom one can talk to
+    assert "/help" in output  # and how to learn the commands
+    anya.expect("joined", nick="Бот")
+    anya.expect("message", from_="Бот", text="привет", to=None)
+    anya.expect("left", nick="Бот", reason="quit")
+
+
+def test_the_last_line_needs_no_line_feed(server: ChatServer, dial: Dial) -> None:
+    anya = dial(server, "Аня")
+    run(*CLIENT, *options(server), input="первая\nпоследняя".encode())
+    anya.skip_to("message", text="первая")
+    anya.expect("message", text="последняя")
+
+
+def test_without_nick_the_first_line_is_the_nickname(server: ChatServer, dial: Dial) -> None:
+    anya = dial(server, "Аня")
+    status, _, _ = run(*CLIENT, *options(server, None), input="Бот\nпривет\n".encode())
+    assert status == 0
+    anya.skip_to("message", from_="Бот", text="привет")
+
+
+def test_many_lines_are_all_delivered_at_the_pace_that_the_server_asks_for(
+    serve: Serve, dial: Dial
+) -> None:
+    server = serve(rate=300, burst=20)
+    anya = dial(server, "Аня")
+    lines = [f"строка {number}" for number in range(100)]
+    status, _output, complaint = run(*CLIENT, *options(server), input="\n".join(lines).encode())
+    assert (status, complaint) == (0, "")
+    assert [anya.skip_to("message")["text"] for _ in lines] == lines
+
+
+def test_what_others_say_is_on_the_output(server: ChatServer, dial: Dial) -> None:
+    anya = dial(server, "Аня")
+    with Program(*CLIENT, *options(server)) as client:
+        anya.expect("joined")
+        anya.say("привет, бот")
+        assert re.fullmatch(r"\d\d:\d\d Аня: привет, бот", client.wait_for("привет"))
+        anya.say("по секрету", to="Бот", number=2)
+        assert client.wait_for("секрету").endswith("Аня → вам: по секрету")
+        client.type("exit\n")
+        status, _output, complaint = client.end()
+        assert (status, complaint) == (0, "")
+
+
+@pytest.mark.parametrize("goodbye", ["exit\n", "/quit\n", "  exit  \n", ""])
+def test_goodbye(server: ChatServer, dial: Dial, goodbye: str) -> None:
+    anya = dial(server, "Аня")
+    with Program(*CLIENT, *options(server)) as client:
+        client.type(goodbye)
+        if not goodbye:
+            client.end_input()
+        assert client.end()[0] == 0
+    anya.expect("joined")
+    anya.expect("left", nick="Бот", reason="quit")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly(server: ChatServer, dial: Dial, number: signal.Signals) -> None:
+    anya = dial(server, "Аня")
+    with Program(*CLIENT, *options(server)) as client:
+        client.wait_for("/help")
+        client.signal(number)
+        status, _output, complaint = client.end()
+        assert (status, complaint) == (0, "")
+    anya.expect("joined")
+    anya.expect("left", nick="Бот", reason="quit")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_waiting_for_a_server_that_does_not_answer(
+    number: signal.Signals,
+) -> None:
+    with FakeServer() as server:
+        arguments = ("--port", str(server.address[1]), "--nick", "Бот")
+        with Program(*CLIENT, *arguments) as client:
+            server.admit()
+            client.type("слышно?\n")
+            client.end_input()
+            assert server.receive()["text"] == "слышно?"
+            client.signal(number)
+            assert server.receive() == {"type": "quit"}
+            server.hang_up()
+            status, _output, complaint = client.end()
+            assert (status, complaint) == (0, "")
+
+
+def test_a_signal_ends_the_waiting_for_a_server_that_falls_behind() -> None:
+    """So much is unacknowledged that the next line has to wait."""
+    with FakeServer() as server:
+        arguments = ("--port", str(server.address[1]), "--nick", "Бот")
+        with Program(*CLIENT, *arguments) as client:
+            server.admit()
+            line = "x" * 1900
+            fits = WINDOW_BYTES // len(json.dumps({"type": "message", "id": 100, "text": line}))
+            client.type(f"{line}\n" * (fits + 10))
+            for _ in range(fits):
+                assert server.receive()["text"] == line
+            client.signal(signal.SIGINT)
+            while server.receive()["type"] != "quit":
+                pass
+            server.hang_up()
+            status, _output, complaint = client.end()
+            assert (status, complaint) == (0, "")
+
+
+def test_a_client_whose_process_is_killed_is_removed_and_announced(
+    server: ChatServer, dial: Dial
+) -> None:
+    anya = dial(server, "Аня")
+    with Program(*CLIENT, *options(server)) as client:
+        anya.expect("joined", nick="Бот")
+        client.signal(signal.SIGKILL)
+        anya.expect("left", nick="Бот", reason="lost")
+        assert client.end()[0] == -signal.SIGKILL
+    assert server.room.users() == ["Аня"]
+
+
+def test_a_server_that_stops_ends_its_clients_with_a_sentence(serve: Serve) -> None:
+    server = serve()
+    with Program(*CLIENT, *options(server)) as client:
+        client.wait_for("/help")
+        server.stop()
+        status, output, complaint = client.end()
+    assert (status, complaint) == (0, "")
+    assert output == "! Сервер завершает работу. Разговор окончен.\n"
+
+
+def test_a_server_that_is_killed_ends_its_clients_with_status_1() -> None:
+    with Program("-m", "chat.server", "--port", "0") as server:
+        port = str(server.address()[1])
+        with Program(*CLIENT, "--port", port, "--nick", "Бот") as client:
+            client.wait_for("/help")
+            server.signal(signal.SIGKILL)
+            status, output, complaint = client.end()
+    assert (status, complaint) == (1, "")
+    assert output == "! Соединение с сервером потеряно.\n"
+
+
+def test_a_connection_lost_at_once_is_status_1_as_well() -> None:
+    """However early the end comes, it is no success."""
+    for _ in range(5):
+        with FakeServer() as server:
+            arguments = ("--port", str(server.address[1]), "--nick", "Бот")
+            with Program(*CLIENT, *arguments) as client:
+                server.admit()
+                server.hang_up()
+                status, _output, complaint = client.end()
+        assert (status, complaint) == (1, "")
+
+
+# What cannot be done is one sentence
+
+
+def complaint_of(*arguments: str, status: int, input: bytes = b"") -> str:
+    """Run the client, which must end with *status* and one sentence; return the sentence."""
+    ended, _output, complaint = run(*CLIENT, *arguments, input=input)
+    assert ended == status
+    assert complaint.count("\n") == 1
+    assert complaint.endswith(".\n")
+    return complaint
+
+
+def test_nobody_listens(serve: Serve) -> None:
+    server = serve()
+    server.stop()
+    complaint = complaint_of(*options(server), status=1)
+    assert f"127.0.0.1:{server.address[1]}" in complaint
+    assert "никто не слушает" in complaint
+
+
+@pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
+def test_no_chat_server(greeting: bytes) -> None:
+    with FakeServer() as server:
+        arguments = ("--port", str(server.address[1]), "--nick", "Бот")
+        with Program(*CLIENT, *arguments) as client:
+            server.accept()
+            server.send_raw(greeting)
+            server.hang_up()
+            status, output, complaint = client.end()
+    assert status == 1
+    assert output == ""
+    assert "не сервер чата" in complaint
+    assert complaint.count("\n") == 1
+
+
+def test_a_nickname_that_is_taken_or_will_not_do(server: ChatServer, dial: Dial) -> None:
+    dial(server, "Аня")
+    assert "занят" in complaint_of(*options(server, "аня"), status=1)
+    assert "не подойдёт" in complaint_of(*options(server, "два слова"), status=1)
+
+
+def test_a_full_server(serve: Serve, dial: Dial) -> None:
+    server = serve(max_clients=1)
+    dial(server, "Аня")
+    assert "нет мест" in complaint_of(*options(server), status=1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--port", "65536"), ("--nick",), ("--lang", "de"), ("--host", "a..b"), ("--colour",), ("x",)],
+    ids=" ".join,
+)
+def test_a_bad_argument(arguments: tuple[str, ...]) -> None:
+    complaint_of(*arguments, status=2)
+
+
+def test_a_host_that_is_not_known() -> None:
+    assert "узел неизвестен" in complaint_of("--host", "no-such-host.invalid", status=1)
+
+
+@pytest.mark.parametrize("language", ["ru", "en"])
+def test_help_that_names_every_option(language: str) -> None:
+    status, output, complaint = run(*CLIENT, "--help", "--lang", language)
+    assert (status, complaint) == (0, "")
+    for option in ("--host", "--port", "--nick", "--log", "--lang"):
+        assert option in output
+    assert ("ваш ник" in output) == (language == "ru")
+    assert ("your nickname" in output) == (language == "en")
+
+
+# Odd bytes
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_bytes_that_are_no_text_are_replaced_and_end_nothing(
+    server: ChatServer, dial: Dial, errors: str
+) -> None:
+    anya = dial(server, "Аня")
+    status, _output, complaint = run(
+        *CLIENT,
+        *options(server),
+        input=b"\xff\xd0\n/admin \xff\n/msg \xff \xff\n" + "дальше\n".encode(),
+        env={"PYTHONIOENCODING": f"utf-8:{errors}"},
+    )
+    assert (status, complaint) == (0, "")
+    anya.skip_to("message", text="\ufffd\ufffd")
+    anya.expect("message", text="дальше")
+
+
+def test_a_nickname_of_bytes_that_are_no_text(server: ChatServer) -> None:
+    nick = b"\xff".decode(errors="surrogateescape")
+    assert "не подойдёт" in complaint_of(*options(server, nick), status=1)
+
+
+def test_an_output_that_knows_no_russian_is_no_reason_to_stop(
+    server: ChatServer, dial: Dial
+) -> None:
+    anya = dial(server, "Аня")
+    status, _output, complaint = run(
+        *CLIENT,
+        *options(server),
+        input=b"hello\n",
+        env={"PYTHONIOENCODING": "ascii"},
+    )
+    assert (status, complaint) == (0, "")
+    anya.skip_to("message", text="hello")
+
+
+def test_nobody_reading_its_output_does_not_stop_it(server: ChatServer, dial: Dial) -> None:
+    anya = dial(server, "Аня")
+    with Program(*CLIENT, *options(server)) as client:
+        client.wait_for("/help")
+        client.stop_reading()
+        anya.expect("joined")
+        anya.say("читаешь?")
+        anya.request("users")
+        client.type("нет, но пишу\n")
+        anya.expect("message", text="нет, но пишу")
+        client.end_input()
+        status, _output, complaint = client.end()
+    assert (status, complaint) == (0, "")
+
+
+# The log
+
+
+def has_text(file: Path, text: str) -> bool:
+    return text in file.read_text(encoding="utf-8")
+
+
+def test_the_log_gets_what_was_received_and_goes_on_from_run_to_run(
+    server: ChatServer, dial: Dial, tmp_path: Path
+) -> None:
+    log = tmp_path / "chat.log"
+    anya = dial(server, "Аня")
+    for text in ("первое", "второе"):
+        with Program(*CLIENT, *options(server), "--log", str(log)) as client:
+            anya.skip_to("joined")
+            anya.say(text)
+            client.wait_for(text)
+            eventually(partial(has_text, log, text))
+            client.type("exit\n")
+            assert client.end()[0] == 0
+        anya.skip_to("left")
+    lines = log.read_text(encoding="utf-8").splitlines()
+    said = [line for line in lines if "Аня: " in line]
+    assert [line.rpartition(": ")[2] for line in said] == ["первое", "второе"]
+    stamp = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  "
+    assert all(re.match(stamp, line) for line in lines)
+    assert "\x1b" not in "".join(lines)
+
+
+@pytest.mark.parametrize("path", ["/", "/no/such/folder/chat.log"])
+def test_a_log_that_cannot_be_written(server: ChatServer, path: str) -> None:
+    assert path in complaint_of(*options(server), "--log", path, status=1)
+
+
+def test_a_full_disk_ends_the_log_and_not_the_conversation(server: ChatServer, dial: Dial) -> None:
+    anya = dial(server, "Аня")
+    status, output, complaint = run(
+        *CLIENT, *options(server), "--log", "/dev/full", input="дальше\n".encode()
+    )
+    assert (status, complaint) == (0, "")
+    assert output.count("Журнал больше не пишется") == 1
+    anya.skip_to("message", text="дальше")
