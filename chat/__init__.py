@@ -4,8 +4,8 @@ Read the modules in the order in which they build on one another::
 
     protocol ── what is said on the wire: bytes in, messages out
        │
-       ├── room ─────── who is here, who may take which nickname, who receives what
        ├── history ──── the ordered log of what was said
+       ├── room ─────── who is here, who may take which nickname, who receives what
        ├── connection ─ one peer on one socket: reading, the outbound queue, closing
        │      │
        │      ├── server ── a listener, a thread for every client

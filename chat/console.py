@@ -529,7 +529,8 @@ def main(arguments: list[str] | None = None) -> int:
     cli.choose_language(arguments)
     cli.forgive_encodings()
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as if it were Ctrl-C
+    for number in STOP_SIGNALS:  # both, however we were started: a shell may ignore Ctrl-C for us
+        signal.signal(number, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         try:
             log = options.log and stack.enter_context(

@@ -339,7 +339,7 @@ class ChatServer:
 
     def is_admin_password(self, password: object) -> bool:
         """Tell whether *password* is the admin's, in a time that does not tell how wrong it is."""
-        if self._admin_password is None or not isinstance(password, str):
+        if not self._admin_password or not isinstance(password, str):
             return False
         given, right = (
             text.encode(errors="surrogatepass") for text in (password, self._admin_password)

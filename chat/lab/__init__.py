@@ -6,8 +6,16 @@
     a proxy between client and server that records every chunk and damages traffic on purpose
 ``figures``
     draws what was recorded, in one style
+``diagrams``
+    draws how the chat is built: processes, threads, the life of a connection
 ``show``
     puts a figure, a listing or a table under a cell, captioned so that the report can number it
+``cells``
+    keeps servers and clients open from one cell to a later one, and not past a failure
+``load``
+    many users in a process of their own, and the times of what reaches them
+``count``
+    how many lines of code there are
 ``terminal``
     real programs in pseudo-terminals, and pictures of their screens
 

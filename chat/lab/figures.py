@@ -25,6 +25,7 @@ from matplotlib.font_manager import findfont, get_font
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
+from chat.i18n import ngettext
 from chat.lab.wiretap import Direction, Kind, Record, Stage
 
 STYLE = Path(__file__).with_name("lab.mplstyle")
@@ -143,7 +144,12 @@ def describe(data: bytes, width: int = 30) -> str:
     if not names or frames[-1]:
         return _abbreviate(data, width)
     label = " + ".join(names)
-    return label if len(label) <= width else f"{len(names)} кадров: {names[0]}…"
+    if len(label) <= width:
+        return label
+    number = len(names)
+    return ngettext("{n} frame: {first}…", "{n} frames: {first}…", number).format(
+        n=number, first=names[0]
+    )
 
 
 def _abbreviate(data: bytes, width: int) -> str:

@@ -1,6 +1,7 @@
 """Servers that are not ours: they say whatever a test has them say."""
 
 import json
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -58,6 +59,12 @@ class FakeServer:
         frame, _border, self._rest = self._rest.partition(b"\n")
         message: Message = json.loads(frame)
         return message
+
+    def is_quiet(self, seconds: float = 0.2) -> bool:
+        """Tell whether the client says nothing for so long."""
+        assert self._peer is not None
+        readable, _, _ = select.select([self._peer], [], [], seconds)
+        return not (readable or self._rest)
 
     def admit(self, limits: Message | None = None) -> None:
         """Accept a client, tell it the *limits* and let it in."""

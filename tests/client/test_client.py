@@ -233,8 +233,10 @@ def test_closing_from_within_on_event(server: ChatServer, dial: Dial, at: str) -
             anya.close()
 
     with ChatClient(server.address, "Аня", on_event=on_event) as anya:
-        borya.send({"type": "message", "text": "уходи"})
-        anya.request_users()
+        if at == "message":
+            borya.send({"type": "message", "text": "уходи"})
+        else:
+            anya.request_users()
         borya.skip_to("left", nick="Аня")
         eventually(lambda: anya.closed)
     assert events[-1] == {"type": "closed", "reason": "quit"}

@@ -1,5 +1,6 @@
 """The outbound queues: nobody waits for somebody else's full socket."""
 
+import os
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -262,6 +263,22 @@ def test_a_connection_aborted_while_its_socket_is_full_is_let_go() -> None:
             sender.flush()
             connection.close()
             eventually(lambda: connection.fileno() == -1)  # the sender's thread has let it go
+
+
+def test_a_descriptor_is_not_closed_under_the_thread_that_sends() -> None:
+    """Its number could be another connection's before ``send`` gets to use it."""
+    accepted, peer = tcp_pair()
+    with sending() as sender, peer, ThreadPoolExecutor(1) as pool:
+        connection = GatedConnection(accepted)
+        descriptor = connection.fileno()
+        sender.post([connection], b"one\n")
+        flushing = pool.submit(sender.flush)
+        eventually(lambda: not connection.queue)
+        connection.close()
+        assert os.fstat(descriptor)
+        connection.gate.set()
+        flushing.result(PATIENCE)
+        assert connection.fileno() == -1
 
 
 def test_posting_to_a_closed_connection_does_nothing() -> None:

@@ -1,6 +1,5 @@
 """The client as a process with pipes: what a script, or a bot of a few words, needs."""
 
-import json
 import re
 import signal
 from collections.abc import Callable
@@ -76,6 +75,23 @@ def test_many_lines_are_all_delivered_at_the_pace_that_the_server_asks_for(
     assert [anya.skip_to("message")["text"] for _ in lines] == lines
 
 
+def test_it_leaves_only_when_every_line_has_been_acknowledged() -> None:
+    with FakeServer() as server:
+        arguments = ("--port", str(server.address[1]), "--nick", "Бот")
+        with Program(*CLIENT, *arguments) as client:
+            server.admit()
+            client.type("дошло?\n")
+            client.end_input()
+            number = server.receive()["id"]
+            assert server.is_quiet()
+            server.send({"type": "error", "code": "text_too_long", "id": number})
+            assert server.receive() == {"type": "quit"}
+            server.hang_up()
+            status, output, complaint = client.end()
+    assert (status, complaint) == (0, "")
+    assert output.endswith("Не доставлено: дошло?\n")
+
+
 def test_what_others_say_is_on_the_output(server: ChatServer, dial: Dial) -> None:
     anya = dial(server, "Аня")
     with Program(*CLIENT, *options(server)) as client:
@@ -137,11 +153,13 @@ def test_a_signal_ends_the_waiting_for_a_server_that_falls_behind() -> None:
         arguments = ("--port", str(server.address[1]), "--nick", "Бот")
         with Program(*CLIENT, *arguments) as client:
             server.admit()
-            line = "x" * 1900
-            fits = WINDOW_BYTES // len(json.dumps({"type": "message", "id": 100, "text": line}))
-            client.type(f"{line}\n" * (fits + 10))
-            for _ in range(fits):
-                assert server.receive()["text"] == line
+            lines = WINDOW_BYTES // 1900 + 1
+            client.type(f"{'x' * 1900}\n" * lines)
+            received = 0
+            while not server.is_quiet():
+                server.receive()
+                received += 1
+            assert received < lines
             client.signal(signal.SIGINT)
             while server.receive()["type"] != "quit":
                 pass

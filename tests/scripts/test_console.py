@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -67,7 +68,7 @@ def status_after(terminal: Terminal, keys: str) -> int:
     for _ in range(10):
         terminal.type(keys)
         try:
-            return terminal.wait_until_exit(timeout=1 if "\x03" in keys else PATIENCE)
+            return terminal.wait_until_exit(timeout=0.5 if "\x03" in keys else PATIENCE)
         except ScreenTimeout:
             if not keys.endswith("\x03"):
                 raise
@@ -485,6 +486,19 @@ def test_nicknames_have_colours_unless_nobody_wants_them(server: ChatServer, sit
     assert colours(sit(server.address, "Аня")) != {"default"}
     assert colours(sit(server.address, "Боря", env={"NO_COLOR": "1"})) == {"default"}
     assert colours(sit(server.address, "Вера", env={"TERM": "dumb"})) == {"default"}
+
+
+def test_the_log_has_no_colours(server: ChatServer, dial: Dial, sit: Sit, tmp_path: Path) -> None:
+    borya = dial(server, "Боря")
+    log = tmp_path / "chat.log"
+    anya = sit(server.address, "Аня", "--log", str(log))
+    borya.expect("joined")
+    borya.say("привет")
+    anya.wait_for("Боря: привет")
+    assert status_after(anya, "exit\r") == 0
+    written = log.read_text(encoding="utf-8")
+    assert "Боря: привет\n" in written
+    assert "\x1b" not in written
 
 
 def test_a_server_cannot_steer_the_terminal(sit: Sit) -> None:
