@@ -653,7 +653,9 @@ def timelines(
         Rectangle((0, 0), 1, 1, facecolor=color, hatch=hatch, edgecolor="white")
         for color, hatch in look.values()
     ]
-    fig.legend(handles, kinds, loc="outside lower center", ncols=len(kinds))
+    # Long names in one row would run out of the figure at both sides.
+    columns = len(kinds) if sum(map(len, kinds)) <= 60 else 2
+    fig.legend(handles, kinds, loc="outside lower center", ncols=columns)
     return fig
 
 

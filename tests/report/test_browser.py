@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -35,8 +36,15 @@ MEASURE = """() => {
 }"""
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind() -> None:
+    """Leave the proof to the end: the browser starts and ends its helpers when it likes."""
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """A browser for all tests here, which is gone after the last with all its processes."""
+    before = set(psutil.Process().children(recursive=True))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM,
@@ -44,6 +52,9 @@ def browser() -> Iterator[Browser]:
         )
         yield browser
         browser.close()
+    left = set(psutil.Process().children(recursive=True)) - before
+    _gone, alive = psutil.wait_procs(left, timeout=10)
+    assert alive == []
 
 
 class Visit:
