@@ -22,6 +22,7 @@ LONGEST_CORE = 1500
 FLOORS = (
     {"protocol", "i18n"},
     {"history", "cli"},
+    {"tls"},
     {"room", "connection", "journal"},
     {"server", "client"},
     {"console"},
