@@ -53,12 +53,17 @@ class ConsoleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line for *record*."""
         facts: Facts = record.__dict__.get("event", {"event": record.getMessage()})
-        sentence = _SENTENCES.get(facts["event"], _other)
         moment = time.strftime("%H:%M:%S", time.localtime(record.created))
-        text = sentence(facts)
-        if facts["event"] == "message" and self._show_text:
+        if facts["event"] == "messages":
+            return "\n".join(f"{moment}  {self._message(said)}" for said in facts["messages"])
+        sentence = _SENTENCES.get(facts["event"], _other)
+        return f"{moment}  {sentence(facts)}"
+
+    def _message(self, facts: Facts) -> str:
+        text = _message(facts)
+        if self._show_text:
             text += ": " + printable(facts["text"].replace("\n", " ⏎ "))
-        return f"{moment}  {text}"
+        return text
 
 
 @contextlib.contextmanager
@@ -114,7 +119,6 @@ _SENTENCES: dict[str, Callable[[Facts], str]] = {
         address=address_text(*facts["address"])
     ),
     "joined": lambda facts: _("{nick} has joined").format(nick=_who(facts)),
-    "message": _message,
     "left": _left,
     "refused": lambda facts: _("{address} was refused: {code}").format(
         address=address_text(*facts["address"]), code=facts["code"]

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from chat import connection
-from chat.connection import Deadline, TokenBucket, Waker
+from chat.connection import Waker
+from chat.timing import Deadline, TokenBucket
 from tests.wire import PATIENCE
 
 

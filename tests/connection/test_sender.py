@@ -8,8 +8,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from chat import connection as connection_module
-from chat.connection import Connection, Deadline, Sender, Waker
+from chat import sender as sender_module
+from chat.connection import Connection, Waker
+from chat.sender import Sender
+from chat.timing import Deadline
 from tests.connection.pairs import (
     connected,
     read_exactly,
@@ -372,7 +374,7 @@ def test_two_threads_that_need_help_at_once_start_one_thread(
                 assert go_on.wait(PATIENCE)
             super().__init__()
 
-    monkeypatch.setattr(connection_module, "Waker", SlowWaker)
+    monkeypatch.setattr(sender_module, "Waker", SlowWaker)
     with (
         sending(queue_bytes=2 * MUCH) as sender,
         connected(small=True) as (first, first_peer),

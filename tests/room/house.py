@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chat.history import History, MemoryHistory
+from chat.history import History
 from chat.protocol import Limits, decode
 from chat.room import Frame, Room
 
@@ -40,7 +40,7 @@ def open_room(
     """
     ticks = itertools.count(1)
     chosen = Limits(**limits)  # type: ignore[arg-type] # names and kinds as in Limits
-    log = history or MemoryHistory(chosen.history_messages)
+    log = history or History(chosen.history_messages)
 
     def post(peers: Sequence[Guest], frame: Frame, but: object = None, *, size: int = 0) -> None:
         log.record()
