@@ -107,8 +107,9 @@ class TlsChannel:
     `receive` what came and `send` what is to go. Any thread may call any method; but what methods
     return must go into the socket in the order in which it was returned, so let one thread at a
     time take it: the reading thread during the handshake, afterwards the writing one. Reading can
-    make something to send, too (an answer to a KeyUpdate, RFC 8446, section 4.6.3; an alert):
-    then `has_output` is true, and the next `send`, also of nothing, returns it.
+    make something to send, too: an answer to a KeyUpdate goes out before the next data, as RFC
+    8446, section 4.6.3, wants it; for all else (an alert) `has_output` is true, and the next
+    `send`, also of nothing, returns it.
 
     Every method but `take_output` raises `TlsError` when the peer sends what is not TLS, or cannot
     be trusted; from then on always the same, while `take_output` returns the alert that
