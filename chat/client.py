@@ -33,6 +33,7 @@ from chat.protocol import (
     Message,
     ProtocolError,
     check_server_message,
+    check_text,
     decode,
     encode,
     nick_key,
@@ -168,6 +169,8 @@ class ChatClient:
         """
         self._send(self._place.registration(nick))
         welcome = self._expect("welcome", Deadline(self._limits.connect_timeout))
+        if nick_key(welcome["nick"]) != nick_key(nick):  # what we seal would be somebody else's
+            raise ConnectionClosedError
         self.nick = welcome["nick"]
         self._set_users(welcome["users"])
         question = self._place.enter(welcome)
@@ -189,7 +192,7 @@ class ChatClient:
     def users(self) -> list[str]:
         """The nicknames of the others, sorted."""
         with self._lock:
-            return [self._users[key] for key in sorted(self._users)]
+            return sorted(self._users.values(), key=str.casefold)
 
     @property
     def closed(self) -> bool:
@@ -202,10 +205,11 @@ class ChatClient:
         Without a connection it is sent when there is one again. Waits while `WINDOW_BYTES` are
         unacknowledged or the server's rate asks for it, except in *on_event*. An event with that
         id follows: ``ack``, or ``error``, to which the ``message`` refused is added. Raises
-        `ConnectionClosedError`, and `TimeoutError` when the server acknowledges nothing for
-        `Limits.answer_timeout` seconds.
+        `ConnectionClosedError`, `TimeoutError` when the server acknowledges nothing for
+        `Limits.answer_timeout` seconds, and `RefusedError` for what a cipher would hide from the
+        server, which would refuse it.
         """
-        sealed = self._cipher.seal(text, self.nick, to) if self._cipher else None
+        sealed = self._seal(text, to)
         with self._lock:
             if threading.current_thread() is not self._thread:
                 self._wait_ready()
@@ -401,6 +405,14 @@ class ChatClient:
         for message in messages:
             self._open(message)
             self._on_event(message)
+
+    def _seal(self, text: str, to: str | None) -> str | None:
+        if self._cipher is None:
+            return None
+        try:
+            return self._cipher.seal(check_text(text, self._limits), self.nick, to)
+        except ProtocolError as error:
+            raise RefusedError(error.code) from error
 
     def _open(self, message: Message) -> None:
         """Make the text of a sealed *message* readable, or None."""

@@ -178,9 +178,11 @@ class SqliteHistory(History):
     def __init__(self, path: str | Path, messages: int) -> None:
         """Open the file at *path*, or make it; remember its last *messages* messages.
 
-        Raises `sqlite3.Error` when that is not possible.
+        Only the user who runs the server may read it. Raises `sqlite3.Error` or `OSError` when it
+        cannot be had.
         """
         super().__init__(messages)
+        Path(path).touch(mode=0o600)  # SQLite gives the files beside it the same mode
         with contextlib.ExitStack() as stack:
             # Whichever thread flushes records, one at a time. Autocommit: BEGIN is said below.
             self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)

@@ -29,6 +29,9 @@ from chat.protocol import (
     nick_key,
 )
 
+SECRET_CHARS = 16
+"""Shortest secret of a session that is taken for one: a shorter one could be guessed."""
+
 Peer = Any
 """Whatever the owner of the room posts frames to, hashable: in the server, a connection."""
 
@@ -105,7 +108,7 @@ class Room:
         if secret is None:
             secret = secrets.token_urlsafe(24)
             session = Session(_session_id(secret))
-        elif isinstance(secret, str):
+        elif isinstance(secret, str) and len(secret) >= SECRET_CHARS:
             session = self._recall(_session_id(secret))
         else:
             raise ProtocolError("bad_frame")
@@ -241,7 +244,7 @@ class Room:
     # Under the lock
 
     def _nicks(self) -> list[str]:
-        return sorted((member.nick for member in self._by_key.values()), key=nick_key)
+        return sorted((member.nick for member in self._by_key.values()), key=str.casefold)
 
     def _other(self, member: Member, nick: object) -> Member:
         found = self._by_key.get(nick_key(nick)) if isinstance(nick, str) else None

@@ -270,9 +270,11 @@ class ClientConnection(threading.Thread):
 
     def _on_admin(self, message: Message) -> None:
         member = self._require_member()
-        self._is_admin = self.server.is_admin_password(self.address[0], message.get("password"))
-        log("admin", address=self.address, nick=member.nick, accepted=self._is_admin)
-        self._require_admin()
+        accepted = self.server.is_admin_password(self.address[0], message.get("password"))
+        log("admin", address=self.address, nick=member.nick, accepted=accepted)
+        if not accepted:
+            raise ProtocolError("not_admin")
+        self._is_admin = True
         self._post({"type": "admin"})
 
     def _on_shutdown(self, _message: Message) -> None:
@@ -393,18 +395,17 @@ class ChatServer:
         Raises `ProtocolError` ``too_fast`` when *host* has given too many wrong ones lately.
         """
         with self._lock:
-            guesses = self._guesses.get(host) or TokenBucket(GUESS_RATE, GUESS_BURST)
-            if guesses.wait_time():
+            for rested in [host for host, guesses in self._guesses.items() if guesses.full]:
+                del self._guesses[rested]
+            guesses = self._guesses.setdefault(host, TokenBucket(GUESS_RATE, GUESS_BURST))
+            if not guesses.take():
                 raise ProtocolError("too_fast")
         given = password.encode(errors="surrogatepass") if isinstance(password, str) else b""
         right = (self._admin_password or "").encode(errors="surrogatepass")
         accepted = hmac.compare_digest(given, right) and bool(right)
-        with self._lock:
-            if not accepted:
-                guesses.take()
-                self._guesses[host] = guesses
-            for rested in [host for host, guesses in self._guesses.items() if guesses.full]:
-                del self._guesses[rested]
+        if accepted:
+            with self._lock:
+                self._guesses.pop(host, None)
         return accepted
 
     def note_said(self, address: tuple[str, int], entry: Entry) -> None:
@@ -494,9 +495,10 @@ class ChatServer:
 
     def _turn_away(self, client: ClientConnection) -> None:
         """Close the connection of a client that has no nickname yet."""
-        error = ProtocolError("register_timeout")
-        self.sender.post((client.connection,), encode(error.message()))
-        self.sender.flush()
+        if self.tls is None:  # else it may be in the middle of its handshake
+            error = ProtocolError("register_timeout")
+            self.sender.post((client.connection,), encode(error.message()))
+            self.sender.flush()
         client.connection.abort("register_timeout")
 
     def _close_house(self, reason: str) -> None:

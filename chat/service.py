@@ -30,15 +30,13 @@ def main(arguments: list[str] | None = None) -> int:
             history=options.history,
             tls=_tls(options.tls_cert, options.tls_key),
         )
-        server.bind()
     except cli.OptionError as error:
         return cli.fail(str(error))
-    except sqlite3.Error as error:
-        return cli.fail(
-            _("Cannot keep the history in {path}: {reason}.").format(
-                path=options.history, reason=error
-            )
-        )
+    except (OSError, sqlite3.Error) as error:
+        sentence = _("Cannot keep the history in {path}: {reason}.")
+        return cli.fail(sentence.format(path=options.history, reason=cli.why(error)))
+    try:
+        server.bind()
     except OSError as error:
         address = cli.address_text(options.host, options.port)
         return cli.fail(

@@ -51,4 +51,5 @@ class TokenBucket:
     @property
     def full(self) -> bool:
         """Whether nothing was taken for long enough."""
+        self.wait_time()
         return self._tokens >= self._burst - 1
