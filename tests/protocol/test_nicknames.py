@@ -65,7 +65,7 @@ BAD = {
     "a space": " ",
     "a filler, which shows nothing": "\u3164",
     "a joiner between two letters": "А\u034fня",
-    "a pile of marks": "Z" + "\u0301" * 3,
+    "a pile of marks": "Z" + "\u0301" * 4,
     "a space inside": "Аня Б",
     "a space before": " Аня",
     "a space after": "Аня ",

@@ -75,7 +75,8 @@ def test_who_mistypes_the_password_afterwards_is_still_admin(admin: Wire) -> Non
 
 def test_who_guesses_has_to_wait_on_every_connection(serve: Serve, dial: Dial) -> None:
     server = serve(admin_password="сова")
-    anya, borya = dial(server, "Аня"), dial(server, "Боря")
+    borya, anya = dial(server, "Боря"), dial(server, "Аня")
+    borya.expect("joined")
     for _ in range(GUESS_BURST):
         assert anya.request("admin", password="филин")["code"] == "not_admin"
     for guesser in (anya, borya):
