@@ -395,9 +395,9 @@ class ChatServer:
         Raises `ProtocolError` ``too_fast`` when *host* has given too many wrong ones lately.
         """
         with self._lock:
-            for rested in [host for host, guesses in self._guesses.items() if guesses.full]:
-                del self._guesses[rested]
-            guesses = self._guesses.setdefault(host, TokenBucket(GUESS_RATE, GUESS_BURST))
+            guesses = self._guesses.get(host) or TokenBucket(GUESS_RATE, GUESS_BURST)
+            waiting = {other: bucket for other, bucket in self._guesses.items() if not bucket.full}
+            self._guesses = waiting | {host: guesses}
             if not guesses.take():
                 raise ProtocolError("too_fast")
         given = password.encode(errors="surrogatepass") if isinstance(password, str) else b""
