@@ -409,4 +409,9 @@ def message_frame(
     ).encode()
 
 
+def ack_frame(message_id: int, seq: int) -> bytes:
+    """Return the frame that tells a sender that the message is recorded: as `encode` would."""
+    return b'{"type":"ack","id":%d,"seq":%d}\n' % (message_id, seq)
+
+
 _quote = json.encoder.encode_basestring

@@ -23,6 +23,7 @@ from chat.protocol import (
     Limits,
     Message,
     ProtocolError,
+    ack_frame,
     check_text,
     clean_nick,
     encode,
@@ -302,4 +303,4 @@ def _session_id(secret: str) -> str:
 def _acknowledgement(entry: Entry, message_id: int) -> bytes:
     if entry.failed:
         return encode(ProtocolError("not_recorded", re="message", id=message_id).message())
-    return encode({"type": "ack", "id": message_id, "seq": entry.seq})
+    return ack_frame(message_id, entry.seq)

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.protocol import Limits, ProtocolError, check_server_message, register_request
+from chat.protocol import (
+    Limits,
+    ProtocolError,
+    ack_frame,
+    check_server_message,
+    encode,
+    message_frame,
+    register_request,
+)
 
 SAID = {"type": "message", "seq": 1, "from": "Аня", "to": None, "text": "привет", "time": 1.5}
 
@@ -99,3 +107,24 @@ def test_the_history_of_a_history_is_not_followed_into_the_depth() -> None:
     for _ in range(100_000):
         nested = SAID | {"messages": [nested]}
     check_server_message({"type": "history", "messages": [nested]})
+
+
+NICKS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+
+@given(
+    seq=st.integers(1, 2**53),
+    sender=NICKS,
+    to=st.none() | NICKS,
+    text=NICKS,
+    time=st.floats(0, 1e10),
+    sealed=st.booleans(),
+)
+def test_the_frames_that_are_written_by_hand_are_what_the_encoder_writes(
+    seq: int, sender: str, to: str | None, text: str, time: float, *, sealed: bool
+) -> None:
+    message = {"type": "message", "seq": seq, "from": sender, "to": to, "text": text, "time": time}
+    assert message_frame(seq, sender, to, text, time, sealed=sealed) == encode(
+        message | {"sealed": True} if sealed else message
+    )
+    assert ack_frame(seq, seq + 1) == encode({"type": "ack", "id": seq, "seq": seq + 1})
