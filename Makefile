@@ -10,6 +10,9 @@ INSTALLED := $(VENV)/installed
 # Any Python from 3.11 on will do. Choose one yourself: make PYTHON=/usr/bin/python3.12 report
 PYTHON ?=
 CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
+# Not empty when .venv was made with another Python than the one asked for.
+VERSION := -c 'import sys; print(sys.version_info[:2])'
+OTHER := $(if $(PYTHON),$(filter-out $(shell { $(BIN)/python $(VERSION); } 2>/dev/null),$(shell { $(PYTHON) $(VERSION); } 2>/dev/null)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -55,7 +58,7 @@ clean: ## убрать кэши и промежуточные файлы; .venv 
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +
 
 # A candidate must really run: a version manager may leave names behind that do not.
-$(INSTALLED): requirements.lock pyproject.toml
+$(INSTALLED): requirements.lock pyproject.toml $(if $(OTHER),anew)
 	@set -e; \
 	for candidate in $(CANDIDATES); do \
 		if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
@@ -66,7 +69,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 		echo 'Нужен Python 3.11 или новее; ни одна из этих команд не подошла: $(CANDIDATES).' >&2; \
 		exit 1; \
 	fi; \
-	if ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
+	if [ -n "$(OTHER)" ] || ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
 		if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
 			echo "У $$python нет модуля venv. В Debian и Ubuntu: sudo apt install python3-venv" >&2; \
 			exit 1; \
@@ -78,3 +81,5 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+anew:

@@ -28,9 +28,10 @@ class Program:
         *arguments: str,
         cwd: Path = ROOT,
         env: Mapping[str, str] | None = None,
+        python: str = sys.executable,
     ) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, *arguments],
+            [python, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
