@@ -74,7 +74,7 @@ class Entry:
 class History:
     """The last messages, in memory.
 
-    `record` and `close` belong to one thread at a time; any thread may call the rest.
+    Any thread may call `append` and `said_by`; the rest belongs to one thread at a time.
     """
 
     def __init__(self, messages: int) -> None:
@@ -165,18 +165,19 @@ CREATE TABLE IF NOT EXISTS messages (
     seq INTEGER PRIMARY KEY
 );
 """
+_VISIBLE = "(to_session IS NULL OR :session IN (session, to_session))"
 
 
 class SqliteHistory(History):
     """A history in a file too, which survives the server, its crash and the machine's.
 
     A commit returns when the disk has it: ``synchronous`` is FULL, and the write-ahead log makes
-    that one write (https://www.sqlite.org/wal.html). The file keeps all messages; the chat
-    offers the last of them.
+    that one write (https://www.sqlite.org/wal.html). The file keeps all messages; the last of
+    them are in memory too, because they are what everybody asks for.
     """
 
     def __init__(self, path: str | Path, messages: int) -> None:
-        """Open the file at *path*, or make it; remember its last *messages* messages.
+        """Open the file at *path*, or make it; have its last *messages* messages in memory.
 
         Only the user who runs the server may read it. Raises `sqlite3.Error` or `OSError` when it
         cannot be had.
@@ -194,10 +195,9 @@ class SqliteHistory(History):
                 "INSERT INTO log SELECT ? WHERE NOT EXISTS (SELECT * FROM log)", [self.log_id]
             )
             [(self.log_id,)] = self._file.execute("SELECT id FROM log")
-            rows: Iterable[tuple[object, ...]] = self._file.execute(
-                "SELECT * FROM messages ORDER BY seq DESC LIMIT ?", [messages]
+            self._recorded.extendleft(
+                self._select("ORDER BY seq DESC LIMIT :limit", limit=messages)
             )
-            self._recorded.extendleft(Entry(*row) for row in rows)  # type: ignore[arg-type]
             self.last_seq = self._recorded[-1].seq if self._recorded else 0
             stack.pop_all()
 
@@ -215,6 +215,31 @@ class SqliteHistory(History):
             for entry in entries:
                 entry.failed = True
         return self.failure is None
+
+    def before(self, session: str, limit: int, before: int | None = None) -> list[Entry]:
+        """Return the last *limit* entries that *session* may see, newest first."""
+        if before is None or before > self._forgotten() + 1:
+            return super().before(session, limit, before)
+        query = f"WHERE seq < :before AND {_VISIBLE} ORDER BY seq DESC LIMIT :limit"
+        return self._select(query, session=session, before=before, limit=limit)
+
+    def after(self, session: str, limit: int, after: int) -> list[Entry]:
+        """Return the first *limit* entries after number *after* that others said to *session*."""
+        if after >= self._forgotten():
+            return super().after(session, limit, after)
+        heard = f"seq > :after AND session != :session AND {_VISIBLE}"
+        query = f"WHERE {heard} ORDER BY seq LIMIT :limit"
+        return self._select(query, session=session, after=after, limit=limit)
+
+    def has_gap(self, _after: int) -> bool:
+        """Tell whether something is not remembered any more: the file remembers everything."""
+        return False
+
+    def _select(self, query: str, **values: object) -> list[Entry]:
+        rows: Iterable[tuple[object, ...]] = self._file.execute(
+            f"SELECT * FROM messages {query}", values
+        )
+        return [Entry(*row) for row in rows]  # type: ignore[arg-type] # as we wrote them
 
     def close(self) -> None:
         """Close the file."""

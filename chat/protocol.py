@@ -130,6 +130,9 @@ class Limits:
     history_answer: int = 100
     """Messages in one ``history`` answer, at most."""
 
+    missed_answer: int = 1000
+    """Messages in one ``history`` answer to who asks for what was missed, at most."""
+
     history_answer_bytes: int = 256 * 1024
     """Size of one ``history`` answer, at most."""
 

@@ -212,7 +212,7 @@ class Room:
 
         With *after* instead: with the first *limit* that others have said to it after that number.
         """
-        most = self._limits.history_answer
+        most = self._limits.history_answer if after is None else self._limits.missed_answer
         wanted = most if limit is None else min(limit, most)
         # Made when it is sent: what was said a moment ago has been recorded by then.
         if after is None:
