@@ -292,13 +292,14 @@ class Wiretap:
     def _watch(self, selector: selectors.BaseSelector) -> float | None:
         """Set what each socket is watched for; return the seconds until something is due."""
         waits: list[float] = []
+        now = time.monotonic()  # one for both: what falls due between two looks would be forgotten
         for connection in list(self._connections.values()):
             if connection.finished:  # cut by an order
                 self._forget(connection, selector)
                 continue
-            for sock, events in connection.interest().items():
+            for sock, events in connection.interest(now).items():
                 _watch_for(selector, sock, events)
-            waits += connection.waits()
+            waits += connection.waits(now)
         return min(waits, default=None)
 
     def _accept(self) -> None:
@@ -426,13 +427,12 @@ class _Tapped:
         self._note(number, Direction.TO_SERVER, Stage.IN, Kind.OPEN)
         server.connect_ex(upstream)  # the outcome shows when it becomes writable
 
-    def interest(self) -> dict[socket.socket, int]:
+    def interest(self, now: float) -> dict[socket.socket, int]:
         """Return what each socket is to be watched for."""
         client, server = self.sockets
         if not self._connected:
             return {client: 0, server: selectors.EVENT_WRITE}
         events = {client: 0, server: 0}
-        now = time.monotonic()
         for direction, flow in self.flows.items():
             damage = self._damage[direction]
             if flow.wants_to_read(damage):
@@ -442,9 +442,8 @@ class _Tapped:
                 events[flow.destination] |= selectors.EVENT_WRITE
         return events
 
-    def waits(self) -> Iterator[float]:
+    def waits(self, now: float) -> Iterator[float]:
         """Yield the seconds until each chunk that is held back is due."""
-        now = time.monotonic()
         for direction, flow in self.flows.items():
             due = flow.due(self._damage[direction])
             if due is not None and due > now:
