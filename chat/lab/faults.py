@@ -28,6 +28,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -291,9 +292,10 @@ class Chat:
             mine = {
                 seq: person.said[message_id][0] for message_id, seq in person.acknowledged.items()
             }
-            spoken = [person.acknowledged[i] for i in sorted(person.acknowledged)]
-            if spoken != sorted(spoken):
-                problems.append(f"{person.nick}: recorded in another order than said")
+            for earlier, later in pairwise(sorted(person.acknowledged)):
+                if person.acknowledged[earlier] > person.acknowledged[later]:
+                    pair = [person.said[earlier], person.said[later]]
+                    problems.append(f"{person.nick}: recorded in another order than said: {pair}")
             for seq, text in [*mine.items(), *((m["seq"], m["text"]) for m in person.heard)]:
                 if order.setdefault(seq, text) != text:
                     problems.append(f"number {seq} is {order[seq]!r} and {text!r}")
