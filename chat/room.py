@@ -57,6 +57,11 @@ class Session:
     answered: int = 0
     """The largest id that was recorded before the user came back."""
 
+    def knows(self, message_id: int | None) -> bool:
+        """Tell whether the user has said something under *message_id*. Any thread."""
+        entry = None if message_id is None else self.said.get(message_id)
+        return entry is not None and not entry.failed
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Member:

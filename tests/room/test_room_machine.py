@@ -72,10 +72,12 @@ class RoomMachine(RuleBasedStateMachine):
             return guest, Member(nick, Session("never in the room"), guest), key
         assert refusal is None
         assert member.nick == SHOWN[nick]
+        renamed = True
         if ghost is not None:
             peer, former = self.here.pop(ghost)
             assert member.replaced is peer
-            if ghost != key:
+            renamed = former.nick != member.nick
+            if renamed:
                 others = [here for here, _ in self.here.values()]
                 self._expect(others, type="left", nick=former.nick, reason="lost")
         users = [other.nick for _, (_, other) in sorted(self.here.items(), key=_order)]
@@ -86,7 +88,7 @@ class RoomMachine(RuleBasedStateMachine):
         mine = [number for whose, number in self.sent if whose == secret]
         self.answered[self.secrets[guest]] = max(mine, default=0)
         self._expect([guest], type="welcome", nick=member.nick, users=users, seq=len(self.said))
-        if ghost != key:
+        if renamed:
             self._expect([here for here, _ in self.here.values()], type="joined", nick=member.nick)
         self.here[key] = guest, member
         return guest, member, key
