@@ -289,7 +289,10 @@ class ChatClient:
         try:
             reason = self._converse()
             while self._reconnect and reason in _CURABLE and not self._leaving.is_set():
-                reason = self._come_back(reason) or self._converse()
+                if failure := self._come_back(reason):
+                    reason = failure
+                    break
+                reason = self._converse()
         finally:
             if self._connection is not None:
                 self._connection.abort("lost")  # our FIN: the server need not wait for us
