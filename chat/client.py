@@ -127,6 +127,7 @@ class ChatClient:
         self._online = False
         self._users: dict[str, str] = {}
         self._pace = TokenBucket(0, 0)
+        self._window = self._limits.window_messages
         self._unacknowledged = Unacknowledged()
         self._closed = False
 
@@ -288,7 +289,10 @@ class ChatClient:
         try:
             reason = self._converse()
             while self._reconnect and reason in _CURABLE and not self._leaving.is_set():
-                reason = self._come_back(reason) or self._converse()
+                if failure := self._come_back(reason):
+                    reason = failure
+                    break
+                reason = self._converse()
         finally:
             if self._connection is not None:
                 self._connection.abort("lost")  # our FIN: the server need not wait for us
@@ -490,7 +494,11 @@ class ChatClient:
         except (KeyError, TypeError, ValueError, OverflowError):
             return  # the server does not say, or not so that it makes sense
         if rate >= 0 and burst >= 1:
-            self._pace = TokenBucket(rate, max(1, burst / 2))
+            half = max(1, burst / 2)
+            self._pace = TokenBucket(rate, half)
+            # What is not acknowledged is sent again after a loss, all at once.
+            most = self._limits.window_messages
+            self._window = int(min(half, most)) if rate else most
 
     def _set_users(self, nicks: list[str]) -> None:
         with self._lock:
@@ -502,9 +510,7 @@ class ChatClient:
         self._acknowledged.wait_for(lambda: self._closed, pause)
 
     def _has_room(self) -> bool:
-        # What gathers without a connection is sent at once when there is one: no more than the
-        # server's burst admits.
-        most = self._limits.window_messages if self._online else OFFLINE_MESSAGES
+        most = self._window if self._online else min(self._window, OFFLINE_MESSAGES)
         return self._unacknowledged.size < WINDOW_BYTES and len(self._unacknowledged) < most
 
     def _wait(self, condition: Callable[[], bool], timeout: float | None = None) -> None:

@@ -186,8 +186,12 @@ class SqliteHistory(History):
         Path(path).touch(mode=0o600)  # SQLite gives the files beside it the same mode
         with contextlib.ExitStack() as stack:
             # Whichever thread flushes records, one at a time. Autocommit: BEGIN is said below.
-            self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._file = sqlite3.connect(
+                path, timeout=1, check_same_thread=False, isolation_level=None
+            )
             stack.callback(self._file.close)
+            # Two servers with one file would both give out the next number.
+            self._file.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._file.execute("PRAGMA journal_mode = WAL")
             self._file.execute("PRAGMA synchronous = FULL")
             self._file.executescript(_SCHEMA)

@@ -55,6 +55,14 @@ class Session:
     said: dict[int, Entry] = field(default_factory=dict)
     """The user's last messages by their ids, the oldest first: to know again what comes again."""
 
+    answered: int = 0
+    """The largest id that was recorded before the user came back."""
+
+    def knows(self, message_id: int | None) -> bool:
+        """Tell whether the user has said something under *message_id*. Any thread."""
+        entry = None if message_id is None else self.said.get(message_id)
+        return entry is not None and not entry.failed
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Member:
@@ -124,6 +132,8 @@ class Room:
             else:
                 session = ghost.session
                 self._remove(ghost)
+            recorded = (number for number, entry in session.said.items() if not entry.failed)
+            session.answered = max(recorded, default=0)
             welcome: Message = {"type": "welcome", "nick": shown, "users": self._nicks()}
             welcome |= {"seq": self._history.last_seq, "log": self._history.log_id}
             self._post((peer,), encode(welcome | {"session": secret}))
@@ -163,7 +173,8 @@ class Room:
         *to* is a nickname, None for everyone. What was said under this *message_id* before is
         acknowledged again and not repeated. Raises `ProtocolError` ``bad_text``,
         ``text_too_long``, ``no_such_user`` (nobody has that nickname, or it is the sender's own),
-        ``not_registered`` (the sender has left, or was kicked).
+        ``not_registered`` (the sender has left, or was kicked), ``not_recorded`` (the sender has
+        come back, and what they said later was heard before: the order is kept).
         """
         said = check_text(text, self._limits, sealed=sealed)
         session = member.session
@@ -172,6 +183,9 @@ class Room:
                 raise ProtocolError("not_registered")
             entry = None if message_id is None else session.said.get(message_id)
             if entry is None or entry.failed:
+                # What was said after it is recorded, so it was refused, and the refusal was lost.
+                if message_id is not None and message_id < session.answered:
+                    raise ProtocolError("not_recorded")
                 other = None if to is None else self._other(member, to)
                 entry = Entry(
                     member.nick,

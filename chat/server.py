@@ -239,7 +239,9 @@ class ClientConnection(threading.Thread):
     def _on_message(self, message: Message) -> None:
         message_id = integer(message, "id")
         try:
-            self._check_rate()
+            known = self._member is not None and self._member.session.knows(message_id)
+            if not known:  # what only comes again disturbs nobody
+                self._check_rate()
             entry = self.server.room.say(
                 self._require_member(),
                 message.get("text"),
@@ -250,7 +252,8 @@ class ClientConnection(threading.Thread):
         except ProtocolError as error:
             error.id = message_id
             raise
-        self.server.note_said(self.address, entry)
+        if not known:
+            self.server.note_said(self.address, entry)
 
     def _on_users(self, _message: Message) -> None:
         self.server.room.tell_users(self._require_member())

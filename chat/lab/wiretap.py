@@ -113,6 +113,9 @@ class Damage:
     stall: bool = False
     """Whether reading has stopped."""
 
+    cut_after: int | None = None
+    """Bytes that still pass, on all connections together; who sends the last of them is cut."""
+
 
 class Wiretap:
     """A recording proxy before the server at `upstream`; a context manager.
@@ -120,9 +123,14 @@ class Wiretap:
     Methods that damage take the *direction* to damage, and mean both when it is None.
     """
 
-    def __init__(self, upstream: tuple[str, int]) -> None:
-        """Prepare a tap before the server at *upstream*."""
+    def __init__(self, upstream: tuple[str, int], *, keep_bytes: bool = True) -> None:
+        """Prepare a tap before the server at *upstream*, which may move: set `upstream` then.
+
+        Without *keep_bytes* the records tell of connections and how they ended, not what passed:
+        for experiments through which a great deal passes.
+        """
         self.upstream = upstream
+        self._keep_bytes = keep_bytes
         self._listener = socket.create_server((LOOPBACK, 0))
         self._listener.setblocking(False)
         self.address: tuple[str, int] = self._listener.getsockname()
@@ -233,6 +241,24 @@ class Wiretap:
         """Send RST both ways on a connection, or on all; what was still inside is lost."""
         self._order(lambda: self._end(connection, Kind.RESET))
 
+    def cut_after(self, size: int, *, direction: Direction | None = None) -> None:
+        """Let *size* more bytes pass, and cut the connection on which the last of them went."""
+        if size < 1:
+            raise ValueError("at least one byte must pass")
+        self._change(direction, cut_after=size)
+
+    def half_close(self, direction: Direction) -> None:
+        """End the stream in one direction of all connections, as if its sender had said FIN.
+
+        What is sent that way afterwards is not read any more; the other direction goes on.
+        """
+
+        def end() -> None:
+            for connection in self._connections.values():
+                connection.end_stream(direction)
+
+        self._order(end)
+
     def _change(self, direction: Direction | None, **changes: object) -> None:
         def change() -> None:
             for each in [direction] if direction else Direction:
@@ -335,6 +361,8 @@ class Wiretap:
     def _note(
         self, number: int, direction: Direction, stage: Stage, kind: Kind, data: bytes = b""
     ) -> None:
+        if kind is Kind.DATA and not self._keep_bytes:
+            return
         record = Record(time.monotonic(), number, direction, stage, kind, data)
         with self._recorded:
             self._records.append(record)
@@ -383,7 +411,8 @@ class _Flow:
             self.pending = deque([(arrived, data)])
         _arrived, data = self.pending.popleft()
         self.pending_bytes -= len(data)
-        piece = data[: damage.split]
+        limits = [limit for limit in (damage.split, damage.cut_after) if limit is not None]
+        piece = data[: min(limits, default=None)]
         if len(piece) < len(data):
             self.put_back(data[len(piece) :])
         return piece
@@ -479,6 +508,15 @@ class _Tapped:
         for direction in directions:
             self._note(self.number, direction, Stage.OUT, kind)
 
+    def end_stream(self, direction: Direction) -> None:
+        """Take the stream in one direction for ended; its end is passed on after its bytes."""
+        flow = self.flows[direction]
+        if not flow.source_ended:
+            flow.source_ended = True
+            self._note(self.number, direction, Stage.IN, Kind.END)
+            if self._connected and not self.finished:
+                self._pass_on_end(direction, flow)
+
     def _was_reset(self, direction: Direction) -> None:
         """Pass on an RST that came in this direction."""
         if not self.finished:
@@ -529,6 +567,11 @@ class _Tapped:
         if sent:
             flow.not_before = time.monotonic() + damage.gap
             self._note(self.number, direction, Stage.OUT, Kind.DATA, data[:sent])
+            if damage.cut_after is not None:
+                left = damage.cut_after - sent
+                self._damage[direction] = replace(damage, cut_after=left or None)
+                if not left:
+                    self.end(Kind.CUT)
 
     def _pass_on_end(self, direction: Direction, flow: _Flow) -> None:
         if flow.source_ended and not flow.pending and not flow.finished:

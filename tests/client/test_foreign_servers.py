@@ -148,6 +148,8 @@ def test_a_rate_of_once_in_an_age_is_not_waited_for_so_long() -> None:
             client.register("Аня")
             client.listen()
         client.say("раз")
+        server.send({"type": "ack", "id": 1, "seq": 1})
+        client.wait_for("ack")
         client.say("два")
         client.close()
 

@@ -37,6 +37,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.said: list[tuple[Message, set[str] | None]] = []
         self.secrets: dict[Guest, str] = {}  # what each was told in its welcome: whose it is
         self.sent: dict[tuple[str, int], int] = {}  # which seq a user's number has got
+        self.answered: dict[str, int] = {}  # up to which of their numbers those who came back were
 
     @rule(target=guests, nick=st.sampled_from(NICKS))
     def join(self, nick: str) -> tuple[Guest, Member, str]:
@@ -84,6 +85,8 @@ class RoomMachine(RuleBasedStateMachine):
         self.secrets[guest] = welcome.pop("session")
         assert self.secrets[guest] == secret or secret is None
         assert welcome.pop("log")
+        mine = [number for whose, number in self.sent if whose == secret]
+        self.answered[self.secrets[guest]] = max(mine, default=0)
         self._expect([guest], type="welcome", nick=member.nick, users=users, seq=len(self.said))
         if renamed:
             self._expect([here for here, _ in self.here.values()], type="joined", nick=member.nick)
@@ -119,7 +122,7 @@ class RoomMachine(RuleBasedStateMachine):
     )
     def say_to_all(self, who: tuple[Guest, Member, str], text: str, number: int | None) -> None:
         guest, member, _key = who
-        refusal = self._refusal(guest, text)
+        refusal = self._refusal(guest, text) or self._too_late(guest, number)
         try:
             self.room.say(member, text, None, number)
         except ProtocolError as error:
@@ -133,7 +136,7 @@ class RoomMachine(RuleBasedStateMachine):
     @rule(who=guests, to=st.sampled_from(NICKS), number=st.none() | st.integers(0, 3))
     def say_to_one(self, who: tuple[Guest, Member, str], to: str, number: int | None) -> None:
         guest, member, _key = who
-        refusal = self._refusal(guest, "шёпот")
+        refusal = self._refusal(guest, "шёпот") or self._too_late(guest, number)
         found = self.here.get(KEYS[to])
         again = self._again(guest, number)
         if refusal is None and not again and (found is None or found[0] is guest):
@@ -235,6 +238,10 @@ class RoomMachine(RuleBasedStateMachine):
         if number is not None:
             seq = self.sent.setdefault((self.secrets[guest], number), len(self.said))
             self._expect([guest], type="ack", id=number, seq=seq)
+
+    def _too_late(self, guest: Guest, number: int | None) -> str | None:
+        late = number is not None and number < self.answered.get(self.secrets.get(guest, ""), 0)
+        return "not_recorded" if late and not self._again(guest, number) else None
 
     def _again(self, guest: Guest, number: int | None) -> bool:
         """Tell whether *guest* has said something under *number* before."""
