@@ -126,6 +126,16 @@ def rate(text: str) -> float:
     return number
 
 
+def seconds(text: str) -> float:
+    """Return the positive number of seconds in *text*. Raises `argparse.ArgumentTypeError`."""
+    number = rate(text)
+    if not number:
+        raise argparse.ArgumentTypeError(
+            _("a number above 0 is needed, not {text!r}").format(text=text)
+        )
+    return number
+
+
 def admin_password(path: str | None) -> str | None:
     """Return the admin's password from the file at *path*, else from CHAT_ADMIN_PASSWORD.
 

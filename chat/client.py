@@ -8,16 +8,20 @@ As a library::
         anya.say("шёпот", to="Боря")
 
 Two threads: the caller's asks, the listener reads what comes and hands every message to
-*on_event*. Neither waits for the other.
+*on_event*. Neither waits for the other. When the connection is lost, the listener makes a new one:
+what was not acknowledged is sent again, what was missed is asked for, and *on_event* gets every
+message once and in order.
 """
 
 import contextlib
+import random
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 if not __package__:  # python chat/client.py: make the package importable, and hide its folder
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -33,9 +37,25 @@ from chat.protocol import (
     encode,
     nick_key,
 )
+from chat.tls import TlsChannel
 
 WINDOW_BYTES = 256 * 1024
 """Bytes of messages not yet acknowledged, beyond which `ChatClient.say` waits."""
+
+OFFLINE_MESSAGES = 20
+"""Messages that wait for a new connection, beyond which `ChatClient.say` waits as well."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+"""Seconds before another try to come back: at most so many, twice as many each time, up to."""
+
+_CURABLE = frozenset({"lost", "timeout", "slow"})
+"""Ends of a connection after which it makes sense to come back."""
+
+_PASSING = frozenset({"server_full", "register_timeout", "too_fast"})
+"""Refusals that may be over a moment later."""
+
+_OUR_EVENTS = frozenset({"closed", "reconnecting", "reconnected"})
+"""Events that are for us to say, not for a server."""
 
 
 class RefusedError(Exception):
@@ -50,11 +70,24 @@ class ConnectionClosedError(ConnectionError):
     """The connection has ended, by the server or on the way."""
 
 
+class Cipher(Protocol):
+    """Hides texts from the server: `chat.encryption.Cipher`."""
+
+    def seal(self, text: str, sender: str, to: str | None) -> str:
+        """Return the cipher of what *sender* says to *to*, None for everyone."""
+
+    def open(self, sealed: str, sender: str, to: str | None) -> str:
+        """Return the text. Raises `ValueError` under another passphrase."""
+
+
 class ChatClient:
     """A user's end of the chat. A context manager: in the chat from enter to exit.
 
     Any thread may call its methods; *on_event* runs in the listener thread, one event at a time.
-    The last event is ``{"type": "closed", "reason": …}``.
+    Events are the server's messages, and our own: ``{"type": "reconnecting", "reason": …,
+    "attempt": …, "delay": seconds}`` when the connection is lost, ``{"type": "reconnected"}`` when
+    there is another one and what was missed follows, and ``{"type": "closed", "reason": …}`` as
+    the last.
     """
 
     def __init__(
@@ -64,6 +97,9 @@ class ChatClient:
         *,
         on_event: Callable[[Message], None] | None = None,
         limits: Limits | None = None,
+        tls: ssl.SSLContext | None = None,
+        cipher: Cipher | None = None,
+        reconnect: bool = True,
     ) -> None:
         """Prepare a client of the server at *address*, to be called *nick* on entering."""
         self.nick = nick or ""
@@ -71,20 +107,29 @@ class ChatClient:
         self._address = address
         self._on_event = on_event or (lambda _event: None)
         self._limits = limits or Limits()
+        self._tls = tls
+        self._cipher = cipher
+        self._reconnect = reconnect
         self._sender = Sender(self._limits)
-        self._connection: Connection | None = None
-        self._arrived: list[Message] = []  # decoded and not handed on yet
         self._thread = threading.Thread(target=self._listen, name="chat listener")
+        self._leaving = threading.Event()
+        # The listener's, and before it starts the caller's.
+        self._arrived: list[Message] = []  # decoded and not handed on yet
+        self._secret: str | None = None
+        self._log: str | None = None
+        self._last_seq = 0  # of the log: what came up to here needs not come again
+        self._held: list[Message] | None = None  # what comes live while we catch up
         # Guards everything below.
         self._lock = threading.Lock()
         self._acknowledged = threading.Condition(self._lock)
+        self._connection: Connection | None = None
+        self._online = False
         self._users: dict[str, str] = {}
         self._last_id = 0
         self._pace = TokenBucket(0, 0)
-        self._unacknowledged: dict[int, Message] = {}
+        self._unacknowledged: dict[int, tuple[Message, bytes]] = {}
         self._unacknowledged_bytes = 0
         self._closed = False
-        self._quitting = False
 
     def __enter__(self) -> Self:
         """Connect, register under the nickname, listen."""
@@ -109,13 +154,13 @@ class ChatClient:
         May be called again after the connection was lost. Raises `OSError` when nobody listens,
         `RefusedError` when the server refuses, `ConnectionClosedError` when it is no chat server.
         """
-        self._hang_up()
-        timeout = self._limits.connect_timeout
-        sock = socket.create_connection(self._address, timeout=timeout)
-        self._connection = Connection(sock)
+        deadline = Deadline(self._limits.connect_timeout)
+        connection = self._dial(deadline)
+        if self._tls is not None:
+            connection.encrypt(TlsChannel(self._tls, server_hostname=self._address[0]), deadline)
         self._decoder = FrameDecoder(self._limits.answer_bytes)
         self._arrived.clear()
-        request = self._expect("register", Deadline(timeout))
+        request = self._expect("register", deadline)
         self._keep_to(request["limits"])
         return request
 
@@ -125,10 +170,19 @@ class ChatClient:
         Raises `RefusedError` (after ``bad_nick`` and ``nick_taken`` try another one on the same
         connection) and `ConnectionClosedError`.
         """
-        self._send({"type": "register", "nick": nick})
+        request: Message = {"type": "register", "nick": nick}
+        if self._secret is not None:
+            request["session"] = self._secret
+        self._send(request)
         welcome = self._expect("welcome", Deadline(self._limits.connect_timeout))
         self.nick = welcome["nick"]
         self._set_users(welcome["users"])
+        self._find_place(welcome)
+        with self._lock:
+            self._online = True
+            for _message, frame in self._unacknowledged.values():
+                self._post(frame)
+        self._sender.flush()
         return welcome
 
     def listen(self) -> None:
@@ -145,30 +199,36 @@ class ChatClient:
 
     @property
     def closed(self) -> bool:
-        """Whether the connection has ended."""
+        """Whether the connection has ended for good."""
         return self._closed
 
     def say(self, text: str, to: str | None = None) -> int:
         """Send *text* to everyone, or to the one called *to*; return the message's ``id``.
 
-        Waits while `WINDOW_BYTES` are unacknowledged or the server's rate asks for it, except
-        in *on_event*. An event with that id
-        follows: ``ack``, or ``error``, to which the ``message`` refused is added. Raises
+        Without a connection it is sent when there is one again. Waits while `WINDOW_BYTES` are
+        unacknowledged or the server's rate asks for it, except in *on_event*. An event with that
+        id follows: ``ack``, or ``error``, to which the ``message`` refused is added. Raises
         `ConnectionClosedError`, and `TimeoutError` when the server acknowledges nothing for
         `Limits.answer_timeout` seconds.
         """
+        sealed = self._cipher.seal(text, self.nick, to) if self._cipher else None
         with self._lock:
             if threading.current_thread() is not self._thread:
                 self._wait_ready()
+            if self._closed:
+                raise ConnectionClosedError
             self._pace.take()
             self._last_id = message_id = self._last_id + 1
             message: Message = {"type": "message", "id": message_id, "text": text}
             if to is not None:
                 message["to"] = to
-            frame = encode(message)
-            self._unacknowledged[message_id] = message
+            cover = {"text": sealed, "sealed": True} if sealed is not None else {}
+            frame = encode(message | cover)
+            self._unacknowledged[message_id] = message, frame
             self._unacknowledged_bytes += len(frame)
-        self._post(frame)
+            if self._online:
+                self._post(frame)
+        self._sender.flush()
         return message_id
 
     def wait_ready(self) -> None:
@@ -183,46 +243,49 @@ class ChatClient:
 
     def request_users(self) -> None:
         """Ask who is here; a ``users`` event follows."""
-        self._send({"type": "users"})
+        self._ask({"type": "users"})
 
     def request_history(self, limit: int | None = None, before: int | None = None) -> None:
         """Ask for the last *limit* messages before number *before*; a ``history`` event follows."""
         wanted = {"limit": limit, "before": before}
         known = {key: value for key, value in wanted.items() if value is not None}
-        self._send({"type": "history"} | known)
+        self._ask({"type": "history"} | known)
 
     def ping(self) -> None:
         """Ask whether the server is there; a ``pong`` event follows."""
-        self._send({"type": "ping"})
+        self._ask({"type": "ping"})
 
     def become_admin(self, password: str) -> None:
         """Show the admin's *password*; an ``admin`` event follows, or the error ``not_admin``."""
-        self._send({"type": "admin", "password": password})
+        self._ask({"type": "admin", "password": password})
 
     def shut_server_down(self) -> None:
         """Stop the server. Admins only."""
-        self._send({"type": "shutdown"})
+        self._ask({"type": "shutdown"})
 
     def kick(self, nick: str) -> None:
         """Remove *nick* from the chat. Admins only."""
-        self._send({"type": "kick", "nick": nick})
+        self._ask({"type": "kick", "nick": nick})
 
     def close(self) -> None:
         """Leave the chat: say so, wait for the end, leave no thread and no socket."""
-        connection = self._connection
-        if connection is None:
-            return
-        self._quitting = True
+        self._leaving.set()
+        with self._lock:
+            connection, online = self._connection, self._online
         if self._thread is threading.current_thread():  # in on_event: the listener ends after it
-            connection.abort("quit")
+            if connection is not None:
+                connection.abort("quit")
             return
-        with contextlib.suppress(ConnectionClosedError):
-            self._send({"type": "quit"})
-        self._sender.finish([connection])
-        self._sender.flush()
+        if connection is not None and online:
+            self._sender.post((connection,), encode({"type": "quit"}))
+            self._sender.finish((connection,))
+            self._sender.flush()
+        elif connection is not None:
+            connection.abort("quit")
         if self._thread.is_alive():
             self._thread.join(self._limits.drain_timeout)
-            connection.abort("quit")
+            if connection is not None:
+                connection.abort("quit")
             self._thread.join()
         self._hang_up()
         self._sender.stop()
@@ -232,27 +295,80 @@ class ChatClient:
     def _listen(self) -> None:
         reason = "lost"
         try:
-            while True:
-                event = self._next(None)
-                if event["type"] == "closed":
-                    continue  # that is for us to say
-                if event["type"] == "shutdown":
-                    reason = "shutdown"
-                elif event["type"] == "left" and event.get("nick") == self.nick:
-                    reason = event.get("reason", reason)
-                self._note(event)
-                self._on_event(event)
-        except ConnectionClosedError:
-            pass
-        except ProtocolError:
-            reason = "bad_frame"
+            reason = self._converse()
+            while self._reconnect and reason in _CURABLE and not self._leaving.is_set():
+                reason = self._come_back(reason) or self._converse()
         finally:
             if self._connection is not None:
                 self._connection.abort("lost")  # our FIN: the server need not wait for us
             with self._lock:
                 self._closed = True
+                self._online = False
                 self._acknowledged.notify_all()
-            self._on_event({"type": "closed", "reason": "quit" if self._quitting else reason})
+            self._on_event(
+                {"type": "closed", "reason": "quit" if self._leaving.is_set() else reason}
+            )
+
+    def _converse(self) -> str:
+        """Hand on what comes, until the connection ends; return why it did."""
+        reason = "lost"
+        try:
+            while True:
+                event = self._next_event()
+                kind = event["type"]
+                if kind in _OUR_EVENTS:
+                    continue
+                if kind == "shutdown":
+                    reason = "shutdown"
+                elif kind == "left" and event.get("nick") == self.nick:
+                    reason = event.get("reason", reason)
+                self._note(event)
+                self._hand_on(event)
+        except ConnectionClosedError:
+            pass
+        except TimeoutError:
+            reason = "timeout"
+        except ProtocolError:
+            reason = "bad_frame"
+        finally:
+            with self._lock:
+                self._online = False
+        return reason
+
+    def _next_event(self) -> Message:
+        """Return the next message; after silence, ask whether the server is still there."""
+        try:
+            return self._next(Deadline(self._limits.ping_after))
+        except TimeoutError:
+            self._send({"type": "ping"})
+            return self._next(Deadline(self._limits.answer_timeout))
+
+    def _come_back(self, reason: str) -> str | None:
+        """Connect and register again; return None, or why that is not to be."""
+        deadline = Deadline(self._limits.reconnect_timeout)
+        pause, attempt = FIRST_PAUSE, 0
+        with contextlib.suppress(TimeoutError):
+            while deadline.remaining():
+                attempt += 1
+                # A random part of the pause: many who lost one server must not come all at once.
+                delay = random.uniform(0, pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+                again = {"reason": reason, "attempt": attempt, "delay": delay}
+                self._on_event({"type": "reconnecting"} | again)
+                if self._leaving.wait(delay):
+                    return "quit"
+                try:
+                    self.connect()
+                    self.register(self.nick)
+                except RefusedError as error:
+                    if error.code not in _PASSING:
+                        return error.code
+                except OSError:
+                    continue
+                else:
+                    self._on_event({"type": "reconnected"})
+                    return None
+        return reason
 
     def _note(self, event: Message) -> None:
         """Keep the list of users and of unacknowledged messages up to date with *event*."""
@@ -273,17 +389,100 @@ class ChatClient:
     def _settle(self, event: Message) -> None:
         event.pop("message", None)  # that is for us to add
         with self._lock:
-            message = self._unacknowledged.pop(event.get("id", 0), None)
+            message, frame = self._unacknowledged.pop(event.get("id", 0), (None, b""))
             if message is None:
                 return
-            self._unacknowledged_bytes -= len(encode(message))
+            self._unacknowledged_bytes -= len(frame)
             self._acknowledged.notify_all()
         if event["type"] == "error":
             event["message"] = message
 
+    def _hand_on(self, event: Message) -> None:
+        """Hand *event* on when its turn has come, and readable."""
+        kind = event["type"]
+        if kind == "message" and self._held is not None:
+            self._held.append(event)
+        elif kind == "message":
+            self._hand_on_message(event)
+        elif kind == "history" and "after" in event and self._held is not None:
+            self._catch_up(event)
+        else:
+            for message in event["messages"] if kind == "history" else ():
+                self._open(message)
+            self._on_event(event)
+
+    def _hand_on_message(self, message: Message) -> None:
+        """Hand *message* on unless it came before, on another connection."""
+        if self._log is None or message["seq"] > self._last_seq:
+            self._last_seq = message["seq"]
+            self._open(message)
+            self._on_event(message)
+
+    def _catch_up(self, answer: Message) -> None:
+        """Hand on what was missed, ask for more, or go on with what has come meanwhile."""
+        if answer.get("gap"):
+            self._on_event({"type": "gap"})
+        for message in answer["messages"]:
+            self._hand_on_message(message)
+        held = self._held or []
+        if answer["messages"] and not (held and held[0]["seq"] <= self._last_seq):
+            self._ask_for_missed()
+            return
+        self._held = None
+        for message in held:
+            self._hand_on_message(message)
+
+    def _open(self, message: Message) -> None:
+        """Make the text of a sealed *message* readable, or None."""
+        if message.get("sealed") is not True:
+            return
+        text, message["text"] = message["text"], None
+        if self._cipher is not None:
+            with contextlib.suppress(ValueError):
+                message["text"] = self._cipher.open(text, message["from"], message["to"])
+
     # Whichever thread reads: the caller's while entering, the listener's afterwards
 
-    def _next(self, deadline: Deadline | None) -> Message:
+    def _dial(self, deadline: Deadline) -> Connection:
+        """Connect to the first of the server's addresses that answers. Raises `OSError`."""
+        self._hang_up()
+        failure: OSError = ConnectionClosedError()
+        for family, kind, number, _name, address in socket.getaddrinfo(
+            *self._address, type=socket.SOCK_STREAM
+        ):
+            connection = Connection(socket.socket(family, kind, number))
+            with self._lock:
+                self._connection = connection
+            if self._leaving.is_set():  # `close` may have looked before there was anything to see
+                connection.abort("quit")
+            try:
+                connection.connect(address, deadline)
+            except OSError as error:
+                failure = error
+                self._hang_up()
+            else:
+                connection.notice_silence(self._limits.ping_after + self._limits.answer_timeout)
+                return connection
+        raise failure
+
+    def _find_place(self, welcome: Message) -> None:
+        """Find our place in the server's log: where we were, or where it stands."""
+        secret, log = welcome.get("session"), welcome.get("log")
+        returning = self._secret is not None
+        self._secret = secret if isinstance(secret, str) else None
+        if log != self._log:
+            self._last_seq = 0 if returning else welcome["seq"]
+        self._log = log if isinstance(log, str) else None
+        self._held = None
+        if returning and self._log is not None:
+            self._held = []
+            self._ask_for_missed()
+
+    def _ask_for_missed(self) -> None:
+        with contextlib.suppress(ConnectionClosedError):
+            self._send({"type": "history", "after": self._last_seq})
+
+    def _next(self, deadline: Deadline) -> Message:
         """Return the next message from the server.
 
         Raises `ConnectionClosedError`, `TimeoutError`, and `ProtocolError` for what is no message.
@@ -292,7 +491,7 @@ class ChatClient:
         while not self._arrived:
             if connection is None:
                 raise ConnectionClosedError
-            chunk = connection.receive(deadline.remaining() if deadline else None)
+            chunk = connection.receive(deadline.remaining())
             if not chunk:
                 raise ConnectionClosedError
             for frame in self._decoder.receive(chunk):
@@ -326,9 +525,15 @@ class ChatClient:
             self._users = {nick_key(nick): nick for nick in nicks}
 
     def _wait_ready(self) -> None:
-        self._wait(lambda: self._unacknowledged_bytes < WINDOW_BYTES)
+        self._wait(self._has_room)
         pause = min(self._pace.wait_time(), self._limits.answer_timeout)
         self._acknowledged.wait_for(lambda: self._closed, pause)
+
+    def _has_room(self) -> bool:
+        # What gathers without a connection is sent at once when there is one: no more than the
+        # server's burst admits.
+        most = self._limits.window_messages if self._online else OFFLINE_MESSAGES
+        return self._unacknowledged_bytes < WINDOW_BYTES and len(self._unacknowledged) < most
 
     def _wait(self, condition: Callable[[], bool], timeout: float | None = None) -> None:
         timeout = self._limits.answer_timeout if timeout is None else timeout
@@ -337,19 +542,26 @@ class ChatClient:
         if not condition():
             raise ConnectionClosedError
 
+    def _ask(self, message: Message) -> None:
+        if not self._online:
+            raise ConnectionClosedError
+        self._send(message)
+
     def _send(self, message: Message) -> None:
         self._post(encode(message))
-
-    def _post(self, frame: bytes) -> None:
-        if self._connection is None or self._closed:
-            raise ConnectionClosedError
-        self._sender.post([self._connection], frame)
         self._sender.flush()
 
+    def _post(self, frame: bytes) -> None:
+        connection = self._connection
+        if connection is None or self._closed:
+            raise ConnectionClosedError
+        self._sender.post((connection,), frame)
+
     def _hang_up(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 def main(arguments: list[str] | None = None) -> int:

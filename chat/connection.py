@@ -2,27 +2,30 @@
 
 Reading is simple: one thread owns it, and waits. Writing is the hard part of a chat, because
 one message goes to everybody, and somebody's socket is always full: a ``send`` that waits for a
-slow reader would make all others wait. So nobody here ever waits to write:
+slow reader would make all others wait. And a ``send`` for every delivery is slow whoever reads:
+system calls are what a chat spends its time on. So nobody here ever waits to write:
 
-* `Sender.post` appends a frame to the queues of its recipients. Memory only, no system call,
-  so it may be called under a lock that decides the order of messages.
-* `Sender.flush` gives each socket all that has gathered in its queue, in one ``send``. Whoever has
-  posted flushes; while one thread does, the others need not.
-* A socket that takes no more is handed to the sender's own thread, which waits until it can be
+* `Sender.post` appends a frame and its recipients to one log. Memory only, no system call, and
+  no work for each recipient, so it may be called under a lock that decides the order of messages.
+* `Sender.flush` takes the whole log, joins its frames once, gives the same bytes to everybody
+  who is to get the same, and sends each socket all that is queued for it, in one ``send``. Whoever
+  has posted flushes; while one thread does, the others need not.
+* A socket that takes no more is watched by the sender's own thread, which waits until it can be
   written again. A queue that goes on growing meanwhile is a reader too slow to keep: it is closed.
 
-All sockets are in non-blocking mode; a thread that has to wait does so in `_wait`, where
+All sockets are in non-blocking mode; a thread that has to wait does so in a selector, where
 ``shutdown`` of the socket wakes it.
 """
 
 import contextlib
+import os
 import selectors
 import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
-from enum import Enum
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from chat.protocol import Limits
 
@@ -30,7 +33,7 @@ RECEIVE_BYTES = 64 * 1024
 """What one ``recv`` may bring."""
 
 SEND_BYTES = 256 * 1024
-"""What one ``send`` is offered: more than a socket's buffer usually takes."""
+"""What is joined for one ``send``: more than a socket's buffer usually takes."""
 
 # poll(2) where there is one: select(2) knows no descriptors beyond 1023. Neither needs one itself.
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
@@ -112,13 +115,31 @@ class Waker:
         self._rung.close()
 
 
-class State(Enum):
-    """Where a connection's outbound queue stands with the `Sender`."""
+class Channel(Protocol):
+    """Encrypts what is sent and decrypts what comes: `chat.tls.TlsChannel`."""
 
-    IDLE = "nothing to send"
-    READY = "has frames; the next flush takes them"
-    BLOCKED = "the socket is full; the sender's thread watches it"
-    FINISHED = "everything is sent, and nothing more will be"
+    @property
+    def established(self) -> bool:
+        """Whether the handshake is over."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the peer has said that nothing more will come."""
+
+    def handshake(self, received: bytes) -> bytes:
+        """Take the peer's part of the handshake, return ours. Raises `OSError`."""
+
+    def receive(self, chunk: bytes) -> bytes:
+        """Return what *chunk* completes, or ``b""``. Raises `OSError`."""
+
+    def send(self, data: bytes) -> bytes:
+        """Return *data* as it is to be sent. Raises `OSError`."""
+
+    def close(self) -> bytes:
+        """Return the last bytes of the stream."""
+
+    def take_output(self) -> bytes:
+        """Return what the peer should still know after an error."""
 
 
 class Connection:
@@ -129,27 +150,87 @@ class Connection:
     """
 
     def __init__(self, sock: socket.socket) -> None:
-        """Take over the connected *sock*."""
+        """Take over *sock*, connected or about to be by `connect`."""
         sock.setblocking(False)
         # Many small frames, gathered by us: Nagle's algorithm would only delay them (RFC 896).
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock
+        self._channel: Channel | None = None
+        self._decrypted = b""  # came together with the end of the handshake
         self._selector = _Selector()
         self._selector.register(sock, selectors.EVENT_READ)
         self.close_reason: str | None = None
         """Why this side gave the connection up, None while it has not."""
+
+        self.finishing = False
+        """Whether `Sender.finish` was asked to end the stream."""
 
         # Guards the reason above and the number of threads that use the descriptor right now. The
         # last one closes it: a closed descriptor's number is at once given to the next connection.
         self._users_lock = threading.Lock()
         self._users = 1
 
-        # The outbound queue. These belong to the Sender, under its lock.
-        self.queue: deque[bytes] = deque()
+        # The outbound queue: pieces of the stream, and how many frames each ends. It belongs to
+        # whichever thread flushes.
+        self.queue: deque[tuple[bytes | memoryview, int]] = deque()
         self.queued_bytes = 0
-        self.state = State.IDLE
-        self.finishing = False
+        self.queued_frames = 0
+        self.blocked = False
+        self.ended = False
         self._finished = threading.Event()
+
+    def connect(self, address: tuple[object, ...], deadline: Deadline) -> None:
+        """Connect to *address*. Raises `OSError`, as `TimeoutError` in time. Reader thread."""
+        self._selector.modify(self._socket, selectors.EVENT_WRITE)
+        with contextlib.suppress(BlockingIOError):
+            self._socket.connect(address)
+        if not self._selector.select(deadline.remaining()):
+            raise TimeoutError
+        self._selector.modify(self._socket, selectors.EVENT_READ)
+        if error := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(error, os.strerror(error))  # the right subclass, chosen by the number
+        self._socket.getpeername()  # raises when `abort` was faster
+
+    def notice_silence(self, seconds: float) -> None:
+        """Have TCP itself give the connection up after *seconds* without an answer.
+
+        Without data on the way it asks now and then (keepalive, RFC 9293, section 3.8.4); with
+        data on the way it stops trying (TCP_USER_TIMEOUT, RFC 5482). Where the system has neither,
+        the pings of the protocol still work.
+        """
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        probes = 3
+        wanted = {
+            "TCP_KEEPIDLE": max(1, round(seconds / 2)),
+            "TCP_KEEPINTVL": max(1, round(seconds / 2 / probes)),
+            "TCP_KEEPCNT": probes,
+            "TCP_USER_TIMEOUT": max(1, round(seconds * 1000)),
+        }
+        for name, value in wanted.items():
+            if hasattr(socket, name):
+                self._socket.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+    def encrypt(self, channel: Channel, deadline: Deadline) -> None:
+        """Go through the handshake of *channel*; from then on everything passes through it.
+
+        Raises `OSError`, as `TimeoutError` in time. Reader thread, before anything is posted.
+        """
+        try:
+            answer = channel.handshake(b"")
+            # A new connection's buffer takes the few kilobytes of a handshake at once.
+            while self.send(answer) == len(answer) and not channel.established:
+                chunk = self.receive(deadline.remaining())
+                if not chunk:
+                    raise ConnectionResetError
+                answer = channel.handshake(chunk)
+            if not channel.established:
+                raise TimeoutError
+            self._decrypted = channel.receive(b"")
+        except OSError:
+            with contextlib.suppress(OSError):
+                self.send(channel.take_output())
+            raise
+        self._channel = channel
 
     def receive(self, timeout: float | None = None) -> bytes:
         """Wait for the next chunk of the stream and return it; ``b""`` means that it has ended.
@@ -157,19 +238,30 @@ class Connection:
         Ended: the peer closed its side (its FIN), the connection was lost, or `abort` was called.
         Raises `TimeoutError` after *timeout* seconds of silence. Reader thread.
         """
+        if self._decrypted:
+            data, self._decrypted = self._decrypted, b""
+            return data
         while self.close_reason is None:
             if not self._selector.select(timeout):
                 raise TimeoutError
             try:
-                return self._socket.recv(RECEIVE_BYTES)
+                chunk = self._socket.recv(RECEIVE_BYTES)
+                if self._channel is None or not chunk:
+                    return chunk
+                if (data := self._channel.receive(chunk)) or self._channel.ended:
+                    return data
             except BlockingIOError:  # readable a moment ago, and yet not (select(2), BUGS)
                 continue
-            except OSError:  # reset by the peer, or given up by TCP
+            except OSError:  # reset by the peer, given up by TCP, or not the peer's cipher
                 break
         return b""
 
-    def send(self, data: bytes) -> int:
-        """Send as much of *data* as the socket takes now; return how many bytes that was.
+    def seal(self, data: bytes) -> bytes:
+        """Return *data* as it goes over the wire. Only for the `Sender`."""
+        return data if self._channel is None else self._channel.send(data)
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Send as much of the sealed *data* as the socket takes now; return how many bytes.
 
         Raises `OSError` when the connection is lost. Only for the `Sender`.
         """
@@ -181,6 +273,8 @@ class Connection:
     def finish_sending(self) -> None:
         """Say that nothing more will be sent: a FIN after all that was. Only for the `Sender`."""
         with contextlib.suppress(OSError):  # the peer was faster
+            if self._channel is not None:
+                self.send(self._channel.close())
             self._socket.shutdown(socket.SHUT_WR)
 
     def abort(self, reason: str) -> None:
@@ -206,8 +300,7 @@ class Connection:
             self._finished.wait(deadline.remaining())
 
     def note_finished(self) -> None:
-        """Note that the queue is empty and stays so. Only for the `Sender`."""
-        self.state = State.FINISHED
+        """Note that nothing more will be sent. Only for the `Sender`."""
         self._finished.set()
 
     def close(self) -> None:
@@ -237,22 +330,38 @@ class Connection:
         return self._socket.fileno()
 
 
+Frame = bytes | Callable[[], bytes]
+"""A frame, or a way to make it once it is known what it says; ``b""`` then: nothing at all."""
+
+_Posted = tuple[Frame | None, Sequence[Connection], Connection | None]
+"""A frame, to whom, and who of them is left out; None instead of a frame ends the stream."""
+
+
+def _nothing() -> None:
+    """Do nothing before a round."""
+
+
 class Sender:
     """The outbound queues of many connections, and the thread that waits for full sockets.
 
-    Any thread may `post`, `finish` and `flush`. At any moment one thread at most writes to a given
-    connection: the one that flushes (state READY) or the sender's own (state BLOCKED).
+    Any thread may `post`, `finish` and `flush`. One thread at a time *flushes*: it alone touches
+    the queues and writes to the sockets, so these need no lock.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        """Make a sender without a thread: that starts when the first socket is full."""
+    def __init__(self, limits: Limits, before_round: Callable[[], None] = _nothing) -> None:
+        """Make a sender without a thread: that starts when the first socket is full.
+
+        *before_round* is called with no lock held, by one thread at a time, after a round's
+        frames were taken and before the first of them is made and sent. It must not raise.
+        """
         self._limits = limits
-        # Guards the queues of all connections and everything down to `_has_thread`.
+        self._before_round = before_round
+        # Guards everything down to `_has_thread`.
         self._lock = threading.Lock()
         self._caught_up = threading.Condition(self._lock)  # a round has begun, or all are over
-        self._ready: list[Connection] = []
-        self._ready_bytes = 0
-        self._too_slow: list[Connection] = []
+        self._log: list[_Posted] = []
+        self._log_bytes = 0
+        self._writable: list[Connection] = []
         self._to_watch: list[Connection] = []
         self._flushing = False
         self._handed_over = False  # the flush goes on in the sender's thread
@@ -262,53 +371,57 @@ class Sender:
         self._thread: threading.Thread | None = None
         self._waker: Waker | None = None
 
-    def post(self, connections: Iterable[Connection], frame: bytes) -> None:
-        """Queue *frame* for each of *connections*. Never waits; call `flush` afterwards."""
-        with self._lock:
-            for connection in connections:
-                if connection.finishing:
-                    continue
-                connection.queue.append(frame)
-                connection.queued_bytes += len(frame)
-                if connection.state is State.BLOCKED:
-                    self._check_queue(connection)
-                else:
-                    self._ready_bytes += len(frame)
-                    self._make_ready(connection)
+    def post(
+        self,
+        connections: Sequence[Connection],
+        frame: Frame,
+        but: Connection | None = None,
+        *,
+        size: int = 0,
+    ) -> None:
+        """Queue *frame* for each of *connections* but one. Never waits; call `flush` afterwards.
 
-    def finish(self, connections: Iterable[Connection]) -> None:
+        *connections* must not change any more; frames for one and the same sequence, one after
+        the other, cost least. *size* is what a frame that is made later takes at most, in bytes.
+        """
+        with self._lock:
+            self._log.append((frame, connections, but))
+            self._log_bytes += len(frame) if isinstance(frame, bytes) else size
+
+    def finish(self, connections: Sequence[Connection]) -> None:
         """Let each of *connections* end its stream once its queue is empty; then call `flush`.
 
         Nothing posted later is sent.
         """
+        for connection in connections:
+            connection.finishing = True
         with self._lock:
-            for connection in connections:
-                connection.finishing = True
-                self._make_ready(connection)
+            self._log.append((None, connections, None))
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much is waiting for the next round that who posts should `flush` first."""
+        return (
+            len(self._log) > self._limits.pending_frames
+            or self._log_bytes > self._limits.pending_bytes
+        )
 
     def flush(self) -> None:
         """Send what is queued, or leave that to the thread that is flushing already.
 
-        Waits only while `Limits.pending_bytes` are on their way: a reader that went on would
-        move the network's queue into our memory. Call it with no lock held.
+        Waits only while the sender is `crowded`: a reader that went on would move the network's
+        queue into our memory. Call it with no lock held.
         """
         with self._lock:
+            while self._flushing and self.crowded:
+                self._caught_up.wait()
             if self._flushing:
-                while self._flushing and self._ready_bytes > self._limits.pending_bytes:
-                    self._caught_up.wait()
                 return
             self._flushing = True
-        self._flush_round()
-        # One round for all is fair; a reader that went on would neglect its own client.
-        with self._lock:
-            self._handed_over = self._more_to_flush()
-            call_thread = self._handed_over or bool(self._to_watch)
-            start_thread = call_thread and not self._has_thread
-            self._has_thread = self._has_thread or start_thread
-        if start_thread:
-            self._start_thread()
-        elif call_thread and self._waker is not None:  # else it is being made, and looks first
-            self._waker.wake()
+        try:
+            self._flush_round()
+        finally:  # Ctrl-C in the middle must not leave everybody waiting
+            self._pass_on()
 
     def stop(self) -> None:
         """End the sender's thread. Call it when every connection is closed and nobody posts."""
@@ -323,32 +436,173 @@ class Sender:
 
     def _flush_round(self) -> None:
         with self._lock:
-            ready, self._ready, self._ready_bytes = self._ready, [], 0
-            too_slow, self._too_slow = self._too_slow, []
+            log, self._log, self._log_bytes = self._log, [], 0
+            writable, self._writable = self._writable, []
             self._caught_up.notify_all()
-        for connection in too_slow:
-            connection.abort("slow")
-        for connection in ready:
+        self._before_round()
+        for connection in writable:
+            connection.blocked = False
+        for connection in self._distribute(log, writable):
             self._drain(connection)
 
-    def _drain(self, connection: Connection) -> bool:
-        """Send what is in the queue of *connection*; False if the socket would not take it all."""
-        if not connection.hold():
-            return True
+    def _pass_on(self) -> None:
+        """Leave what there is to do next to the sender's thread, if there is anything."""
+        # One round for all is fair; a reader that went on would neglect its own client.
+        with self._lock:
+            self._handed_over = self._more_to_flush()
+            call_thread = self._handed_over or bool(self._to_watch)
+            start_thread = call_thread and not self._has_thread
+            self._has_thread = self._has_thread or start_thread
+        if start_thread:
+            self._start_thread()
+        elif call_thread and self._waker is not None:  # else it is being made, and looks first
+            self._waker.wake()
+
+    def _distribute(
+        self, log: list[_Posted], touched: Iterable[Connection]
+    ) -> dict[Connection, None]:
+        """Put the frames of *log* into the queues; return who has something to send.
+
+        Frames in a row for the same audience are one run, whose bytes its members share.
+        """
+        ready = dict.fromkeys(touched)
+        audience: Sequence[Connection] = ()
+        run: list[_Posted] = []
+        for posted in log:
+            frame, connections, _but = posted
+            if len(connections) != 1 and connections is not audience:
+                self._distribute_run(run, audience, ready)
+                run, audience = [], connections
+            if frame is not None:
+                run.append(posted)
+                continue
+            self._distribute_run(run, audience, ready)
+            run, audience = [], ()
+            for connection in connections:
+                connection.ended = True
+                ready[connection] = None
+        self._distribute_run(run, audience, ready)
+        return ready
+
+    def _distribute_run(
+        self,
+        run: list[_Posted],
+        audience: Sequence[Connection],
+        ready: dict[Connection, None],
+    ) -> None:
+        if not run:
+            return
+        shared, special = self._make_frames(run, audience)
+        if shared:
+            data = b"".join(shared)
+            for connection in audience:
+                if connection not in special:
+                    self._enqueue(connection, data, len(shared), ready)
+        for connection, frames in special.items():
+            if frames:
+                self._enqueue(connection, b"".join(frames), len(frames), ready)
+
+    def _make_frames(
+        self, run: list[_Posted], audience: Sequence[Connection]
+    ) -> tuple[list[bytes], dict[Connection, list[bytes]]]:
+        """Return what all of *audience* get, and what those get who get a frame less or more."""
+        shared: list[bytes] = []
+        special: dict[Connection, list[bytes]] = {}
+        for _frame, connections, but in run:
+            one = but if connections is audience else connections[0]
+            if one is not None:
+                special[one] = []
+        in_audience = [(one, special[one]) for one in audience if one in special]
+        for frame, connections, but in run:
+            data = frame() if callable(frame) else frame
+            if not data:
+                continue
+            if connections is audience:
+                shared.append(data)
+                for connection, frames in in_audience:
+                    if connection is not but:
+                        frames.append(data)
+            elif connections[0] is not but:
+                special[connections[0]].append(data)
+        return shared, special
+
+    def _enqueue(
+        self, connection: Connection, data: bytes, frames: int, ready: dict[Connection, None]
+    ) -> None:
+        if connection.ended:
+            return
         try:
-            while data := self._take(connection):
+            sealed = connection.seal(data)
+        except OSError:
+            self._give_up(connection, "lost")
+            return
+        connection.queue.append((sealed, frames))
+        connection.queued_bytes += len(sealed)
+        connection.queued_frames += frames
+        if not connection.blocked:
+            ready[connection] = None
+        elif (
+            connection.queued_bytes > self._limits.queue_bytes
+            or connection.queued_frames > self._limits.queue_frames
+        ):
+            self._give_up(connection, "slow")
+
+    def _drain(self, connection: Connection) -> None:
+        """Send what is in the queue of *connection*; what the socket does not take stays there."""
+        if connection.blocked:
+            return
+        if not connection.hold():
+            self._give_up(connection, "closed")
+            return
+        try:
+            while connection.queue:
+                data, frames = self._take(connection)
                 sent = connection.send(data)
                 if sent < len(data):
-                    self._put_back(connection, data[sent:])
-                    return False
-            if connection.state is State.FINISHED:
+                    self._put_back(connection, data, sent, frames)
+                    return
+            if connection.ended:
                 connection.finish_sending()
+                connection.note_finished()
         except OSError:
-            self._drop_queue(connection)
-            connection.abort("lost")
+            self._give_up(connection, "lost")
         finally:
             connection.release()
-        return True
+
+    def _take(self, connection: Connection) -> tuple[bytes | memoryview, int]:
+        """Take pieces of `SEND_BYTES` in all from the queue, joined."""
+        data, frames = connection.queue.popleft()
+        size = len(data)
+        if connection.queue and size < SEND_BYTES:
+            pieces = [data]
+            while connection.queue and size < SEND_BYTES:
+                piece, more = connection.queue.popleft()
+                pieces.append(piece)
+                size += len(piece)
+                frames += more
+            data = b"".join(pieces)
+        connection.queued_bytes -= size
+        connection.queued_frames -= frames
+        return data, frames
+
+    def _put_back(
+        self, connection: Connection, data: bytes | memoryview, sent: int, frames: int
+    ) -> None:
+        """Return the rest that the full socket did not take, and have the socket watched."""
+        rest = memoryview(data)[sent:]  # a slice of bytes would copy a slow reader's backlog
+        connection.queue.appendleft((rest, frames))
+        connection.queued_bytes += len(rest)
+        connection.queued_frames += frames
+        connection.blocked = True
+        with self._lock:
+            self._to_watch.append(connection)
+
+    def _give_up(self, connection: Connection, reason: str) -> None:
+        connection.ended = True
+        connection.queue.clear()
+        connection.queued_bytes = connection.queued_frames = 0
+        connection.note_finished()
+        connection.abort(reason)
 
     def _start_thread(self) -> None:
         self._waker = Waker()
@@ -367,73 +621,29 @@ class Sender:
                 for connection in to_watch:
                     if connection.hold():
                         selector.register(connection, selectors.EVENT_WRITE)
-                if stopping and len(selector.get_map()) == 1:
+                if stopping and not handed_over and len(selector.get_map()) == 1:
                     return
-                for key, _ in selector.select(0 if handed_over else None):
+                writable = []
+                for key, _events in selector.select(0 if handed_over else None):
                     if isinstance(key.fileobj, Connection):
-                        if self._drain(key.fileobj):
-                            selector.unregister(key.fileobj)
-                            key.fileobj.release()
+                        selector.unregister(key.fileobj)
+                        key.fileobj.release()
+                        writable.append(key.fileobj)
                     else:
                         waker.clear()
+                if writable:
+                    with self._lock:
+                        self._writable += writable
                 if handed_over:
                     self._flush_round()
                     with self._lock:
                         self._handed_over = self._more_to_flush()
+                elif writable:
+                    self.flush()
 
     # Under the lock
 
-    def _make_ready(self, connection: Connection) -> None:
-        if connection.state is State.IDLE:
-            connection.state = State.READY
-            self._ready.append(connection)
-
     def _more_to_flush(self) -> bool:
-        self._flushing = bool(self._ready or self._too_slow)
+        self._flushing = bool(self._log or self._writable)
         self._caught_up.notify_all()
         return self._flushing
-
-    def _check_queue(self, connection: Connection) -> None:
-        """Give up a connection whose socket is full and whose queue is too."""
-        limits = self._limits
-        if (
-            connection.queued_bytes > limits.queue_bytes
-            or len(connection.queue) > limits.queue_frames
-        ):
-            connection.queue.clear()
-            connection.queued_bytes = 0
-            connection.finishing = True
-            self._too_slow.append(connection)
-
-    # Each takes the lock
-
-    def _take(self, connection: Connection) -> bytes:
-        """Take up to `SEND_BYTES` from the queue; when there are none, note that it is idle."""
-        with self._lock:
-            if not connection.queue:
-                connection.state = State.IDLE
-                if connection.finishing:
-                    connection.note_finished()
-                return b""
-            data = b"".join(connection.queue)
-            connection.queue.clear()
-            if len(data) > SEND_BYTES:
-                connection.queue.append(data[SEND_BYTES:])
-            connection.queued_bytes = max(0, len(data) - SEND_BYTES)
-            return data[:SEND_BYTES]
-
-    def _put_back(self, connection: Connection, rest: bytes) -> None:
-        """Return the *rest* that the full socket did not take, and have the socket watched."""
-        with self._lock:
-            connection.queue.appendleft(rest)
-            connection.queued_bytes += len(rest)
-            if connection.state is not State.BLOCKED:
-                connection.state = State.BLOCKED
-                self._to_watch.append(connection)
-
-    def _drop_queue(self, connection: Connection) -> None:
-        with self._lock:
-            connection.finishing = True
-            connection.queue.clear()
-            connection.queued_bytes = 0
-            connection.note_finished()

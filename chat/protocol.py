@@ -16,17 +16,19 @@ type            keys                                   when
 ``register``    ``protocol`` 1, ``limits``             at once on connecting: request for a name;
                                                        limits: ``frame_bytes``, ``text_chars``,
                                                        ``nick_chars``, ``rate`` and ``burst``
-``welcome``     ``nick``, ``users``, ``seq``           the name is accepted; the others, sorted;
-                                                       the number of the last message said
+``welcome``     ``nick``, ``users``, ``seq``,          the name is accepted; the others, sorted;
+                ``log``, ``session``                   the number of the last message said, and of
+                                                       which log; a secret to come back with
 ``joined``      ``nick``                               to all others
 ``left``        ``nick``, ``reason``                   to all others; with your own nickname it says
                                                        why the server is about to close
 ``message``     ``seq``, ``from``, ``to``, ``text``,   to the recipients, never back to the sender;
-                ``time``                               ``to`` null is everyone; Unix seconds
+                ``time``; ``sealed``                   ``to`` null is everyone; Unix seconds;
+                                                       ``sealed`` true: ``text`` is a cipher
 ``ack``         ``id``, ``seq``                        to the sender, once the message is recorded
 ``users``       ``users``                              answer: the others, sorted
-``history``     ``messages``                           answer: oldest first, only what this user
-                                                       was allowed to see
+``history``     ``messages``; ``after``, ``gap``       answer: oldest first, only what this user
+                                                       was allowed to see; to ``after``, see below
 ``ping``        none                                   after silence; answer with ``pong``
 ``pong``        none                                   answer to ``ping``
 ``admin``       none                                   answer: the password was right
@@ -34,9 +36,18 @@ type            keys                                   when
 ``shutdown``    ``reason``                             to all, before the server closes
 ==============  =====================================  =============================================
 
-To the server: ``register`` {nick}, ``message`` {text, to?, id?}, ``users``, ``history``
-{limit?, before?}, ``ping``, ``pong``, ``quit``, ``admin`` {password}, and for an admin
-``shutdown`` and ``kick`` {nick}.
+To the server: ``register`` {nick, session?}, ``message`` {text, to?, id?, sealed?}, ``users``,
+``history`` {limit?, before? or after?}, ``ping``, ``pong``, ``quit``, ``admin`` {password}, and
+for an admin ``shutdown`` and ``kick`` {nick}.
+
+*Coming back.* A connection can be lost at any moment, with messages on the way in both
+directions. A client that comes back registers with the ``session`` of its last ``welcome``; a
+connection of that session which the server still takes for alive gives way to it. It sends again,
+in order and under the same ``id``, what was not acknowledged: the server acknowledges again what
+it has recorded already, and records nothing twice. It asks for ``history`` ``after`` the last
+number it has seen: what others said to it since then, oldest first, until the answer is empty or
+overlaps with what comes live; ``gap`` true says that some of it is not remembered any more. If
+``log`` is another one, the server has forgotten everything and its numbers have begun anew.
 
 ``left`` reasons: ``quit``, ``lost``, ``timeout``, ``kicked``, ``slow``, ``flood``. Error codes are
 `ERROR_CODES`. The server sends types and codes, never prose: each client says them in
@@ -46,7 +57,7 @@ its user's language.
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any
@@ -72,6 +83,7 @@ ERROR_CODES = FATAL_CODES | {
     "text_too_long",
     "too_fast",
     "not_admin",
+    "not_recorded",
 }
 
 LARGEST_INTEGER = 2**53 - 1
@@ -97,6 +109,9 @@ class Limits:
     text_chars: int = 2000
     """Longest text of a message, in characters (Unicode code points)."""
 
+    sealed_chars: int = 12 * 1024
+    """Longest cipher of a text, in characters: `text_chars` of four bytes each, in Base64."""
+
     nick_chars: int = 32
     """Longest nickname, in characters."""
 
@@ -109,8 +124,8 @@ class Limits:
     refusals: int = 100
     """Messages refused in one burst as ``too_fast`` after which the user is disconnected."""
 
-    history_messages: int = 2048
-    """Messages remembered."""
+    history_messages: int = 10_000
+    """Messages remembered, when they are only in memory."""
 
     history_answer: int = 100
     """Messages in one ``history`` answer, at most."""
@@ -124,8 +139,17 @@ class Limits:
     queue_frames: int = 8192
     """Frames waiting for one client whose socket is full."""
 
+    pending_frames: int = 4096
+    """Frames on their way to all queues before readers wait for the sender to catch up."""
+
     pending_bytes: int = 8 * 1024 * 1024
-    """Bytes on their way to all queues before readers wait for the sender to catch up."""
+    """Bytes of answers on their way to all queues, likewise."""
+
+    window_messages: int = 1024
+    """Messages not acknowledged yet that a client may have, and a server knows again."""
+
+    remembered_sessions: int = 1000
+    """Users gone whose last messages are still known again when they come back."""
 
     register_timeout: float = 10.0
     """Seconds from connecting to an accepted nickname."""
@@ -138,6 +162,9 @@ class Limits:
 
     connect_timeout: float = 10.0
     """Seconds that a client waits for each answer of the server while entering."""
+
+    reconnect_timeout: float = 600.0
+    """Seconds for which a client that lost its server tries to come back."""
 
     drain_timeout: float = 2.0
     """Seconds that a closing connection gets to take what is still queued for it."""
@@ -274,11 +301,14 @@ def nick_key(nick: str) -> str:
     return unicodedata.normalize("NFKC", folded.casefold())
 
 
-def check_text(text: object, limits: Limits) -> str:
-    """Return *text* if it may be said. Raises `ProtocolError` ``bad_text``, ``text_too_long``."""
+def check_text(text: object, limits: Limits, *, sealed: bool = False) -> str:
+    """Return *text* if it may be said; *sealed*: it is the cipher of what is said.
+
+    Raises `ProtocolError` ``bad_text``, ``text_too_long``.
+    """
     if not isinstance(text, str) or not text.strip() or _FORBIDDEN_IN_TEXT.search(text):
         raise ProtocolError("bad_text")
-    if len(text) > limits.text_chars:
+    if len(text) > (limits.sealed_chars if sealed else limits.text_chars):
         raise ProtocolError("text_too_long")
     return text
 
@@ -350,6 +380,19 @@ def register_request(limits: Limits) -> Message:
     }
 
 
-def welcome(nick: str, users: Iterable[str], seq: int) -> Message:
-    """Return the answer to an accepted nickname: whom one can talk to, where history stands."""
-    return {"type": "welcome", "nick": nick, "users": list(users), "seq": seq}
+def message_frame(
+    seq: int, sender: str, to: str | None, text: str, time: float, *, sealed: bool
+) -> bytes:
+    """Return the frame that tells a recipient what was said.
+
+    The same bytes as `encode` would give, in a third of the time: every message comes by here.
+    """
+    name = "null" if to is None else _quote(to)
+    mark = ',"sealed":true' if sealed else ""
+    return (
+        f'{{"type":"message","seq":{seq},"from":{_quote(sender)},"to":{name},'
+        f'"text":{_quote(text)},"time":{time!r}{mark}}}\n'
+    ).encode()
+
+
+_quote = json.encoder.encode_basestring

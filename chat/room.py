@@ -1,19 +1,24 @@
 """Who is here, who may take which nickname, who receives what. No sockets.
 
 The shared state of the server lives in one object behind one lock. Under that lock a message
-gets its number, its place in history and its place in the queue of every recipient, so everybody
-hears everything in the same order. Queueing only moves bytes in memory: the lock is never held
-across a system call, and the network's slowness stays outside.
+gets its place in history and its place in the queue of every recipient, so everybody hears
+everything in the same order. Both only take note, in memory: the lock is never held across a
+system call, and the slowness of network and disk stays outside. A frame that depends on the
+history (the message itself, its acknowledgement) is therefore made when the queue is sent: by
+then the message has been recorded and has its number, or could not be recorded.
 """
 
+import functools
+import hashlib
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
-from chat.history import Entry, MemoryHistory
+from chat.history import Entry, History, MemoryHistory
 from chat.protocol import (
     Limits,
     Message,
@@ -22,28 +27,45 @@ from chat.protocol import (
     clean_nick,
     encode,
     nick_key,
-    welcome,
 )
 
 Peer = Any
 """Whatever the owner of the room posts frames to, hashable: in the server, a connection."""
 
-Post = Callable[[Iterable[Peer], bytes], None]
-"""Queues a frame for peers, in memory, without waiting."""
+Frame = bytes | Callable[[], bytes]
+"""A frame, or how to make it once the history has recorded what it depends on."""
 
 
-@dataclass(frozen=True, slots=True)
+Post = Callable[..., None]
+"""``post(peers, frame, but=None, size=0)`` queues *frame* for all of *peers* but one, in memory,
+without waiting; *size* is what a frame that is made later takes at most, in bytes."""
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """A user across connections: who comes back with the session's secret is the same user."""
+
+    id: str
+    """Derived from the secret, which it does not give away: a history may keep it."""
+
+    said: dict[int, Entry] = field(default_factory=dict)
+    """The user's last messages by their ids, the oldest first: to know again what comes again."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Member:
     """A user in the room."""
 
     nick: str
     """The nickname as shown."""
 
-    session: str
-    """The user's own secret name, which nobody can take over together with the nickname."""
+    session: Session
 
     peer: Peer
     """Where the user's frames are posted."""
+
+    replaced: Peer = None
+    """The same user's earlier peer, if it was still here."""
 
 
 class Room:
@@ -53,10 +75,13 @@ class Room:
         self,
         post: Post,
         limits: Limits | None = None,
-        history: MemoryHistory | None = None,
+        history: History | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Open an empty room that delivers by *post*; *clock* dates messages (Unix seconds)."""
+        """Open an empty room that delivers by *post*; *clock* dates messages (Unix seconds).
+
+        Whoever sends what was posted calls `History.record` first.
+        """
         self._post = post
         self._limits = limits or Limits()
         self._history = history or MemoryHistory(self._limits.history_messages)
@@ -65,79 +90,137 @@ class Room:
         self._lock = threading.Lock()
         self._nicknames: dict[Peer, Member] = {}
         self._by_key: dict[str, Member] = {}
+        self._peers: tuple[Peer, ...] = ()  # of all members; another tuple after every change
+        self._gone: OrderedDict[str, Session] = OrderedDict()  # who may come back
         self._closed = False
 
-    def join(self, peer: Peer, nick: object) -> Member:
+    def join(self, peer: Peer, nick: object, secret: object = None) -> Member:
         """Let *peer* in as *nick*: welcome it, tell the others.
 
-        Raises `ProtocolError` ``bad_nick``, ``nick_taken``, ``server_full``.
+        With the *secret* of an earlier ``welcome`` it is that user who comes back. Raises
+        `ProtocolError` ``bad_nick``, ``nick_taken``, ``server_full``, ``bad_frame``.
         """
         shown = clean_nick(nick, self._limits)
-        member = Member(shown, secrets.token_hex(16), peer)
         key = nick_key(shown)
+        if secret is None:
+            secret = secrets.token_urlsafe(24)
+            session = Session(_session_id(secret))
+        elif isinstance(secret, str):
+            session = self._recall(_session_id(secret))
+        else:
+            raise ProtocolError("bad_frame")
         with self._lock:
-            if key in self._by_key:
+            ghost = self._present(session.id)
+            if self._by_key.get(key, ghost) is not ghost:
                 raise ProtocolError("nick_taken")
-            if self._closed or len(self._by_key) >= self._limits.max_clients:
+            if self._closed or (not ghost and len(self._by_key) >= self._limits.max_clients):
                 raise ProtocolError("server_full")
-            self._post([peer], encode(welcome(shown, self._nicks(), self._history.last_seq)))
-            self._post_to_all({"type": "joined", "nick": shown})
+            session = ghost.session if ghost else self._gone.pop(session.id, session)
+            if ghost is not None:
+                self._remove(ghost)
+            renamed = ghost is not None and nick_key(ghost.nick) != key
+            if ghost is not None and renamed:
+                self._post_to_all({"type": "left", "nick": ghost.nick, "reason": "lost"})
+            welcome = {
+                "type": "welcome",
+                "nick": shown,
+                "users": self._nicks(),
+                "seq": self._history.last_seq,
+                "log": self._history.log_id,
+                "session": secret,
+            }
+            self._post((peer,), encode(welcome))
+            if ghost is None or renamed:
+                self._post_to_all({"type": "joined", "nick": shown})
+            member = Member(shown, session, peer, ghost and ghost.peer)
             self._nicknames[peer] = self._by_key[key] = member
+            self._peers = tuple(self._nicknames)
         return member
 
     def leave(self, member: Member, reason: str) -> bool:
         """Free the nickname of *member* and tell the others why. False if it had left before."""
         with self._lock:
-            if self._nicknames.pop(member.peer, None) is None:
+            if self._nicknames.get(member.peer) is not member:
                 return False
-            del self._by_key[nick_key(member.nick)]
+            self._remove(member)
+            if reason != "quit":
+                self._gone[member.session.id] = member.session
+                while len(self._gone) > self._limits.remembered_sessions:
+                    self._gone.popitem(last=False)
             self._post_to_all({"type": "left", "nick": member.nick, "reason": reason})
             return True
 
     def say(
-        self, member: Member, text: object, to: object = None, message_id: int | None = None
+        self,
+        member: Member,
+        text: object,
+        to: object = None,
+        message_id: int | None = None,
+        *,
+        sealed: bool = False,
     ) -> Entry:
         """Record what *member* says and post it to the recipients, and an ``ack`` to the sender.
 
-        *to* is a nickname, None for everyone. Raises `ProtocolError` ``bad_text``,
+        *to* is a nickname, None for everyone. What was said under this *message_id* before is
+        acknowledged again and not repeated. Raises `ProtocolError` ``bad_text``,
         ``text_too_long``, ``no_such_user`` (nobody has that nickname, or it is the sender's own),
         ``not_registered`` (the sender has left, or was kicked).
         """
-        said = check_text(text, self._limits)
+        said = check_text(text, self._limits, sealed=sealed)
+        session = member.session
         with self._lock:
-            if member.peer not in self._nicknames:
+            if self._nicknames.get(member.peer) is not member:
                 raise ProtocolError("not_registered")
-            if to is None:
-                recipient, sessions = None, None
-            else:
-                recipient = self._other(member, to)
-                sessions = frozenset({member.session, recipient.session})
-            to_nick = None if recipient is None else recipient.nick
-            entry = self._history.append(member.nick, to_nick, said, self._clock(), sessions)
-            if recipient is None:
-                self._post_to_all(entry.message(), but=member.peer)
-            else:
-                self._post([recipient.peer], encode(entry.message()))
+            entry = None if message_id is None else session.said.get(message_id)
+            if entry is None or entry.failed:
+                other = None if to is None else self._other(member, to)
+                entry = Entry(
+                    member.nick,
+                    session.id,
+                    other.nick if other else None,
+                    other.session.id if other else None,
+                    said,
+                    self._clock(),
+                    message_id,
+                    sealed,
+                )
+                self._history.append(entry)
+                if other is None:
+                    self._post(self._peers, entry.frame, member.peer)
+                else:
+                    self._post((other.peer,), entry.frame)
             if message_id is not None:
-                ack = {"type": "ack", "id": message_id, "seq": entry.seq}
-                self._post([member.peer], encode(ack))
+                session.said[message_id] = entry
+                if len(session.said) > self._limits.window_messages:
+                    del session.said[next(iter(session.said))]
+                self._post((member.peer,), functools.partial(_acknowledgement, entry, message_id))
         return entry
 
     def tell_users(self, member: Member) -> None:
         """Answer *member* with the list of the others."""
         with self._lock:
             others = [nick for nick in self._nicks() if nick != member.nick]
-            self._post([member.peer], encode({"type": "users", "users": others}))
+            self._post((member.peer,), encode({"type": "users", "users": others}))
 
     def tell_history(
-        self, member: Member, limit: int | None = None, before: int | None = None
+        self,
+        member: Member,
+        limit: int | None = None,
+        before: int | None = None,
+        after: int | None = None,
     ) -> None:
-        """Answer *member* with the last *limit* messages it may see, before the number *before*."""
+        """Answer *member* with the last *limit* messages it may see, before the number *before*.
+
+        With *after* instead: with the first *limit* that others have said to it after that number.
+        """
         most = self._limits.history_answer
-        with self._lock:
-            wanted = most if limit is None else min(limit, most)
-            entries = self._history.visible_to(member.session, wanted, before)
-            self._post([member.peer], self._history_answer(entries))
+        wanted = most if limit is None else min(limit, most)
+        # Made when it is sent: what was said a moment ago has been recorded by then.
+        if after is None:
+            answer = functools.partial(self._last_said, member.session.id, wanted, before)
+        else:
+            answer = functools.partial(self._missed, member.session.id, wanted, after)
+        self._post((member.peer,), answer, size=self._limits.history_answer_bytes)
 
     def find(self, member: Member, nick: object) -> Member:
         """Return the other user called *nick*. Raises `ProtocolError` ``no_such_user``."""
@@ -171,16 +254,54 @@ class Room:
             raise ProtocolError("no_such_user")
         return found
 
-    def _post_to_all(self, message: Message, but: Peer = None) -> None:
-        self._post([peer for peer in self._nicknames if peer is not but], encode(message))
+    def _present(self, session_id: str) -> Member | None:
+        members = self._nicknames.values()
+        return next((member for member in members if member.session.id == session_id), None)
 
-    def _history_answer(self, entries: list[Entry]) -> bytes:
-        """Return a ``history`` frame of the newest *entries* that fit into one answer."""
+    def _remove(self, member: Member) -> None:
+        del self._nicknames[member.peer]
+        del self._by_key[nick_key(member.nick)]
+        self._peers = tuple(self._nicknames)
+
+    def _post_to_all(self, message: Message) -> None:
+        self._post(self._peers, encode(message))
+
+    # Without it: the history has a lock of its own
+
+    def _recall(self, session_id: str) -> Session:
+        """Return a session with what the history knows of it: the server may have started anew."""
+        said = self._history.said_by(session_id, self._limits.window_messages)
+        return Session(session_id, {entry.message_id or 0: entry for entry in said})
+
+    def _last_said(self, session_id: str, limit: int, before: int | None) -> bytes:
+        entries = self._history.before(session_id, limit, before)
+        fitting = self._fitting(entries[::-1])[::-1]  # the newest
+        return encode({"type": "history", "messages": fitting})
+
+    def _missed(self, session_id: str, limit: int, after: int) -> bytes:
+        answer: Message = {"type": "history", "after": after}
+        if self._history.forgotten(after):
+            answer["gap"] = True
+        answer["messages"] = self._fitting(self._history.after(session_id, limit, after))
+        return encode(answer)
+
+    def _fitting(self, entries: list[Entry]) -> list[Message]:
+        """Return the messages of as many of the first *entries* as fit into one answer."""
         messages: list[Message] = []
         room_left = self._limits.history_answer_bytes
-        for entry in reversed(entries):
-            room_left -= len(encode(entry.message()))
+        for entry in entries:
+            room_left -= len(entry.frame())
             if room_left < 0:
                 break
             messages.append(entry.message())
-        return encode({"type": "history", "messages": messages[::-1]})
+        return messages
+
+
+def _session_id(secret: str) -> str:
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
+
+
+def _acknowledgement(entry: Entry, message_id: int) -> bytes:
+    if entry.failed:
+        return encode(ProtocolError("not_recorded", re="message", id=message_id).message())
+    return encode({"type": "ack", "id": message_id, "seq": entry.seq})

@@ -22,8 +22,11 @@ import logging
 import selectors
 import signal
 import socket
+import sqlite3
+import ssl
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -33,6 +36,7 @@ if not __package__:  # python chat/server.py: make the package importable, and h
 
 from chat import cli, journal
 from chat.connection import Connection, Deadline, Sender, TokenBucket, Waker
+from chat.history import Entry, MemoryHistory, SqliteHistory
 from chat.i18n import gettext as _
 from chat.protocol import (
     DEFAULT_HOST,
@@ -47,6 +51,7 @@ from chat.protocol import (
     register_request,
 )
 from chat.room import Member, Room
+from chat.tls import TlsChannel, server_context
 
 BACKLOG = 1024
 """Connections the kernel has completed and we have not accepted yet; says nothing of users."""
@@ -57,6 +62,9 @@ RETRY_AFTER = 1.0
 DEFAULT_RATE = 10.0
 """Messages a second, when the server is run as a script: among strangers."""
 
+GUESS_RATE, GUESS_BURST = 0.2, 5
+"""Wrong passwords a second that one host may go on giving, and how many at once."""
+
 logger = logging.getLogger("chat.server")
 """What happens, one record each, with the facts in ``record.event``; quiet unless configured."""
 
@@ -64,6 +72,19 @@ logger = logging.getLogger("chat.server")
 def log(kind: str, **facts: object) -> None:
     """Log an event of *kind* with its *facts*. Any thread."""
     logger.info(kind, extra={"event": {"event": kind, **facts}})
+
+
+def facts(address: tuple[str, int], entry: Entry) -> dict[str, object]:
+    """Return what the log says of a message."""
+    size = len(entry.text.encode())
+    return {
+        "address": address,
+        "nick": entry.sender,
+        "to": entry.to,
+        "bytes": size,
+        "text": entry.text,
+        "sealed": entry.sealed,
+    }
 
 
 class ClientConnection(threading.Thread):
@@ -79,6 +100,7 @@ class ClientConnection(threading.Thread):
         self._member: Member | None = None
         self._is_admin = False
         self._quitting = False
+        self.connection.notice_silence(server.limits.ping_after + server.limits.answer_timeout)
         self._allowance = TokenBucket(server.limits.rate, server.limits.burst)
         self._refusals = 0
 
@@ -86,9 +108,10 @@ class ClientConnection(threading.Thread):
         """Serve the client until it leaves, is lost, or is told to go."""
         log("connected", address=self.address)
         try:
-            self._reply(register_request(self.server.limits))
-            self._register()
-            self._converse()
+            if self._encrypt():
+                self._reply(register_request(self.server.limits))
+                self._register()
+                self._converse()
         except ProtocolError as error:
             self._reply(error.message())
         except TimeoutError:
@@ -96,7 +119,24 @@ class ClientConnection(threading.Thread):
         finally:
             self._part()
 
+    @property
+    def registered(self) -> bool:
+        """Whether the client has a nickname. Any thread."""
+        return self._member is not None
+
     # What the connection goes through
+
+    def _encrypt(self) -> bool:
+        """Agree on a cipher if the server wants one; False if that does not succeed."""
+        if self.server.tls is None:
+            return True
+        channel = TlsChannel(self.server.tls, server_side=True)
+        try:
+            self.connection.encrypt(channel, Deadline(self.server.limits.register_timeout))
+        except OSError as error:
+            log("not_encrypted", address=self.address, reason=str(error))
+            return False
+        return True
 
     def _register(self) -> None:
         """Read until a nickname is accepted. Raises `ProtocolError` when that takes too long."""
@@ -150,6 +190,8 @@ class ClientConnection(threading.Thread):
                     self._post(error.message())
                 if self._quitting:
                     return
+                if self.server.sender.crowded:
+                    self.server.sender.flush()
         finally:
             self.server.sender.flush()
 
@@ -165,7 +207,7 @@ class ClientConnection(threading.Thread):
             raise
 
     def _post(self, message: Message) -> None:
-        self.server.sender.post([self.connection], encode(message))
+        self.server.sender.post((self.connection,), encode(message))
 
     def _reply(self, message: Message) -> None:
         self._post(message)
@@ -196,7 +238,10 @@ class ClientConnection(threading.Thread):
     def _on_register(self, message: Message) -> None:
         if self._member is not None:
             raise ProtocolError("unknown_type")
-        self._member = self.server.room.join(self.connection, message.get("nick"))
+        nick, secret = message.get("nick"), message.get("session")
+        self._member = self.server.room.join(self.connection, nick, secret)
+        if self._member.replaced is not None:
+            self._member.replaced.abort("replaced")
         log("joined", address=self.address, nick=self._member.nick)
 
     def _on_message(self, message: Message) -> None:
@@ -204,21 +249,23 @@ class ClientConnection(threading.Thread):
         try:
             self._check_rate()
             entry = self.server.room.say(
-                self._require_member(), message.get("text"), message.get("to"), message_id
+                self._require_member(),
+                message.get("text"),
+                message.get("to"),
+                message_id,
+                sealed=message.get("sealed") is True,
             )
         except ProtocolError as error:
             error.id = message_id
             raise
-        if logger.isEnabledFor(logging.INFO):
-            facts = {"nick": entry.sender, "to": entry.to, "text": entry.text}
-            log("message", address=self.address, bytes=len(entry.text.encode()), **facts)
+        self.server.note_said(self.address, entry)
 
     def _on_users(self, _message: Message) -> None:
         self.server.room.tell_users(self._require_member())
 
     def _on_history(self, message: Message) -> None:
-        limit, before = integer(message, "limit"), integer(message, "before")
-        self.server.room.tell_history(self._require_member(), limit, before)
+        limit, before, after = (integer(message, key) for key in ("limit", "before", "after"))
+        self.server.room.tell_history(self._require_member(), limit, before, after)
 
     def _on_ping(self, _message: Message) -> None:
         self._post({"type": "pong"})
@@ -231,7 +278,7 @@ class ClientConnection(threading.Thread):
 
     def _on_admin(self, message: Message) -> None:
         member = self._require_member()
-        self._is_admin = self.server.is_admin_password(message.get("password"))
+        self._is_admin = self.server.is_admin_password(self.address[0], message.get("password"))
         log("admin", address=self.address, nick=member.nick, accepted=self._is_admin)
         self._require_admin()
         self._post({"type": "admin"})
@@ -265,20 +312,32 @@ class ChatServer:
         *,
         limits: Limits | None = None,
         admin_password: str | None = None,
+        history: str | Path | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        """Prepare a server for *host*:*port* (0: any free port); without a password, no admin."""
+        """Prepare a server for *host*:*port* (0: any free port); without a password, no admin.
+
+        *history* is a file for what is said, else it is kept in memory; with *tls* every
+        connection is encrypted. Raises `sqlite3.Error` when the file cannot be had.
+        """
         self.limits = limits or Limits()
-        self.sender = Sender(self.limits)
-        self.room = Room(self.sender.post, self.limits)
+        self.tls = tls
+        self.sender = Sender(self.limits, self._record)
+        self._history = (
+            SqliteHistory(history) if history else MemoryHistory(self.limits.history_messages)
+        )
+        self.room = Room(self.sender.post, self.limits, self._history)
+        self._said: deque[tuple[tuple[str, int], Entry]] = deque()  # and not logged yet
         self._wanted = (host, port)
         self._admin_password = admin_password
         self._listener: socket.socket | None = None
         self._waker: Waker | None = None
         self._thread = threading.Thread(target=self._listen, name="listener")
         self._stop_reason: str | None = None
-        # Guards the set of clients, which the listener fills and the clients' threads empty.
+        # Guards everything below. The listener fills the clients and their threads empty them.
         self._lock = threading.Lock()
-        self._clients: set[ClientConnection] = set()
+        self._clients: dict[ClientConnection, None] = {}  # in the order of their coming
+        self._guesses: dict[str, TokenBucket] = {}
 
     def __enter__(self) -> Self:
         """Start the server."""
@@ -337,14 +396,29 @@ class ChatServer:
 
     # For the clients' threads
 
-    def is_admin_password(self, password: object) -> bool:
-        """Tell whether *password* is the admin's, in a time that does not tell how wrong it is."""
-        if not self._admin_password or not isinstance(password, str):
-            return False
-        given, right = (
-            text.encode(errors="surrogatepass") for text in (password, self._admin_password)
-        )
-        return hmac.compare_digest(given, right)
+    def is_admin_password(self, host: str, password: object) -> bool:
+        """Tell whether *password* is the admin's, in a time that does not tell how wrong it is.
+
+        Raises `ProtocolError` ``too_fast`` when *host* has given too many wrong ones lately.
+        """
+        with self._lock:
+            guesses = self._guesses.get(host) or TokenBucket(GUESS_RATE, GUESS_BURST)
+            if guesses.wait_time():
+                raise ProtocolError("too_fast")
+        given = password.encode(errors="surrogatepass") if isinstance(password, str) else b""
+        right = (self._admin_password or "").encode(errors="surrogatepass")
+        accepted = hmac.compare_digest(given, right) and bool(right)
+        with self._lock:
+            if not accepted:
+                guesses.take()
+                self._guesses[host] = guesses
+            for rested in [host for host, guesses in self._guesses.items() if guesses.full]:
+                del self._guesses[rested]
+        return accepted
+
+    def note_said(self, address: tuple[str, int], entry: Entry) -> None:
+        """Note for the log that *entry* came from *address*."""
+        self._said.append((address, entry))
 
     def dismiss(self, member: Member, reason: str) -> None:
         """Make *member* leave because of *reason*, and tell it so."""
@@ -353,14 +427,26 @@ class ChatServer:
                 addresses = [c.address for c in self._clients if c.connection is member.peer]
             log("left", address=addresses[0], nick=member.nick, reason=reason)
             farewell = {"type": "left", "nick": member.nick, "reason": reason}
-            self.sender.post([member.peer], encode(farewell))
-            self.sender.finish([member.peer])
+            self.sender.post((member.peer,), encode(farewell))
+            self.sender.finish((member.peer,))
 
     def forget(self, client: ClientConnection) -> None:
         """Strike *client* off the list: its thread is about to end."""
         with self._lock:
-            self._clients.discard(client)
+            self._clients.pop(client, None)
         self._wake_listener()
+
+    # Whichever thread flushes
+
+    def _record(self) -> None:
+        """Record what was said since the last time, before any of it is sent."""
+        failure = self._history.failure
+        self._history.record()
+        if self._history.failure and not failure:
+            log("not_recorded", reason=self._history.failure)
+        said = [self._said.popleft() for _ in range(len(self._said))]
+        if said and logger.isEnabledFor(logging.INFO):
+            log("messages", messages=[facts(*one) for one in said if not one[1].failed])
 
     def _wake_listener(self) -> None:
         if self._waker is not None:
@@ -397,18 +483,16 @@ class ChatServer:
         except OSError as error:  # out of file descriptors
             log("exhausted", reason=error.strerror)
             return False
-        with self._lock:
-            unregistered = len(self._clients) - self.room.size()
-        if unregistered >= self.limits.max_unregistered:
-            self._turn_away(sock)
-            return True
         try:
             client = ClientConnection(self, sock, address[:2])
         except OSError:  # it was reset before we could touch it (macOS)
             sock.close()
             return True
         with self._lock:
-            self._clients.add(client)
+            newcomers = [client for client in self._clients if not client.registered]
+            self._clients[client] = None
+        if len(newcomers) >= self.limits.max_unregistered:  # who has waited longest makes way
+            self._turn_away(newcomers[0])
         try:
             client.start()
         except RuntimeError as error:  # out of threads
@@ -417,11 +501,12 @@ class ChatServer:
             self.forget(client)
         return True
 
-    def _turn_away(self, sock: socket.socket) -> None:
-        """Say that the server is full, as far as that is possible without waiting."""
-        with sock, contextlib.suppress(OSError):
-            sock.setblocking(False)
-            sock.send(encode(ProtocolError("server_full").message()))
+    def _turn_away(self, client: ClientConnection) -> None:
+        """Close the connection of a client that has no nickname yet."""
+        error = ProtocolError("register_timeout")
+        self.sender.post((client.connection,), encode(error.message()))
+        self.sender.flush()
+        client.connection.abort("register_timeout")
 
     def _close_house(self, reason: str) -> None:
         """Tell everybody, let the queues drain, end all threads."""
@@ -439,7 +524,9 @@ class ChatServer:
             connection.abort("lost")
         for client in clients:
             client.join()
+        self.sender.flush()
         self.sender.stop()
+        self._history.close()
         log("stopped", reason=reason)
 
 
@@ -455,12 +542,20 @@ def main(arguments: list[str] | None = None) -> int:
         server = ChatServer(
             options.host,
             options.port,
-            limits=Limits(max_clients=options.max_clients, rate=options.rate),
+            limits=Limits(**{name: getattr(options, name) for name, *_rest in _limits()}),
             admin_password=cli.admin_password(options.admin_password_file),
+            history=options.history,
+            tls=_tls(options.tls_cert, options.tls_key),
         )
         server.bind()
     except cli.OptionError as error:
         return cli.fail(str(error))
+    except sqlite3.Error as error:
+        return cli.fail(
+            _("Cannot keep the history in {path}: {reason}.").format(
+                path=options.history, reason=error
+            )
+        )
     except OSError as error:
         address = cli.address_text(options.host, options.port)
         return cli.fail(
@@ -484,6 +579,69 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
+    """Return the settings of TLS, None without it. Raises `cli.OptionError`."""
+    if cert is None and key is None:
+        return None
+    if cert is None or key is None:
+        raise cli.OptionError(_("--tls-cert and --tls-key go together."))
+    return server_context(cert, key)
+
+
+def _limits() -> list[tuple[str, Callable[[str], float], float, str]]:
+    """Return the limits that the command line sets: name, type, default, help."""
+    return [
+        (
+            "max_clients",
+            cli.positive,
+            Limits.max_clients,
+            _("users at a time (default: %(default)s)"),
+        ),
+        (
+            "rate",
+            cli.rate,
+            DEFAULT_RATE,
+            _(
+                "messages a second that one user may go on sending, after {burst} at once; "
+                "0: as many as they like (default: %(default)s)"
+            ).format(burst=Limits.burst),
+        ),
+        (
+            "queue_bytes",
+            cli.positive,
+            Limits.queue_bytes,
+            _("bytes that may wait for a client that reads slowly (default: %(default)s)"),
+        ),
+        (
+            "queue_frames",
+            cli.positive,
+            Limits.queue_frames,
+            _("messages that may wait for a client that reads slowly (default: %(default)s)"),
+        ),
+        (
+            "register_timeout",
+            cli.seconds,
+            Limits.register_timeout,
+            _("seconds that a newcomer has to give a nickname (default: %(default)s)"),
+        ),
+        (
+            "ping_after",
+            cli.seconds,
+            Limits.ping_after,
+            _(
+                "seconds of silence after which a client is asked for an answer "
+                "(default: %(default)s)"
+            ),
+        ),
+        (
+            "answer_timeout",
+            cli.seconds,
+            Limits.answer_timeout,
+            _("seconds that it has for that answer (default: %(default)s)"),
+        ),
+    ]
+
+
 def _parser() -> cli.ArgumentParser:
     parser = cli.ArgumentParser(
         prog="chat.server",
@@ -491,22 +649,26 @@ def _parser() -> cli.ArgumentParser:
         epilog=_("Ctrl-C stops the server; everybody is told first."),
     )
     cli.add_address(parser, DEFAULT_HOST, DEFAULT_PORT)
+    for name, kind, default, sentence in _limits():
+        parser.add_argument(
+            "--" + name.replace("_", "-"),
+            type=kind,
+            default=default,
+            metavar=_("N"),
+            help=sentence,
+        )
     parser.add_argument(
-        "--max-clients",
-        type=cli.positive,
-        default=Limits.max_clients,
-        metavar=_("N"),
-        help=_("users at a time (default: %(default)s)"),
+        "--history",
+        metavar=_("FILE"),
+        help=_("keep what is said in this file (SQLite), so that it outlives the server"),
     )
     parser.add_argument(
-        "--rate",
-        type=cli.rate,
-        default=DEFAULT_RATE,
-        metavar=_("N"),
-        help=_(
-            "messages a second that one user may go on sending, after {burst} at once; "
-            "0: as many as they like (default: %(default)s)"
-        ).format(burst=Limits.burst),
+        "--tls-cert",
+        metavar=_("FILE"),
+        help=_("encrypt all connections (TLS), with the certificate in this file"),
+    )
+    parser.add_argument(
+        "--tls-key", metavar=_("FILE"), help=_("the private key that belongs to the certificate")
     )
     parser.add_argument(
         "--show-text",

@@ -1,0 +1,316 @@
+"""TLS without a socket: bytes in, bytes out, for connections that two threads share.
+
+TLS (RFC 8446) puts an encrypted stream into the stream of TCP: whoever only watches the network
+sees who talks to whom, when and how much, and the client knows that it talks to the
+server named in the certificate. The server itself reads everything: see `chat.encryption`.
+
+The chat reads a socket in one thread and writes it in another, and `ssl.SSLSocket` cannot take
+that. OpenSSL: "most objects are not safe for simultaneous use" (openssl-threads(7)), and reading
+may have to write and writing may have to read ("Notes on non-blocking sockets" in the
+documentation of `ssl`). So here OpenSSL works in memory alone (`ssl.MemoryBIO`): `TlsChannel`
+turns plaintext into ciphertext and back under a lock held for no system call, and the sockets stay
+with the threads that own them.
+"""
+
+import ssl
+import threading
+from pathlib import Path
+
+from chat.cli import OptionError, why
+from chat.i18n import gettext as _
+
+RECORD_BYTES = 16 * 1024
+"""The most plaintext in one record of TLS (RFC 8446, section 5.1)."""
+
+
+class TlsError(ConnectionError):
+    """The encrypted stream cannot go on; its text says why in a phrase for the user."""
+
+
+class TruncatedError(TlsError):
+    """The stream ended without a goodbye: what was still to come may have been cut off."""
+
+
+# Contexts: what a side shows, and whom it believes
+
+
+def server_context(cert: str | Path, key: str | Path) -> ssl.SSLContext:
+    """Return the settings of a server that shows the certificate *cert* and owns its *key*.
+
+    Both are files in PEM form; *cert* may go on with the certificates that lead to an authority.
+    TLS 1.2 and newer. Raises `OptionError` with a sentence for the user.
+    """
+    _check_pem(cert, b"-----BEGIN CERTIFICATE-----", _("{path} holds no certificate (PEM)."))
+    _check_pem(key, b"PRIVATE KEY-----", _("{path} holds no private key (PEM)."))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # costs a server much more than it costs the asker
+    context.num_tickets = 0  # nobody resumes sessions here
+
+    def refuse_to_ask() -> str:
+        """Stand in for OpenSSL's own question: a server starts without a person."""
+        sentence = _("The private key {path} is encrypted; the server needs one without password.")
+        raise OptionError(sentence.format(path=key))
+
+    try:
+        context.load_cert_chain(cert, key, password=refuse_to_ask)
+    except ssl.SSLError as error:
+        if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"):
+            sentence = _("The private key {key} does not belong to the certificate {cert}.")
+        else:
+            sentence = _("The certificate {cert} or its private key {key} is damaged: {reason}.")
+        raise OptionError(sentence.format(cert=cert, key=key, reason=_reason(error))) from error
+    return context
+
+
+def client_context(ca_file: str | Path | None = None) -> ssl.SSLContext:
+    """Return the settings of a client that verifies the server's certificate and its name.
+
+    It believes the authorities in *ca_file* (PEM) and no others, or those of the system. TLS 1.2
+    and newer. Raises `OptionError` with a sentence for the user.
+    """
+    if ca_file is not None:
+        sentence = _("{path} holds no certificate (PEM).")
+        _check_pem(ca_file, b"-----BEGIN CERTIFICATE-----", sentence)
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError as error:
+        sentence = _("The certificate {cert} is damaged: {reason}.")
+        raise OptionError(sentence.format(cert=ca_file, reason=_reason(error))) from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _check_pem(path: str | Path, mark: bytes, sentence: str) -> None:
+    """Look for *mark* in the file, because OpenSSL does not say which file was wrong."""
+    try:
+        found = mark in Path(path).read_bytes()
+    except OSError as error:
+        raise OptionError(
+            _("Cannot read {path}: {reason}.").format(path=path, reason=why(error))
+        ) from error
+    if not found:
+        raise OptionError(sentence.format(path=path))
+
+
+# The channel
+
+
+class TlsChannel:
+    """One side of a TLS connection, in memory.
+
+    Its owner carries bytes between it and a socket: first `handshake` until `established`, then
+    `receive` what came and `send` what is to go. Any thread may call any method; but what methods
+    return must go into the socket in the order in which it was returned, so let one thread at a
+    time take it: the reading thread during the handshake, afterwards the writing one. Reading can
+    make something to send, too (an answer to a KeyUpdate, RFC 8446, section 4.6.3; an alert):
+    then `has_output` is true, and the next `send`, also of nothing, returns it.
+
+    Every method but `take_output` raises `TlsError` when the peer sends what is not TLS, or cannot
+    be trusted; from then on always the same, while `take_output` returns the alert that
+    tells the peer.
+    """
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+    ) -> None:
+        """Begin as a server, or as a client of *server_hostname*: a name, or an IP address."""
+        self._server_hostname = server_hostname
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        # Guards the OpenSSL object, its two buffers, and everything below.
+        self._lock = threading.Lock()
+        self._tls = context.wrap_bio(
+            self._incoming,
+            self._outgoing,
+            server_side=server_side,
+            server_hostname=server_hostname,
+        )
+        self._plaintext = b""  # received, and not returned yet
+        self._established = False
+        self._ended = False
+        self._closed = False
+        self._failure: TlsError | None = None
+
+    @property
+    def established(self) -> bool:
+        """Whether the handshake is done."""
+        return self._established
+
+    @property
+    def ended(self) -> bool:
+        """Whether the peer has said that nothing more will come (``close_notify``)."""
+        return self._ended
+
+    @property
+    def has_output(self) -> bool:
+        """Whether there are bytes for the peer that no method has returned yet."""
+        return self._outgoing.pending > 0
+
+    def handshake(self, received: bytes = b"") -> bytes:
+        """Take what the peer has sent; return what to send it. A client begins with nothing.
+
+        Once `established`, call ``receive(b"")``: data may have come right behind the handshake.
+        """
+        with self._lock:
+            self._take_in(received)
+            if not self._established:
+                try:
+                    self._tls.do_handshake()
+                    self._established = True
+                except ssl.SSLWantReadError:
+                    pass
+                except ssl.SSLError as error:
+                    raise self._fail(error) from error
+            return self._outgoing.read()
+
+    def receive(self, chunk: bytes) -> bytes:
+        """Take the next *chunk* of the stream; return the plaintext that it completes, or ``b""``.
+
+        Look at `ended` and at `has_output` afterwards. Not before the handshake is done. What
+        comes after the peer's goodbye is ignored (RFC 8446, section 6.1).
+        """
+        with self._lock:
+            self._take_in(chunk)
+            failed = self._decrypt()
+            plaintext, self._plaintext = self._plaintext, b""
+            if failed is not None and not plaintext:  # what was in order before it comes first
+                raise failed
+            return plaintext
+
+    def send(self, data: bytes) -> bytes:
+        """Return what carries *data* to the peer, and whatever else is for it. After `established`.
+
+        Empty *data* adds nothing of its own.
+        """
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            rest = memoryview(data)
+            try:
+                while rest:
+                    rest = rest[self._tls.write(rest[:RECORD_BYTES]) :]
+            except ssl.SSLError as error:
+                raise self._fail(error) from error
+            return self._outgoing.read()
+
+    def close(self) -> bytes:
+        """Return the goodbye, ``close_notify``, behind whatever else is for the peer.
+
+        Nothing can be sent after it; receiving goes on until the peer says goodbye, too.
+        """
+        with self._lock:
+            if self._established and not self._closed and self._failure is None:
+                self._closed = True
+                if self._decrypt() is None:  # OpenSSL would drop what is left unread
+                    try:
+                        self._tls.unwrap()
+                    except ssl.SSLWantReadError:  # the peer's goodbye has not come yet
+                        pass
+                    except ssl.SSLError as error:
+                        self._fail(error)
+            return self._outgoing.read()
+
+    def check_end(self) -> None:
+        """Call it when TCP's stream has ended. Raises `TruncatedError` if TLS's has not."""
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            if not self._ended:
+                raise TruncatedError(_("the connection was cut before its end"))
+
+    def take_output(self) -> bytes:
+        """Return what no method has returned yet: after a `TlsError`, the alert for the peer."""
+        with self._lock:
+            return self._outgoing.read()
+
+    # Under the lock
+
+    def _take_in(self, received: bytes) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if not self._ended:
+            self._incoming.write(received)
+
+    def _decrypt(self) -> TlsError | None:
+        """Move all that can be read into ``_plaintext``; return what went wrong."""
+        parts = [self._plaintext]
+        try:
+            while not self._ended and self._failure is None:
+                part = self._tls.read(RECORD_BYTES)
+                parts.append(part)
+                self._ended = not part
+        except ssl.SSLWantReadError:  # the rest has not come yet
+            pass
+        except ssl.SSLZeroReturnError:
+            self._ended = True
+        except ssl.SSLError as error:
+            self._fail(error)
+        self._plaintext = b"".join(parts)
+        return self._failure
+
+    def _fail(self, error: ssl.SSLError) -> TlsError:
+        phrase = _phrase(error, self._server_hostname, established=self._established)
+        self._failure = TlsError(phrase)
+        return self._failure
+
+
+# What went wrong, in words
+
+
+def _phrase(error: ssl.SSLError, name: str | None, *, established: bool) -> str:
+    """Return a phrase for *error*; *name* is what the client calls the server."""
+    reason = _reason(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        phrase = _VERIFICATION.get(
+            error.verify_code, lambda: _("its certificate is not valid: {why}")
+        )
+        return phrase().format(name=name, why=error.verify_message)
+    if "alert" in reason:
+        about_us = "unknown ca" in reason or "certificate" in reason
+        sentence = (
+            _("the other side does not accept our certificate")
+            if about_us
+            else _("the other side has broken off the encryption ({why})")
+        )
+    elif established:
+        sentence = _("the encrypted stream was damaged on its way ({why})")
+    elif reason in _NOT_TLS:
+        sentence = _("the other side does not speak TLS")
+    else:
+        sentence = _("no encryption could be agreed on ({why})")
+    return sentence.format(why=reason)
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """Return OpenSSL's reason in its own words."""
+    return (error.reason or str(error.args[-1])).replace("_", " ").lower()
+
+
+_NOT_TLS = {"wrong version number", "http request", "packet length too long", "unknown protocol"}
+
+# Numbers of X509_STORE_CTX_get_error(3).
+_NAME_MISMATCH, _ADDRESS_MISMATCH = 62, 64
+_NOT_YET_VALID, _EXPIRED = 9, 10
+_NO_TRUSTED_ISSUER = (18, 19, 20, 21)
+
+
+def _untrusted() -> str:
+    return _("nobody whom this client trusts vouches for its certificate (see --tls-ca)")
+
+
+def _other_name() -> str:
+    return _("its certificate is for another name than {name}")
+
+
+_VERIFICATION = {
+    _NAME_MISMATCH: _other_name,
+    _ADDRESS_MISMATCH: _other_name,
+    _NOT_YET_VALID: lambda: _("its certificate is not valid yet: is the clock right?"),
+    _EXPIRED: lambda: _("its certificate has expired"),
+    **dict.fromkeys(_NO_TRUSTED_ISSUER, _untrusted),
+}
