@@ -2,6 +2,7 @@
 
 import ast
 import io
+import subprocess
 import sys
 import tokenize
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ LONGEST_CORE = 1500
 # Each floor may import those below it, and its own.
 FLOORS = (
     {"protocol", "i18n"},
-    {"history", "cli"},
+    {"history", "cli", "tls", "encryption", "certificate"},
     {"room", "connection", "journal"},
     {"server", "client"},
     {"console"},
@@ -29,6 +30,9 @@ FLOORS = (
 )
 # The script `python chat/client.py` shows the face that stands above the library.
 LATE_IMPORTS = {("client", "console")}
+
+# What else than the standard library a module may use; it can be imported without that, too.
+EXTRAS = {"encryption": {"cryptography"}, "certificate": {"cryptography"}}
 
 PLAIN = sorted(path for path in CHAT.glob("*.py") if path.stem != "__init__")
 
@@ -92,7 +96,22 @@ def test_no_two_modules_import_each_other() -> None:
 @pytest.mark.parametrize("path", PLAIN, ids=lambda path: path.stem)
 def test_the_chat_needs_the_standard_library_alone(path: Path) -> None:
     outside = {name.partition(".")[0] for name in imports(parse(path))} - {"chat"}
-    assert outside <= set(sys.stdlib_module_names)
+    assert outside <= set(sys.stdlib_module_names) | EXTRAS.get(path.stem, set())
+
+
+@pytest.mark.parametrize("module", EXTRAS)
+def test_a_module_can_be_imported_without_its_extra(module: str) -> None:
+    missing = "; ".join(f"sys.modules[{name!r}] = None" for name in EXTRAS[module])
+    code = f"import sys; {missing}; import chat.{module}"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=30)
+
+
+def test_the_scripts_start_without_any_extra() -> None:
+    missing = "; ".join(
+        f"sys.modules[{name!r}] = None" for name in sorted(set().union(*EXTRAS.values()))
+    )
+    code = f"import sys; {missing}; import chat.server, chat.client, chat.console"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=30)
 
 
 @pytest.mark.parametrize(
