@@ -198,6 +198,12 @@ class ChatClient:
             return [self._users[key] for key in sorted(self._users)]
 
     @property
+    def unacknowledged(self) -> list[Message]:
+        """What was said and has no answer yet, oldest first."""
+        with self._lock:
+            return [message for message, _frame in self._unacknowledged.values()]
+
+    @property
     def closed(self) -> bool:
         """Whether the connection has ended for good."""
         return self._closed
