@@ -99,7 +99,7 @@ def test_what_others_say_is_on_the_output(server: ChatServer, dial: Dial) -> Non
         anya.say("привет, бот")
         assert re.fullmatch(r"\d\d:\d\d Аня: привет, бот", client.wait_for("привет"))
         anya.say("по секрету", to="Бот", number=2)
-        assert client.wait_for("секрету").endswith("Аня → вам: по секрету")
+        assert client.wait_for("секрету").endswith("Аня (лично вам): по секрету")
         client.type("exit\n")
         status, _output, complaint = client.end()
         assert (status, complaint) == (0, "")
