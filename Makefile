@@ -13,7 +13,7 @@ CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report test notebooks screenshots lint locale lock clean
+.PHONY: help report test notebooks screenshots cert lint locale lock clean
 
 help: ## показать этот список
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ notebooks: $(INSTALLED) ## открыть блокноты в JupyterLab, что
 
 screenshots: $(INSTALLED) ## снять экраны настоящих программ заново
 	@$(BIN)/python -m screenshots --lang ru $(ARGS)
+
+cert: $(INSTALLED) ## создать сертификат и ключ для TLS: make cert ARGS=192.168.1.5
+	@$(BIN)/python -m chat.certificate $(ARGS)
 
 lint: $(INSTALLED) ## проверить только оформление и типы: ruff и mypy
 	@$(BIN)/ruff check --quiet

@@ -19,25 +19,29 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol, Self
 
 if not __package__:  # python chat/client.py: make the package importable, and hide its folder
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from chat.connection import Connection, Deadline, Sender, TokenBucket
+from chat.connection import Connection
 from chat.protocol import (
     FrameDecoder,
     Limits,
     Message,
     ProtocolError,
     check_server_message,
+    check_text,
     decode,
     encode,
     nick_key,
 )
-from chat.tls import TlsChannel
+from chat.resume import Place, Unacknowledged
+from chat.sender import Sender
+from chat.timing import Deadline, TokenBucket
+from chat.tls import TlsConnection
 
 WINDOW_BYTES = 256 * 1024
 """Bytes of messages not yet acknowledged, beyond which `ChatClient.say` waits."""
@@ -115,20 +119,15 @@ class ChatClient:
         self._leaving = threading.Event()
         # The listener's, and before it starts the caller's.
         self._arrived: list[Message] = []  # decoded and not handed on yet
-        self._secret: str | None = None
-        self._log: str | None = None
-        self._last_seq = 0  # of the log: what came up to here needs not come again
-        self._held: list[Message] | None = None  # what comes live while we catch up
+        self._place = Place()
         # Guards everything below.
         self._lock = threading.Lock()
         self._acknowledged = threading.Condition(self._lock)
         self._connection: Connection | None = None
         self._online = False
         self._users: dict[str, str] = {}
-        self._last_id = 0
         self._pace = TokenBucket(0, 0)
-        self._unacknowledged: dict[int, tuple[Message, bytes]] = {}
-        self._unacknowledged_bytes = 0
+        self._unacknowledged = Unacknowledged()
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -155,9 +154,7 @@ class ChatClient:
         `RefusedError` when the server refuses, `ConnectionClosedError` when it is no chat server.
         """
         deadline = Deadline(self._limits.connect_timeout)
-        connection = self._dial(deadline)
-        if self._tls is not None:
-            connection.encrypt(TlsChannel(self._tls, server_hostname=self._address[0]), deadline)
+        self._dial(deadline)
         self._decoder = FrameDecoder(self._limits.answer_bytes)
         self._arrived.clear()
         request = self._expect("register", deadline)
@@ -170,19 +167,19 @@ class ChatClient:
         Raises `RefusedError` (after ``bad_nick`` and ``nick_taken`` try another one on the same
         connection) and `ConnectionClosedError`.
         """
-        request: Message = {"type": "register", "nick": nick}
-        if self._secret is not None:
-            request["session"] = self._secret
-        self._send(request)
+        self._send(self._place.registration(nick))
         welcome = self._expect("welcome", Deadline(self._limits.connect_timeout))
+        if nick_key(welcome["nick"]) != nick_key(nick):  # what we seal would be somebody else's
+            raise ConnectionClosedError
         self.nick = welcome["nick"]
         self._set_users(welcome["users"])
-        self._find_place(welcome)
+        question = self._place.enter(welcome)
         with self._lock:
             self._online = True
-            for _message, frame in self._unacknowledged.values():
+            for frame in self._unacknowledged.frames():
                 self._post(frame)
-        self._sender.flush()
+        if question is not None:
+            self._send(question)
         return welcome
 
     def listen(self) -> None:
@@ -195,13 +192,13 @@ class ChatClient:
     def users(self) -> list[str]:
         """The nicknames of the others, sorted."""
         with self._lock:
-            return [self._users[key] for key in sorted(self._users)]
+            return sorted(self._users.values(), key=str.casefold)
 
     @property
     def unacknowledged(self) -> list[Message]:
         """What was said and has no answer yet, oldest first."""
         with self._lock:
-            return [message for message, _frame in self._unacknowledged.values()]
+            return self._unacknowledged.messages()
 
     @property
     def closed(self) -> bool:
@@ -214,24 +211,18 @@ class ChatClient:
         Without a connection it is sent when there is one again. Waits while `WINDOW_BYTES` are
         unacknowledged or the server's rate asks for it, except in *on_event*. An event with that
         id follows: ``ack``, or ``error``, to which the ``message`` refused is added. Raises
-        `ConnectionClosedError`, and `TimeoutError` when the server acknowledges nothing for
-        `Limits.answer_timeout` seconds.
+        `ConnectionClosedError`, `TimeoutError` when the server acknowledges nothing for
+        `Limits.answer_timeout` seconds, and `RefusedError` for what a cipher would hide from the
+        server, which would refuse it.
         """
-        sealed = self._cipher.seal(text, self.nick, to) if self._cipher else None
+        sealed = self._seal(text, to)
         with self._lock:
             if threading.current_thread() is not self._thread:
                 self._wait_ready()
-            if self._closed:
+            if self._closed or not (self._online or self._thread.is_alive()):
                 raise ConnectionClosedError
             self._pace.take()
-            self._last_id = message_id = self._last_id + 1
-            message: Message = {"type": "message", "id": message_id, "text": text}
-            if to is not None:
-                message["to"] = to
-            cover = {"text": sealed, "sealed": True} if sealed is not None else {}
-            frame = encode(message | cover)
-            self._unacknowledged[message_id] = message, frame
-            self._unacknowledged_bytes += len(frame)
+            message_id, frame = self._unacknowledged.add(text, to, sealed)
             if self._online:
                 self._post(frame)
         self._sender.flush()
@@ -395,48 +386,39 @@ class ChatClient:
     def _settle(self, event: Message) -> None:
         event.pop("message", None)  # that is for us to add
         with self._lock:
-            message, frame = self._unacknowledged.pop(event.get("id", 0), (None, b""))
-            if message is None:
-                return
-            self._unacknowledged_bytes -= len(frame)
+            message = self._unacknowledged.settle(event.get("id"))
             self._acknowledged.notify_all()
-        if event["type"] == "error":
+        if event["type"] == "error" and message is not None:
             event["message"] = message
 
     def _hand_on(self, event: Message) -> None:
-        """Hand *event* on when its turn has come, and readable."""
+        """Hand *event* on, every message in its turn and readable."""
         kind = event["type"]
-        if kind == "message" and self._held is not None:
-            self._held.append(event)
-        elif kind == "message":
-            self._hand_on_message(event)
-        elif kind == "history" and "after" in event and self._held is not None:
-            self._catch_up(event)
+        if kind == "message":
+            self._hand_on_all(self._place.hear(event))
+        elif kind == "history" and "after" in event and self._place.catching_up:
+            if event.get("gap") is True:
+                self._on_event({"type": "gap"})
+            self._hand_on_all(self._place.catch_up(event))
+            if question := self._place.next_question():
+                self._send(question)
         else:
             for message in event["messages"] if kind == "history" else ():
                 self._open(message)
             self._on_event(event)
 
-    def _hand_on_message(self, message: Message) -> None:
-        """Hand *message* on unless it came before, on another connection."""
-        if self._log is None or message["seq"] > self._last_seq:
-            self._last_seq = message["seq"]
+    def _hand_on_all(self, messages: Iterable[Message]) -> None:
+        for message in messages:
             self._open(message)
             self._on_event(message)
 
-    def _catch_up(self, answer: Message) -> None:
-        """Hand on what was missed, ask for more, or go on with what has come meanwhile."""
-        if answer.get("gap"):
-            self._on_event({"type": "gap"})
-        for message in answer["messages"]:
-            self._hand_on_message(message)
-        held = self._held or []
-        if answer["messages"] and not (held and held[0]["seq"] <= self._last_seq):
-            self._ask_for_missed()
-            return
-        self._held = None
-        for message in held:
-            self._hand_on_message(message)
+    def _seal(self, text: str, to: str | None) -> str | None:
+        if self._cipher is None:
+            return None
+        try:
+            return self._cipher.seal(check_text(text, self._limits), self.nick, to)
+        except ProtocolError as error:
+            raise RefusedError(error.code) from error
 
     def _open(self, message: Message) -> None:
         """Make the text of a sealed *message* readable, or None."""
@@ -449,44 +431,34 @@ class ChatClient:
 
     # Whichever thread reads: the caller's while entering, the listener's afterwards
 
-    def _dial(self, deadline: Deadline) -> Connection:
+    def _dial(self, deadline: Deadline) -> None:
         """Connect to the first of the server's addresses that answers. Raises `OSError`."""
+        host = self._address[0]
         self._hang_up()
         failure: OSError = ConnectionClosedError()
         for family, kind, number, _name, address in socket.getaddrinfo(
             *self._address, type=socket.SOCK_STREAM
         ):
-            connection = Connection(socket.socket(family, kind, number))
+            sock = socket.socket(family, kind, number)
+            connection = (
+                TlsConnection(sock, self._tls, server_hostname=host)
+                if self._tls
+                else Connection(sock)
+            )
             with self._lock:
                 self._connection = connection
             if self._leaving.is_set():  # `close` may have looked before there was anything to see
                 connection.abort("quit")
             try:
                 connection.connect(address, deadline)
+                connection.handshake(deadline)
             except OSError as error:
                 failure = error
                 self._hang_up()
             else:
                 connection.notice_silence(self._limits.ping_after + self._limits.answer_timeout)
-                return connection
+                return
         raise failure
-
-    def _find_place(self, welcome: Message) -> None:
-        """Find our place in the server's log: where we were, or where it stands."""
-        secret, log = welcome.get("session"), welcome.get("log")
-        returning = self._secret is not None
-        self._secret = secret if isinstance(secret, str) else None
-        if log != self._log:
-            self._last_seq = 0 if returning else welcome["seq"]
-        self._log = log if isinstance(log, str) else None
-        self._held = None
-        if returning and self._log is not None:
-            self._held = []
-            self._ask_for_missed()
-
-    def _ask_for_missed(self) -> None:
-        with contextlib.suppress(ConnectionClosedError):
-            self._send({"type": "history", "after": self._last_seq})
 
     def _next(self, deadline: Deadline) -> Message:
         """Return the next message from the server.
@@ -539,7 +511,7 @@ class ChatClient:
         # What gathers without a connection is sent at once when there is one: no more than the
         # server's burst admits.
         most = self._limits.window_messages if self._online else OFFLINE_MESSAGES
-        return self._unacknowledged_bytes < WINDOW_BYTES and len(self._unacknowledged) < most
+        return self._unacknowledged.size < WINDOW_BYTES and len(self._unacknowledged) < most
 
     def _wait(self, condition: Callable[[], bool], timeout: float | None = None) -> None:
         timeout = self._limits.answer_timeout if timeout is None else timeout

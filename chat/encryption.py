@@ -13,8 +13,9 @@ What each layer hides, and from whom:
 6. A text moved to another sender or recipient, or changed in one bit, does not open: those are
    bound to it. The sender's word is the limit: all who know the passphrase are one party, read
    each other's private messages if they get hold of them, and can write in each other's names.
-7. The server can still drop, delay, reorder and repeat messages, and forge time and number: show
-   them as the server's word. It cannot put in a text that nobody wrote.
+7. The server can still drop, delay, reorder and repeat messages, forge time and number, and add
+   texts that are not sealed: a client with a passphrase has to mark those, and to refuse a nickname
+   from the server that it did not ask for. Nothing sealed opens that nobody sealed.
 8. One salt for all: equal passphrases give equal keys everywhere, and a guesser's dictionary works
    against all chats at once. scrypt makes each guess cost 128 MiB; a random passphrase ends it.
 9. No forward secrecy: whoever learns the passphrase later reads everything recorded before. Change
@@ -36,7 +37,6 @@ The constant carries a version: other parameters take another salt, so old and n
 """
 
 import base64
-import binascii
 import hashlib
 import json
 import secrets
@@ -72,7 +72,7 @@ PASSPHRASE_CHARS = 12
 """Shortest passphrase: guessing happens without us, as fast as memory can be bought."""
 
 
-class SealError(Exception):
+class SealError(ValueError):
     """A message that does not open; its text says so in a sentence for the user."""
 
 
@@ -126,7 +126,7 @@ class Cipher:
             data = base64.b64decode(sealed, validate=True)
             nonce, ciphertext = data[:NONCE_BYTES], data[NONCE_BYTES:]
             return self._aead.decrypt(nonce, ciphertext, _who_to_whom(sender, to)).decode()
-        except (InvalidTag, ValueError, binascii.Error) as error:
+        except (InvalidTag, ValueError) as error:
             raise SealError(
                 _("This message does not open: another passphrase, or it was changed on its way.")
             ) from error

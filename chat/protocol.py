@@ -109,7 +109,7 @@ class Limits:
     text_chars: int = 2000
     """Longest text of a message, in characters (Unicode code points)."""
 
-    sealed_chars: int = 12 * 1024
+    sealed_chars: int = 10_704
     """Longest cipher of a text, in characters: `text_chars` of four bytes each, in Base64."""
 
     nick_chars: int = 32
@@ -268,8 +268,18 @@ _DECODER = json.JSONDecoder(
 _FORBIDDEN_IN_TEXT = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_SEALED = re.compile("[A-Za-z0-9+/]+={0,2}")
+# A message of nothing else than spaces and characters that show nothing is empty.
+_VISIBLE = re.compile("[^\\s\u061c\u200b-\u200f\u2060-\u2064\ufeff]")
+# Letters and marks that show nothing (Default_Ignorable_Code_Point), or a pile of marks on one.
+_DECEPTIVE_IN_NICK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 _NICK_CATEGORIES = frozenset({"L", "N", "M"})  # letters, digits, and the marks on letters
 _NICK_PUNCTUATION = frozenset("_-.")
+_MARKS_IN_A_ROW = 2
+# Cyrillic letters, small after folding, that look like Latin ones in one case or the other.
+_LOOK_ALIKE = str.maketrans("авекмнорстухіјѕ", "abekmhopctyxijs")
 
 
 def clean_nick(nick: object, limits: Limits) -> str:
@@ -283,22 +293,24 @@ def clean_nick(nick: object, limits: Limits) -> str:
     shown = unicodedata.normalize("NFKC", nick)
     if not 1 <= len(shown) <= limits.nick_chars or not shown[0].isalnum():
         raise ProtocolError("bad_nick")
-    for character in shown:
-        if (
-            unicodedata.category(character)[0] not in _NICK_CATEGORIES
-            and character not in _NICK_PUNCTUATION
-        ):
+    kinds = "".join(unicodedata.category(character)[0] for character in shown)
+    for character, kind in zip(shown, kinds, strict=True):
+        if kind not in _NICK_CATEGORIES and character not in _NICK_PUNCTUATION:
             raise ProtocolError("bad_nick")
+    if _DECEPTIVE_IN_NICK.search(shown) or "M" * (_MARKS_IN_A_ROW + 1) in kinds:
+        raise ProtocolError("bad_nick")
     return shown
 
 
 def nick_key(nick: str) -> str:
-    """Return what two nicknames share when they count as the same: no case, no Unicode form.
+    """Return what two nicknames share when they count as the same, because they look alike.
 
-    Caseless matching of compatibility forms, Unicode Standard, section 3.13, D146.
+    Without case and Unicode form: caseless matching of compatibility forms, Unicode Standard,
+    section 3.13, D146. Cyrillic and Latin letters of one look count as one: the part of Unicode
+    TS 39, section 4, that matters where both are typed.
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", nick).casefold())
-    return unicodedata.normalize("NFKC", folded.casefold())
+    return unicodedata.normalize("NFKC", folded.casefold()).translate(_LOOK_ALIKE)
 
 
 def check_text(text: object, limits: Limits, *, sealed: bool = False) -> str:
@@ -306,10 +318,12 @@ def check_text(text: object, limits: Limits, *, sealed: bool = False) -> str:
 
     Raises `ProtocolError` ``bad_text``, ``text_too_long``.
     """
-    if not isinstance(text, str) or not text.strip() or _FORBIDDEN_IN_TEXT.search(text):
+    if not isinstance(text, str) or not _VISIBLE.search(text) or _FORBIDDEN_IN_TEXT.search(text):
         raise ProtocolError("bad_text")
     if len(text) > (limits.sealed_chars if sealed else limits.text_chars):
         raise ProtocolError("text_too_long")
+    if sealed and not _SEALED.fullmatch(text):
+        raise ProtocolError("bad_text")
     return text
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from chat.history import Entry, History, MemoryHistory
+from chat.history import Entry, History
 from chat.protocol import (
     Limits,
     Message,
@@ -28,6 +28,9 @@ from chat.protocol import (
     encode,
     nick_key,
 )
+
+SECRET_CHARS = 16
+"""Shortest secret of a session that is taken for one: a shorter one could be guessed."""
 
 Peer = Any
 """Whatever the owner of the room posts frames to, hashable: in the server, a connection."""
@@ -84,7 +87,7 @@ class Room:
         """
         self._post = post
         self._limits = limits or Limits()
-        self._history = history or MemoryHistory(self._limits.history_messages)
+        self._history = history or History(self._limits.history_messages)
         self._clock = clock
         # Guards everything below, and the order of all that is posted.
         self._lock = threading.Lock()
@@ -105,7 +108,7 @@ class Room:
         if secret is None:
             secret = secrets.token_urlsafe(24)
             session = Session(_session_id(secret))
-        elif isinstance(secret, str):
+        elif isinstance(secret, str) and len(secret) >= SECRET_CHARS:
             session = self._recall(_session_id(secret))
         else:
             raise ProtocolError("bad_frame")
@@ -115,22 +118,17 @@ class Room:
                 raise ProtocolError("nick_taken")
             if self._closed or (not ghost and len(self._by_key) >= self._limits.max_clients):
                 raise ProtocolError("server_full")
-            session = ghost.session if ghost else self._gone.pop(session.id, session)
-            if ghost is not None:
+            if ghost is None:
+                session = self._gone.pop(session.id, session)
+            else:
+                session = ghost.session
                 self._remove(ghost)
-            renamed = ghost is not None and nick_key(ghost.nick) != key
-            if ghost is not None and renamed:
-                self._post_to_all({"type": "left", "nick": ghost.nick, "reason": "lost"})
-            welcome = {
-                "type": "welcome",
-                "nick": shown,
-                "users": self._nicks(),
-                "seq": self._history.last_seq,
-                "log": self._history.log_id,
-                "session": secret,
-            }
-            self._post((peer,), encode(welcome))
-            if ghost is None or renamed:
+            welcome: Message = {"type": "welcome", "nick": shown, "users": self._nicks()}
+            welcome |= {"seq": self._history.last_seq, "log": self._history.log_id}
+            self._post((peer,), encode(welcome | {"session": secret}))
+            if ghost is None or ghost.nick != shown:
+                if ghost is not None:
+                    self._post_to_all({"type": "left", "nick": ghost.nick, "reason": "lost"})
                 self._post_to_all({"type": "joined", "nick": shown})
             member = Member(shown, session, peer, ghost and ghost.peer)
             self._nicknames[peer] = self._by_key[key] = member
@@ -246,7 +244,7 @@ class Room:
     # Under the lock
 
     def _nicks(self) -> list[str]:
-        return sorted((member.nick for member in self._by_key.values()), key=nick_key)
+        return sorted((member.nick for member in self._by_key.values()), key=str.casefold)
 
     def _other(self, member: Member, nick: object) -> Member:
         found = self._by_key.get(nick_key(nick)) if isinstance(nick, str) else None
@@ -271,16 +269,16 @@ class Room:
     def _recall(self, session_id: str) -> Session:
         """Return a session with what the history knows of it: the server may have started anew."""
         said = self._history.said_by(session_id, self._limits.window_messages)
-        return Session(session_id, {entry.message_id or 0: entry for entry in said})
+        known = {entry.message_id: entry for entry in said if entry.message_id is not None}
+        return Session(session_id, known)
 
     def _last_said(self, session_id: str, limit: int, before: int | None) -> bytes:
-        entries = self._history.before(session_id, limit, before)
-        fitting = self._fitting(entries[::-1])[::-1]  # the newest
-        return encode({"type": "history", "messages": fitting})
+        messages = self._fitting(self._history.before(session_id, limit, before))
+        return encode({"type": "history", "messages": messages[::-1]})
 
     def _missed(self, session_id: str, limit: int, after: int) -> bytes:
         answer: Message = {"type": "history", "after": after}
-        if self._history.forgotten(after):
+        if self._history.has_gap(after):
             answer["gap"] = True
         answer["messages"] = self._fitting(self._history.after(session_id, limit, after))
         return encode(answer)

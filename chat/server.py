@@ -20,9 +20,7 @@ import contextlib
 import hmac
 import logging
 import selectors
-import signal
 import socket
-import sqlite3
 import ssl
 import sys
 import threading
@@ -34,13 +32,10 @@ from typing import Self
 if not __package__:  # python chat/server.py: make the package importable, and hide its folder
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from chat import cli, journal
-from chat.connection import Connection, Deadline, Sender, TokenBucket, Waker
-from chat.history import Entry, MemoryHistory, SqliteHistory
-from chat.i18n import gettext as _
+from chat.connection import Connection, Waker
+from chat.history import Entry, History, SqliteHistory
 from chat.protocol import (
     DEFAULT_HOST,
-    DEFAULT_PORT,
     FrameDecoder,
     Limits,
     Message,
@@ -51,16 +46,15 @@ from chat.protocol import (
     register_request,
 )
 from chat.room import Member, Room
-from chat.tls import TlsChannel, server_context
+from chat.sender import Sender
+from chat.timing import Deadline, TokenBucket
+from chat.tls import TlsConnection
 
 BACKLOG = 1024
 """Connections the kernel has completed and we have not accepted yet; says nothing of users."""
 
 RETRY_AFTER = 1.0
 """Seconds before the next try when the system had no room for another connection."""
-
-DEFAULT_RATE = 10.0
-"""Messages a second, when the server is run as a script: among strangers."""
 
 GUESS_RATE, GUESS_BURST = 0.2, 5
 """Wrong passwords a second that one host may go on giving, and how many at once."""
@@ -95,7 +89,8 @@ class ClientConnection(threading.Thread):
         super().__init__(name=f"client {address[0]}:{address[1]}")
         self.server = server
         self.address = address
-        self.connection = Connection(sock)
+        tls = server.tls
+        self.connection = TlsConnection(sock, tls, server_side=True) if tls else Connection(sock)
         self._decoder = FrameDecoder(server.limits.frame_bytes)
         self._member: Member | None = None
         self._is_admin = False
@@ -120,19 +115,16 @@ class ClientConnection(threading.Thread):
             self._part()
 
     @property
-    def registered(self) -> bool:
-        """Whether the client has a nickname. Any thread."""
-        return self._member is not None
+    def hesitating(self) -> bool:
+        """Whether the client is here and has no nickname yet. Any thread."""
+        return self._member is None and self.connection.close_reason is None
 
     # What the connection goes through
 
     def _encrypt(self) -> bool:
-        """Agree on a cipher if the server wants one; False if that does not succeed."""
-        if self.server.tls is None:
-            return True
-        channel = TlsChannel(self.server.tls, server_side=True)
+        """Agree on a cipher, if the server wants one; False if that does not succeed."""
         try:
-            self.connection.encrypt(channel, Deadline(self.server.limits.register_timeout))
+            self.connection.handshake(Deadline(self.server.limits.register_timeout))
         except OSError as error:
             log("not_encrypted", address=self.address, reason=str(error))
             return False
@@ -146,7 +138,7 @@ class ClientConnection(threading.Thread):
                 chunk = self.connection.receive(deadline.remaining())
                 if not chunk:
                     return
-                self._handle(chunk)
+                self._carry_out_all(chunk)
         except TimeoutError:
             raise ProtocolError("register_timeout") from None
 
@@ -161,7 +153,7 @@ class ClientConnection(threading.Thread):
                 chunk = self.connection.receive(limits.answer_timeout)
             if not chunk:
                 return
-            self._handle(chunk)
+            self._carry_out_all(chunk)
 
     def _part(self) -> None:
         """Leave the room, let the last words out, close."""
@@ -177,7 +169,7 @@ class ClientConnection(threading.Thread):
         log("disconnected", address=self.address)
         self.server.forget(self)
 
-    def _handle(self, chunk: bytes) -> None:
+    def _carry_out_all(self, chunk: bytes) -> None:
         """Carry out each message that *chunk* completes. Raises `ProtocolError` when fatal."""
         try:
             for frame in self._decoder.receive(chunk):
@@ -278,9 +270,11 @@ class ClientConnection(threading.Thread):
 
     def _on_admin(self, message: Message) -> None:
         member = self._require_member()
-        self._is_admin = self.server.is_admin_password(self.address[0], message.get("password"))
-        log("admin", address=self.address, nick=member.nick, accepted=self._is_admin)
-        self._require_admin()
+        accepted = self.server.is_admin_password(self.address[0], message.get("password"))
+        log("admin", address=self.address, nick=member.nick, accepted=accepted)
+        if not accepted:
+            raise ProtocolError("not_admin")
+        self._is_admin = True
         self._post({"type": "admin"})
 
     def _on_shutdown(self, _message: Message) -> None:
@@ -323,9 +317,8 @@ class ChatServer:
         self.limits = limits or Limits()
         self.tls = tls
         self.sender = Sender(self.limits, self._record)
-        self._history = (
-            SqliteHistory(history) if history else MemoryHistory(self.limits.history_messages)
-        )
+        most = self.limits.history_messages
+        self._history = SqliteHistory(history, most) if history else History(most)
         self.room = Room(self.sender.post, self.limits, self._history)
         self._said: deque[tuple[tuple[str, int], Entry]] = deque()  # and not logged yet
         self._wanted = (host, port)
@@ -403,17 +396,16 @@ class ChatServer:
         """
         with self._lock:
             guesses = self._guesses.get(host) or TokenBucket(GUESS_RATE, GUESS_BURST)
-            if guesses.wait_time():
+            waiting = {other: bucket for other, bucket in self._guesses.items() if not bucket.full}
+            self._guesses = waiting | {host: guesses}
+            if not guesses.take():
                 raise ProtocolError("too_fast")
         given = password.encode(errors="surrogatepass") if isinstance(password, str) else b""
         right = (self._admin_password or "").encode(errors="surrogatepass")
         accepted = hmac.compare_digest(given, right) and bool(right)
-        with self._lock:
-            if not accepted:
-                guesses.take()
-                self._guesses[host] = guesses
-            for rested in [host for host, guesses in self._guesses.items() if guesses.full]:
-                del self._guesses[rested]
+        if accepted:
+            with self._lock:
+                self._guesses.pop(host, None)
         return accepted
 
     def note_said(self, address: tuple[str, int], entry: Entry) -> None:
@@ -489,7 +481,7 @@ class ChatServer:
             sock.close()
             return True
         with self._lock:
-            newcomers = [client for client in self._clients if not client.registered]
+            newcomers = [client for client in self._clients if client.hesitating]
             self._clients[client] = None
         if len(newcomers) >= self.limits.max_unregistered:  # who has waited longest makes way
             self._turn_away(newcomers[0])
@@ -503,9 +495,10 @@ class ChatServer:
 
     def _turn_away(self, client: ClientConnection) -> None:
         """Close the connection of a client that has no nickname yet."""
-        error = ProtocolError("register_timeout")
-        self.sender.post((client.connection,), encode(error.message()))
-        self.sender.flush()
+        if self.tls is None:  # else it may be in the middle of its handshake
+            error = ProtocolError("register_timeout")
+            self.sender.post((client.connection,), encode(error.message()))
+            self.sender.flush()
         client.connection.abort("register_timeout")
 
     def _close_house(self, reason: str) -> None:
@@ -530,165 +523,11 @@ class ChatServer:
         log("stopped", reason=reason)
 
 
-# The script
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the server from the command line until it is told to stop; return the exit status."""
-    options = cli.read_options(_parser, "server", arguments)
-    try:
-        server = ChatServer(
-            options.host,
-            options.port,
-            limits=Limits(**{name: getattr(options, name) for name, *_rest in _limits()}),
-            admin_password=cli.admin_password(options.admin_password_file),
-            history=options.history,
-            tls=_tls(options.tls_cert, options.tls_key),
-        )
-        server.bind()
-    except cli.OptionError as error:
-        return cli.fail(str(error))
-    except sqlite3.Error as error:
-        return cli.fail(
-            _("Cannot keep the history in {path}: {reason}.").format(
-                path=options.history, reason=error
-            )
-        )
-    except OSError as error:
-        address = cli.address_text(options.host, options.port)
-        return cli.fail(
-            _("Cannot listen on {address}: {reason}.").format(
-                address=address, reason=cli.why(error)
-            )
-        )
+    from chat import service  # noqa: PLC0415 - the program stands above the library
 
-    def stop(number: int, _frame: object) -> None:
-        if number == signal.SIGINT and sys.stdout.isatty():
-            cli.write("\n")  # the terminal has just shown ^C
-        server.request_stop("stopped")
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    about = journal.about(
-        server.address,
-        server.limits,
-        history=options.history,
-        tls=server.tls is not None,
-    )
-    with journal.on_console(
-        logger, about, show_text=options.show_text, as_json=options.log_format == "json"
-    ):
-        server.start()
-        server.wait()
-    return 0
-
-
-def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
-    """Return the settings of TLS, None without it. Raises `cli.OptionError`."""
-    if cert is None and key is None:
-        return None
-    if cert is None or key is None:
-        raise cli.OptionError(_("--tls-cert and --tls-key go together."))
-    return server_context(cert, key)
-
-
-def _limits() -> list[tuple[str, Callable[[str], float], float, str]]:
-    """Return the limits that the command line sets: name, type, default, help."""
-    return [
-        (
-            "max_clients",
-            cli.positive,
-            Limits.max_clients,
-            _("users at a time (default: %(default)s)"),
-        ),
-        (
-            "rate",
-            cli.rate,
-            DEFAULT_RATE,
-            _(
-                "messages a second that one user may go on sending, after {burst} at once; "
-                "0: as many as they like (default: %(default)s)"
-            ).format(burst=Limits.burst),
-        ),
-        (
-            "queue_bytes",
-            cli.positive,
-            Limits.queue_bytes,
-            _("bytes that may wait for a client that reads slowly (default: %(default)s)"),
-        ),
-        (
-            "queue_frames",
-            cli.positive,
-            Limits.queue_frames,
-            _("messages that may wait for a client that reads slowly (default: %(default)s)"),
-        ),
-        (
-            "register_timeout",
-            cli.seconds,
-            Limits.register_timeout,
-            _("seconds that a newcomer has to give a nickname (default: %(default)s)"),
-        ),
-        (
-            "ping_after",
-            cli.seconds,
-            Limits.ping_after,
-            _(
-                "seconds of silence after which a client is asked for an answer "
-                "(default: %(default)s)"
-            ),
-        ),
-        (
-            "answer_timeout",
-            cli.seconds,
-            Limits.answer_timeout,
-            _("seconds that it has for that answer (default: %(default)s)"),
-        ),
-    ]
-
-
-def _parser() -> cli.ArgumentParser:
-    parser = cli.ArgumentParser(
-        prog="chat.server",
-        description=_("A chat server: everybody who connects can talk to all or to one."),
-        epilog=_("Ctrl-C stops the server; everybody is told first."),
-    )
-    cli.add_address(parser, DEFAULT_HOST, DEFAULT_PORT)
-    for name, kind, default, sentence in _limits():
-        parser.add_argument(
-            "--" + name.replace("_", "-"),
-            type=kind,
-            default=default,
-            metavar=_("N"),
-            help=sentence,
-        )
-    parser.add_argument(
-        "--history",
-        metavar=_("FILE"),
-        help=_("keep what is said in this file (SQLite), so that it outlives the server"),
-    )
-    parser.add_argument(
-        "--tls-cert",
-        metavar=_("FILE"),
-        help=_("encrypt all connections (TLS), with the certificate in this file"),
-    )
-    parser.add_argument(
-        "--tls-key", metavar=_("FILE"), help=_("the private key that belongs to the certificate")
-    )
-    parser.add_argument(
-        "--show-text",
-        action="store_true",
-        help=_("show the text of messages here, not only their size"),
-    )
-    parser.add_argument(
-        "--admin-password-file",
-        metavar=_("FILE"),
-        help=_(
-            "the admin's password is the first line of this file (or the variable "
-            "CHAT_ADMIN_PASSWORD); without either, nobody is admin"
-        ),
-    )
-    journal.add_log_format(parser)
-    return parser
+    return service.main(arguments)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,16 @@ turns plaintext into ciphertext and back under a lock held for no system call, a
 with the threads that own them.
 """
 
+import contextlib
+import socket
 import ssl
 import threading
 from pathlib import Path
 
 from chat.cli import OptionError, why
+from chat.connection import Connection
 from chat.i18n import gettext as _
+from chat.timing import Deadline
 
 RECORD_BYTES = 16 * 1024
 """The most plaintext in one record of TLS (RFC 8446, section 5.1)."""
@@ -103,8 +107,9 @@ class TlsChannel:
     `receive` what came and `send` what is to go. Any thread may call any method; but what methods
     return must go into the socket in the order in which it was returned, so let one thread at a
     time take it: the reading thread during the handshake, afterwards the writing one. Reading can
-    make something to send, too (an answer to a KeyUpdate, RFC 8446, section 4.6.3; an alert):
-    then `has_output` is true, and the next `send`, also of nothing, returns it.
+    make something to send, too: an answer to a KeyUpdate goes out before the next data, as RFC
+    8446, section 4.6.3, wants it; for all else (an alert) `has_output` is true, and the next
+    `send`, also of nothing, returns it.
 
     Every method but `take_output` raises `TlsError` when the peer sends what is not TLS, or cannot
     be trusted; from then on always the same, while `take_output` returns the alert that
@@ -257,6 +262,69 @@ class TlsChannel:
         phrase = _phrase(error, self._server_hostname, established=self._established)
         self._failure = TlsError(phrase)
         return self._failure
+
+
+# The connection
+
+
+class TlsConnection(Connection):
+    """A connection whose stream is encrypted."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+    ) -> None:
+        """Take over *sock*; `TlsChannel` explains the rest."""
+        super().__init__(sock)
+        self._channel = TlsChannel(
+            context, server_side=server_side, server_hostname=server_hostname
+        )
+        self._decrypted = b""  # came right behind the handshake
+
+    def handshake(self, deadline: Deadline) -> None:
+        """Agree on a cipher. Raises `TlsError`, `TimeoutError`, another `OSError`."""
+        try:
+            answer = self._channel.handshake()
+            # A new connection's buffer takes the few kilobytes of a handshake at once.
+            while self.send(answer) == len(answer) and not self._channel.established:
+                chunk = super().receive(deadline.remaining())
+                if not chunk:
+                    raise ConnectionResetError(_("the other side has hung up"))
+                answer = self._channel.handshake(chunk)
+            if not self._channel.established:
+                raise TimeoutError
+            self._decrypted = self._channel.receive(b"")
+        except TlsError:
+            with contextlib.suppress(OSError):
+                self.send(self._channel.take_output())  # the alert that tells the peer
+            raise
+
+    def receive(self, timeout: float | None = None) -> bytes:
+        """Wait for the next decrypted chunk; ``b""`` is the end, also of what is no TLS."""
+        decrypted, self._decrypted = self._decrypted, b""
+        while not decrypted and not self._channel.ended:
+            chunk = super().receive(timeout)
+            if not chunk:
+                break
+            try:
+                decrypted = self._channel.receive(chunk)
+            except TlsError:
+                break
+        return decrypted
+
+    def seal(self, data: bytes) -> bytes:
+        """Return *data* encrypted. Only for the `chat.sender.Sender`."""
+        return self._channel.send(data)
+
+    def finish_sending(self) -> None:
+        """Say goodbye in TLS, then in TCP. Only for the `chat.sender.Sender`."""
+        with contextlib.suppress(OSError):
+            self.send(self._channel.close())
+        super().finish_sending()
 
 
 # What went wrong, in words

@@ -4,6 +4,7 @@ It knows the protocol no better than a stranger does: what it sends may be wrong
 what it receives is looked at, not believed.
 """
 
+import itertools
 import json
 import socket
 import struct
@@ -33,6 +34,7 @@ class Wire:
         """
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._rest = b""
+        self._numbers = itertools.count(1)
         self.frames: list[bytes] = []
         """Every frame received, as it came."""
         try:
@@ -69,11 +71,12 @@ class Wire:
     def send_raw(self, data: bytes) -> None:
         self.socket.sendall(data)
 
-    def say(self, text: str, to: str | None = None, *, number: int = 1) -> int:
-        """Send a message with id *number* and wait for its ack; return its ``seq``.
+    def say(self, text: str, to: str | None = None, *, number: int | None = None) -> int:
+        """Send a message with id *number* (or the next) and wait for its ack; return its ``seq``.
 
         With the ack the message is in the queue of everyone whom it was meant for.
         """
+        number = next(self._numbers) if number is None else number
         message: Message = {"type": "message", "text": text, "id": number}
         self.send(message if to is None else message | {"to": to})
         seq: int = self.expect("ack", id=number)["seq"]

@@ -217,13 +217,29 @@ class RecordingClient(ChatClient):
     """A chat client that keeps every event and lets any thread wait for one."""
 
     def __init__(
-        self, address: tuple[str, int], nick: str | None = None, *, limits: Limits | None = None
+        self,
+        address: tuple[str, int],
+        nick: str | None = None,
+        *,
+        limits: Limits | None = None,
+        reconnect: bool = False,
+        **settings: Any,
     ) -> None:
-        """Prepare a client as `ChatClient` does; the events go to the list."""
+        """Prepare a client as `ChatClient` does; the events go to the list.
+
+        An experiment that loses its connection wants to see that, so it does not come back.
+        """
         self._arrived_condition = threading.Condition()  # guards the two below
         self._events: list[Message] = []
         self._awaited: set[int] = set()  # positions of events that wait_for has returned
-        super().__init__(address, nick, on_event=self._record, limits=limits)
+        super().__init__(
+            address,
+            nick,
+            on_event=self._record,
+            limits=limits,
+            reconnect=reconnect,
+            **settings,
+        )
 
     @property
     def events(self) -> list[Message]:

@@ -56,7 +56,7 @@ def conversing(address: tuple[str, int], screen: DeafScreen) -> Iterator[Console
         console.on_event(event)
 
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with closing(ChatClient(address, on_event=on_event)) as client:
+    with closing(ChatClient(address, on_event=on_event, reconnect=False)) as client:
         console = Console(client, screen)
         client.connect()
         client.register("Аня")

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from chat.connection import Connection, Sender
+from chat.connection import Connection
 from chat.protocol import Limits
+from chat.sender import Sender
 from tests.wire import PATIENCE
 
 SMALL_BUFFER = 4096

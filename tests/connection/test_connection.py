@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chat.connection import Connection, Deadline
+from chat.connection import Connection
+from chat.timing import Deadline
 from tests.connection.pairs import connected, read_to_end, sending, stands_in, tcp_pair
 from tests.wire import PATIENCE, eventually
 

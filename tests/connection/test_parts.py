@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from chat import connection
-from chat.connection import Deadline, TokenBucket, Waker
+from chat import timing
+from chat.connection import Waker
+from chat.timing import Deadline, TokenBucket
 from tests.wire import PATIENCE
 
 
@@ -23,7 +24,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(connection, "time", SimpleNamespace(monotonic=clock.monotonic))
+    monkeypatch.setattr(timing, "time", SimpleNamespace(monotonic=clock.monotonic))
     return clock
 
 

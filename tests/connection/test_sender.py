@@ -8,8 +8,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from chat import connection as connection_module
-from chat.connection import Connection, Sender, State, Waker
+from chat import sender as sender_module
+from chat.connection import Connection, Waker
+from chat.sender import Sender
+from chat.timing import Deadline
 from tests.connection.pairs import (
     connected,
     read_exactly,
@@ -34,10 +36,12 @@ class GatedConnection(Connection):
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
+        self.entered = threading.Event()
         self.gate = threading.Event()
         self.sends = 0
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes | memoryview) -> int:
+        self.entered.set()
         assert self.gate.wait(PATIENCE)
         self.sends += 1
         return super().send(data)
@@ -90,10 +94,10 @@ def test_a_full_socket_gets_the_rest_when_it_can_take_it() -> None:
     with sending(queue_bytes=2 * MUCH) as sender, connected(small=True) as (connection, peer):
         sender.post([connection], whole)
         sender.flush()
-        assert connection.state is State.BLOCKED
+        assert connection.blocked
         assert len(sender_threads()) == 1
         assert read_exactly(peer, len(whole)) == whole
-        eventually(lambda: connection.state is State.IDLE)
+        eventually(lambda: not connection.blocked)
         sender.post([connection], b"more\n")
         sender.flush()
         assert read_exactly(peer, 5) == b"more\n"
@@ -129,13 +133,13 @@ def test_who_does_not_read_does_not_delay_others() -> None:
             sender.post([stalled, lively], frame)
             sender.flush()
         assert reading.result(PATIENCE) == b"".join(sent)
-        assert stalled.state is State.BLOCKED
+        assert stalled.blocked
         assert stalled.close_reason is None
 
 
 def fill(sender: Sender, connection: Connection) -> None:
     """Make the socket of *connection* full, with one frame waiting in its queue."""
-    while connection.state is not State.BLOCKED:
+    while not connection.blocked:
         sender.post([connection], b"x" * 65535 + b"\n")
         sender.flush()
 
@@ -168,7 +172,7 @@ def test_a_reader_too_slow_is_given_up_when_the_queue_has_too_many_frames() -> N
         connected(small=True) as (connection, _unread),
     ):
         fill(sender, connection)
-        while len(connection.queue) < 10:
+        while connection.queued_frames < 10:
             sender.post([connection], b"\n")
             sender.flush()
             assert connection.close_reason is None
@@ -203,7 +207,9 @@ def test_finish_sends_everything_and_then_fin() -> None:
         sender.post([connection], b"too late\n")
         sender.flush()
         assert read_to_end(peer) == b"goodbye\n"
-        assert connection.state is State.FINISHED
+        peer.close()
+        connection.discard(Deadline(PATIENCE))
+        assert not connection.queue
 
 
 def test_finish_of_an_idle_connection_is_a_fin() -> None:
@@ -220,7 +226,7 @@ def test_finish_of_a_full_socket_sends_everything_and_then_fin() -> None:
     with sending(queue_bytes=2 * MUCH) as sender, connected(small=True) as (connection, peer):
         sender.post([connection], whole)
         sender.flush()
-        assert connection.state is State.BLOCKED
+        assert connection.blocked
         sender.finish([connection])
         sender.flush()
         assert read_to_end(peer) == whole
@@ -248,7 +254,7 @@ def test_a_peer_that_goes_while_its_socket_is_full_is_lost() -> None:
     with sending(queue_bytes=2 * MUCH) as sender, connected(small=True) as (connection, peer):
         sender.post([connection], b"x" * MUCH)
         sender.flush()
-        assert connection.state is State.BLOCKED
+        assert connection.blocked
         peer.close()
         eventually(lambda: connection.close_reason == "lost")
         assert not connection.queue
@@ -273,7 +279,7 @@ def test_a_descriptor_is_not_closed_under_the_thread_that_sends() -> None:
         descriptor = connection.fileno()
         sender.post([connection], b"one\n")
         flushing = pool.submit(sender.flush)
-        eventually(lambda: not connection.queue)
+        assert connection.entered.wait(PATIENCE)
         connection.close()
         assert os.fstat(descriptor)
         connection.gate.set()
@@ -314,7 +320,7 @@ def test_whoever_posts_while_another_thread_flushes_need_not_wait() -> None:
         stuck = GatedConnection(accepted)
         sender.post([stuck], b"one\n")
         flushing = pool.submit(sender.flush)
-        eventually(lambda: stuck.state is State.IDLE or not stuck.queue)
+        assert stuck.entered.wait(PATIENCE)
         sender.post([connection], b"two\n")
         sender.flush()  # returns, although the other thread is still in send
         assert not flushing.done()
@@ -336,7 +342,7 @@ def test_a_reader_waits_when_too_many_bytes_are_on_their_way() -> None:
         stuck = GatedConnection(accepted)
         sender.post([stuck], b"one\n")
         flushing = pool.submit(sender.flush)
-        eventually(lambda: not stuck.queue)
+        assert stuck.entered.wait(PATIENCE)
         sender.post([connection], b"x" * 999)
         sender.flush()  # 1003 bytes less those on their way now
         threads: list[threading.Thread] = []
@@ -368,7 +374,7 @@ def test_two_threads_that_need_help_at_once_start_one_thread(
                 assert go_on.wait(PATIENCE)
             super().__init__()
 
-    monkeypatch.setattr(connection_module, "Waker", SlowWaker)
+    monkeypatch.setattr(sender_module, "Waker", SlowWaker)
     with (
         sending(queue_bytes=2 * MUCH) as sender,
         connected(small=True) as (first, first_peer),

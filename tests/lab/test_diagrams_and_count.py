@@ -9,7 +9,6 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from chat.connection import State
 from chat.lab import diagrams
 from chat.lab.count import code_lines
 from chat.server import ChatServer, ClientConnection
@@ -61,7 +60,3 @@ def test_code_is_counted_without_blanks_comments_and_documentation(tmp_path: Pat
     module = types.ModuleType("counted")
     module.__file__ = str(file)
     assert code_lines(module) == 6  # NUMBER; three of def; two of return
-
-
-def test_states_that_the_text_explains() -> None:
-    assert {state.name for state in State} == {"IDLE", "READY", "BLOCKED", "FINISHED"}

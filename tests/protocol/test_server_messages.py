@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.protocol import Limits, ProtocolError, check_server_message, register_request, welcome
+from chat.protocol import Limits, ProtocolError, check_server_message, register_request
 
 SAID = {"type": "message", "seq": 1, "from": "Аня", "to": None, "text": "привет", "time": 1.5}
 
 GOOD = [
     register_request(Limits()),
-    welcome("Аня", ["Боря"], 7),
+    {"type": "welcome", "nick": "Аня", "users": ["Боря"], "seq": 7},
     {"type": "joined", "nick": "Аня"},
     {"type": "left", "nick": "Аня", "reason": "quit"},
     SAID,

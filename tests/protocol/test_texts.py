@@ -46,6 +46,7 @@ BAD = {
     "an embedding": "\u202aa",
     "an isolate": "\u2067a",
     "a lone surrogate": "a\ud83d",
+    "nothing that can be seen": " \u200b\u2060\ufeff",
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from chat.server import ChatServer
+from chat.server import GUESS_BURST, ChatServer
 from tests.wire import Wire, eventually
 
 Serve = Callable[..., ChatServer]
@@ -67,9 +67,20 @@ def test_a_password_that_is_no_valid_text_can_still_be_right(serve: Serve, dial:
     assert wire.request("admin", password="\udcff") == {"type": "admin"}
 
 
-def test_who_gives_a_wrong_password_afterwards_is_admin_no_more(admin: Wire) -> None:
+def test_who_mistypes_the_password_afterwards_is_still_admin(admin: Wire) -> None:
     assert admin.request("admin", password="забыла")["code"] == "not_admin"
-    assert admin.request("shutdown")["code"] == "not_admin"
+    admin.send({"type": "shutdown"})
+    admin.expect("shutdown", reason="admin")
+
+
+def test_who_guesses_has_to_wait_on_every_connection(serve: Serve, dial: Dial) -> None:
+    server = serve(admin_password="сова")
+    borya, anya = dial(server, "Боря"), dial(server, "Аня")
+    borya.expect("joined")
+    for _ in range(GUESS_BURST):
+        assert anya.request("admin", password="филин")["code"] == "not_admin"
+    for guesser in (anya, borya):
+        assert guesser.request("admin", password="сыч")["code"] == "too_fast"
 
 
 def test_being_admin_is_not_inherited_with_the_nickname(

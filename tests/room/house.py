@@ -2,11 +2,12 @@
 
 import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from chat.history import History
 from chat.protocol import Limits, decode
-from chat.room import Post, Room
+from chat.room import Frame, Room
 
 Message = dict[str, Any]
 
@@ -27,20 +28,33 @@ class Guest:
         return taken
 
 
-def post(peers: Iterable[Guest], frame: bytes) -> None:
-    assert frame.endswith(b"\n")
-    for peer in peers:
-        peer.inbox.append(decode(frame[:-1]))
+def open_room(
+    *,
+    history: History | None = None,
+    before_each: Callable[[], None] = lambda: None,
+    **limits: float,
+) -> Room:
+    """Return an empty room whose clock shows 1, then 2, then 3.
 
-
-def dawdling_post(peers: Iterable[Guest], frame: bytes) -> None:
-    """Post, and let other threads run before every peer."""
-    for peer in peers:
-        time.sleep(0)
-        post([peer], frame)
-
-
-def open_room(post: Post = post, **limits: float) -> Room:
-    """Return an empty room whose clock shows 1, then 2, then 3."""
+    What is posted is recorded and delivered at once; *before_each* peer.
+    """
     ticks = itertools.count(1)
-    return Room(post, Limits(**limits), clock=lambda: float(next(ticks)))  # type: ignore[arg-type]
+    chosen = Limits(**limits)  # type: ignore[arg-type] # names and kinds as in Limits
+    log = history or History(chosen.history_messages)
+
+    def post(peers: Sequence[Guest], frame: Frame, but: object = None, *, size: int = 0) -> None:
+        log.record()
+        data = frame() if callable(frame) else frame
+        assert not size or len(data) <= size + len('{"type":"history","messages":[]}') + 100
+        for peer in peers:
+            before_each()
+            if data and peer is not but:
+                assert data.endswith(b"\n")
+                peer.inbox.append(decode(data[:-1]))
+
+    return Room(post, chosen, log, lambda: float(next(ticks)))
+
+
+def let_others_run() -> None:
+    """Let other threads run."""
+    time.sleep(0)

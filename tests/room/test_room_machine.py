@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from chat.protocol import ProtocolError
-from chat.room import Member
+from chat.room import Member, Session
 from tests.room.house import Guest, Message, open_room
 
 MAX_CLIENTS = 4
@@ -34,29 +34,57 @@ class RoomMachine(RuleBasedStateMachine):
         )
         self.here: dict[str, tuple[Guest, Member]] = {}
         self.expected: dict[Guest, list[Message]] = {}
-        self.said: list[tuple[Message, set[Guest] | None]] = []
+        self.said: list[tuple[Message, set[str] | None]] = []
+        self.secrets: dict[Guest, str] = {}  # what each was told in its welcome: whose it is
+        self.sent: dict[tuple[str, int], int] = {}  # which seq a user's number has got
 
     @rule(target=guests, nick=st.sampled_from(NICKS))
     def join(self, nick: str) -> tuple[Guest, Member, str]:
+        return self._join(nick, None)
+
+    @rule(target=guests, who=guests, nick=st.sampled_from(NICKS))
+    def come_back(self, who: tuple[Guest, Member, str], nick: str) -> tuple[Guest, Member, str]:
+        return self._join(nick, self.secrets.get(who[0]))
+
+    def _join(self, nick: str, secret: str | None) -> tuple[Guest, Member, str]:
         guest, key = Guest(nick), KEYS[nick]
         self.expected[guest] = []
+        ghost = next(
+            (
+                old
+                for old, (peer, _) in self.here.items()
+                if secret and self.secrets[peer] == secret
+            ),
+            None,
+        )
         refusal = (
             "nick_taken"
-            if key in self.here
+            if key in self.here and key != ghost
             else "server_full"
-            if len(self.here) == MAX_CLIENTS
+            if len(self.here) == MAX_CLIENTS and ghost is None
             else None
         )
         try:
-            member = self.room.join(guest, nick)
+            member = self.room.join(guest, nick, secret)
         except ProtocolError as error:
             assert error.code == refusal
-            return guest, Member(nick, "never in the room", guest), key
+            return guest, Member(nick, Session("never in the room"), guest), key
         assert refusal is None
         assert member.nick == SHOWN[nick]
+        if ghost is not None:
+            peer, former = self.here.pop(ghost)
+            assert member.replaced is peer
+            if ghost != key:
+                others = [here for here, _ in self.here.values()]
+                self._expect(others, type="left", nick=former.nick, reason="lost")
         users = [other.nick for _, (_, other) in sorted(self.here.items(), key=_order)]
+        [welcome] = guest.inbox
+        self.secrets[guest] = welcome.pop("session")
+        assert self.secrets[guest] == secret or secret is None
+        assert welcome.pop("log")
         self._expect([guest], type="welcome", nick=member.nick, users=users, seq=len(self.said))
-        self._expect([here for here, _ in self.here.values()], type="joined", nick=member.nick)
+        if ghost != key:
+            self._expect([here for here, _ in self.here.values()], type="joined", nick=member.nick)
         self.here[key] = guest, member
         return guest, member, key
 
@@ -74,12 +102,18 @@ class RoomMachine(RuleBasedStateMachine):
         assert self.room.leave(member, reason) is was_here
         if was_here:
             del self.here[key]
+            if reason == "quit":  # then only what history has kept is known again
+                old = {message["seq"] for message, _ in self.said[-REMEMBERED:]}
+                secret = self.secrets[guest]
+                self.sent = {
+                    sent: seq for sent, seq in self.sent.items() if sent[0] != secret or seq in old
+                }
             self._expect(self._others(guest), type="left", nick=member.nick, reason=reason)
 
     @rule(
         who=guests,
         text=st.sampled_from(["привет", "  два  ", "", "x" * 2001]),
-        number=st.none() | st.just(3),
+        number=st.none() | st.integers(0, 3),
     )
     def say_to_all(self, who: tuple[Guest, Member, str], text: str, number: int | None) -> None:
         guest, member, _key = who
@@ -90,15 +124,17 @@ class RoomMachine(RuleBasedStateMachine):
             assert error.code == refusal
             return
         assert refusal is None
-        self._said(member, None, text, None, self._others(guest))
+        if not self._again(guest, number):
+            self._said(member, None, text, None, self._others(guest))
         self._acknowledged(guest, number)
 
-    @rule(who=guests, to=st.sampled_from(NICKS), number=st.none() | st.just(0))
+    @rule(who=guests, to=st.sampled_from(NICKS), number=st.none() | st.integers(0, 3))
     def say_to_one(self, who: tuple[Guest, Member, str], to: str, number: int | None) -> None:
         guest, member, _key = who
         refusal = self._refusal(guest, "шёпот")
         found = self.here.get(KEYS[to])
-        if refusal is None and (found is None or found[0] is guest):
+        again = self._again(guest, number)
+        if refusal is None and not again and (found is None or found[0] is guest):
             refusal = "no_such_user"
         try:
             self.room.say(member, "шёпот", to, number)
@@ -106,8 +142,10 @@ class RoomMachine(RuleBasedStateMachine):
             assert error.code == refusal
             return
         assert refusal is None
-        assert found is not None
-        self._said(member, found[1].nick, "шёпот", {guest, found[0]}, [found[0]])
+        if not again:
+            assert found is not None
+            readers = {self.secrets[guest], self.secrets[found[0]]}
+            self._said(member, found[1].nick, "шёпот", readers, [found[0]])
         self._acknowledged(guest, number)
 
     @rule(
@@ -125,7 +163,8 @@ class RoomMachine(RuleBasedStateMachine):
         visible = [
             message
             for message, readers in self.said[-REMEMBERED:]
-            if (readers is None or guest in readers) and (before is None or message["seq"] < before)
+            if (readers is None or self.secrets[guest] in readers)
+            and (before is None or message["seq"] < before)
         ]
         wanted = ANSWERED if limit is None else min(limit, ANSWERED)
         self._expect(
@@ -175,7 +214,7 @@ class RoomMachine(RuleBasedStateMachine):
         member: Member,
         to: str | None,
         text: str,
-        readers: set[Guest] | None,
+        readers: set[str] | None,
         recipients: list[Guest],
     ) -> None:
         seq = len(self.said) + 1
@@ -192,7 +231,12 @@ class RoomMachine(RuleBasedStateMachine):
 
     def _acknowledged(self, guest: Guest, number: int | None) -> None:
         if number is not None:
-            self._expect([guest], type="ack", id=number, seq=len(self.said))
+            seq = self.sent.setdefault((self.secrets[guest], number), len(self.said))
+            self._expect([guest], type="ack", id=number, seq=seq)
+
+    def _again(self, guest: Guest, number: int | None) -> bool:
+        """Tell whether *guest* has said something under *number* before."""
+        return number is not None and (self.secrets.get(guest, ""), number) in self.sent
 
 
 def _order(item: tuple[str, object]) -> str:
