@@ -460,7 +460,7 @@ def test_an_admin_stops_the_server_and_every_client_ends_by_itself(
 
 def test_a_server_that_is_killed_ends_its_clients_with_status_1(sit: Sit) -> None:
     with Program("-m", "chat.server", "--port", "0") as server:
-        anya = sit(server.address(), "Аня")
+        anya = sit(server.address(), "Аня", "--no-reconnect")
         server.signal(signal.SIGKILL)
         anya.wait_for("Соединение с сервером потеряно.")
         assert anya.wait_until_exit() == 1
@@ -535,7 +535,7 @@ def test_a_partner_whose_name_has_control_characters_does_not_steer_the_prompt(s
 
 def sit_with(sit: Sit, server: FakeServer) -> Terminal:
     """Let Аня in to a fake server."""
-    anya = sit(server.address, None, "--nick", "Аня")
+    anya = sit(server.address, None, "--nick", "Аня", "--no-reconnect")
     server.admit()
     wait_for_prompt(anya, "[всем] ")
     return anya
