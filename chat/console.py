@@ -8,6 +8,7 @@ What is said in colour is said in words too: without colours, or read aloud, not
 """
 
 import contextlib
+import ctypes
 import getpass
 import os
 import re
@@ -99,6 +100,7 @@ class Screen:
         self._settled.set()
         self._prompt = ""
         self._redraws = self.interactive and hasattr(readline, "set_pre_input_hook")
+        self._point = _rl_point() if self._redraws else None
         if self._redraws:
             readline.set_pre_input_hook(self._prompt_is_drawn)
 
@@ -142,9 +144,11 @@ class Screen:
         self._settled.wait(1)
         if self._editing:
             typed = self._prompt + self._typed()
-            rows_above = sum(1 + max(0, _width(row) - 1) // columns for row in typed.split("\n"))
-            up = f"\x1b[{rows_above - 1}A" if rows_above > 1 else ""
-            self._write(f"\r{up}\x1b[J{text}\n{typed}")
+            before = len(self._prompt) + self._cursor()
+            row, column = _place(typed[:before], columns, at_end=before == len(typed))
+            last_row, _column = _place(typed, columns)
+            back = _up(last_row - row) + _right(column) if before < len(typed) else ""
+            self._write(f"\r{_up(row)}\x1b[J{text}\n{typed}{back}")
         else:
             self._write(f"{text}\n")
 
@@ -159,6 +163,15 @@ class Screen:
 
     def _typed(self) -> str:
         return readline.get_line_buffer() if self._redraws else ""
+
+    def _cursor(self) -> int:
+        """Return where in the line typed the cursor stands, in characters."""
+        typed = self._typed()
+        if self._point is None:
+            return len(typed)
+        return len(
+            typed.encode(errors="surrogateescape")[: self._point.value].decode(errors="replace")
+        )
 
     def _write(self, text: str) -> None:
         # One call: a text written by one thread is never torn by another's.
@@ -185,6 +198,38 @@ def _wrapped(text: str, columns: int, indent: int) -> str:
                 row += f" {word}"
         lines.append(row)
     return "\n".join(lines)
+
+
+def _place(text: str, columns: int, *, at_end: bool = True) -> tuple[int, int]:
+    """Return the row and column of the cursor after *text*, written from the first column on.
+
+    At the end of the text a full row has not been left yet; within it, it has.
+    """
+    *above, last = text.split("\n")
+    row = sum(1 + max(0, _width(full) - 1) // columns for full in above)
+    width = _width(last)
+    wraps = max(0, width - 1) // columns if at_end else width // columns
+    return row + wraps, width - wraps * columns
+
+
+def _up(rows: int) -> str:
+    return f"\x1b[{rows}A" if rows > 0 else ""
+
+
+def _right(columns: int) -> str:
+    return f"\r\x1b[{columns}C" if columns > 0 else "\r"
+
+
+def _rl_point() -> "ctypes.c_int | None":
+    """Return readline's ``rl_point``, the cursor's place in the line in bytes.
+
+    The module `readline` does not tell it; the library does ("Readline Variables" in the GNU
+    Readline manual). None where it cannot be had: then the cursor is taken to be at the end.
+    """
+    try:
+        return ctypes.c_int.in_dll(ctypes.CDLL(readline.__file__), "rl_point")
+    except (AttributeError, OSError, ValueError):  # built in; no such file; not GNU's
+        return None
 
 
 def _width(text: str) -> int:

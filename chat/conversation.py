@@ -52,6 +52,9 @@ class Line:
     panes: tuple[str | None, ...] = ()
     """Whose conversations it belongs to: nicknames, None for everybody; none: the one in view."""
 
+    own: bool = False
+    """Whether the user has said it."""
+
     calls: bool = False
     """Whether it calls for the user: somebody writes to them alone, or names them."""
 
@@ -417,7 +420,7 @@ class Conversation(abc.ABC):
         if panes is None:
             panes = (to if own else event["from"],) if private else (None,)
         calls = named or (private and not own)
-        return Line(tuple(parts), "message", event["time"], panes, calls)
+        return Line(tuple(parts), "message", event["time"], panes, own, calls)
 
     def _sealed_sentence(self) -> str:
         if self._has_passphrase:

@@ -261,15 +261,22 @@ class Scrollback(ScrollView, can_focus=False):
         """Show nothing yet."""
         super().__init__()
         self.pane = Pane(None)
+        self.following = True
+        """Whether the view goes along with what comes."""
         self._rows: list[Strip] = []
         self._starts: list[int] = []  # the first row of each line
         self._started = date(time.time())
         self._day = self._started
 
-    @property
-    def following(self) -> bool:
-        """Whether the last row is in view."""
-        return self.scroll_offset.y >= self.max_scroll_y
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Follow what comes when the last row is in view, and only then."""
+        super().watch_scroll_y(old_value, new_value)
+        self.following = new_value >= self.max_scroll_y
+
+    def follow(self) -> None:
+        """Go to the last row and follow what comes."""
+        self.following = True
+        self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
 
     def show(self, pane: Pane) -> None:
         """Show *pane* where it was left."""
@@ -321,7 +328,7 @@ class Scrollback(ScrollView, can_focus=False):
     def _resize_virtually(self, following: bool) -> None:
         self.virtual_size = Size(self.scrollable_content_region.width, len(self._rows))
         if following:
-            self.scroll_end(animate=False, immediate=True, x_axis=False)
+            self.follow()
         self.refresh()
 
     def _wrap(self, number: int, line: Line) -> None:
@@ -483,7 +490,9 @@ class ChatApp(App[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-wide")]  # noqa: RUF012
     CSS = """
     #main { height: 1fr; }
-    Scrollback { width: 1fr; height: 1fr; scrollbar-size-vertical: 1; }
+    Scrollback {
+        width: 1fr; height: 1fr; overflow-x: hidden; overflow-y: scroll; scrollbar-size-vertical: 1;
+    }
     People {
         width: 24; height: 1fr; border: none; border-left: solid ansi_bright_black;
         padding: 0 0 0 1; scrollbar-size-vertical: 1;
@@ -598,7 +607,7 @@ class ChatApp(App[None]):
             pane.lines.append(line)
             here = pane is self._pane
             seen = here and self.scrollback.following
-            if line.kind == "message" and not seen:
+            if line.kind == "message" and not (seen or line.own):
                 pane.unread += 1
                 if pane.first_unread is None and not here:
                     pane.first_unread = len(pane.lines) - 1
@@ -718,7 +727,7 @@ class ChatApp(App[None]):
 
     def action_follow(self) -> None:
         """Go to the end of the conversation."""
-        self.scrollback.scroll_end(animate=False, immediate=True, x_axis=False)
+        self.scrollback.follow()
         self._refresh_edges()
 
     def action_neighbour(self, step: int) -> None:
