@@ -1,14 +1,25 @@
-"""What the two scripts share: their command lines, and how they say that something is wrong."""
+"""What the two scripts share: their options, and how they say that something is wrong.
+
+An option is looked for on the command line first, then in the environment, then in the user's
+file, a small TOML like ::
+
+    [client]
+    nick = "Аня"
+    bell = true
+"""
 
 import argparse
+import contextlib
 import errno
 import io
 import math
 import os
 import socket
 import sys
+import tomllib
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from chat.i18n import LANGUAGES, set_language
 from chat.i18n import gettext as _
@@ -30,16 +41,184 @@ class ArgumentParser(argparse.ArgumentParser):
         self.exit(USAGE_STATUS, f"{self.prog}: {message}. {hint}\n")
 
 
+# Options
+
+
+def read_options(
+    make_parser: Callable[[], ArgumentParser],
+    section: str,
+    arguments: list[str] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> argparse.Namespace:
+    """Return the options of the script whose table in the file is *section*.
+
+    Sets the language before *make_parser* is called, because the parser speaks it. What the
+    command line does not say is taken from *environ* (``CHAT_NICK``; for the server
+    ``CHAT_SERVER_PORT``), and then from the file. Ends with status 2 and a sentence when one of
+    them is wrong.
+    """
+    early = _read_early(arguments)
+    path = early.config or environ.get("CHAT_CONFIG") or str(config_path(environ))
+    set_language(early.lang or _known_language(environ.get("CHAT_LANG")))
+    forgive_encodings()
+    table: dict[str, Any] = {}
+    problem = None
+    try:
+        table = _read_table(Path(path), section, needed=early.config is not None)
+    except OptionError as error:  # said further down, by the parser
+        problem = str(error)
+    if not (early.lang or _known_language(environ.get("CHAT_LANG"))):
+        set_language(_known_language(table.get("lang")))
+    parser = make_parser()
+    _add_common(parser, section, path)
+    if problem is not None and not {"-h", "--help"} & set(
+        sys.argv[1:] if arguments is None else arguments
+    ):
+        parser.error(problem.removesuffix("."))
+    _set_defaults(parser, section, table, path, environ)
+    return parser.parse_args(arguments)
+
+
 def choose_language(arguments: list[str] | None) -> None:
     """Set the language that ``--lang`` asks for, before the parser that speaks it is made."""
-    early = argparse.ArgumentParser(add_help=False, exit_on_error=False)
-    early.add_argument("--lang", choices=LANGUAGES)
-    try:
-        known, _rest = early.parse_known_args(arguments)
-    except argparse.ArgumentError:  # the real parser will say so
-        set_language()
+    set_language(_read_early(arguments).lang)
+
+
+def add_language(parser: argparse.ArgumentParser) -> None:
+    """Add ``--lang``."""
+    parser.add_argument(
+        "--lang",
+        choices=LANGUAGES,
+        help=_("the language of the interface (default: the environment's, else Russian)"),
+    )
+
+
+def config_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where the user's file is: by the XDG Base Directory Specification, or in %APPDATA%.
+
+    Written out, because the scripts run on the standard library alone, and the place must not
+    depend on what else is installed.
+    """
+    if sys.platform == "win32":
+        base = environ.get("APPDATA") or "~/AppData/Roaming"
     else:
-        set_language(known.lang)
+        base = environ.get("XDG_CONFIG_HOME") or ""
+        # "All paths must be absolute"; a relative one is to be ignored.
+        base = base if Path(base).is_absolute() else "~/.config"
+    with contextlib.suppress(RuntimeError):  # nobody knows where the home folder is
+        return Path(base).expanduser() / "tcp-chat" / "config.toml"
+    return Path(os.devnull)
+
+
+def _known_language(wish: object) -> str | None:
+    """Return *wish* if it is one of our languages; else what is wrong is said later."""
+    return wish if isinstance(wish, str) and wish in LANGUAGES else None
+
+
+def _read_early(arguments: list[str] | None) -> argparse.Namespace:
+    """Return what must be known before the parser is made; the parser will complain."""
+    early = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+    early.add_argument("--lang", choices=LANGUAGES)
+    early.add_argument("--config")
+    try:
+        return early.parse_known_args(arguments)[0]
+    except argparse.ArgumentError:
+        return argparse.Namespace(lang=None, config=None)
+
+
+def _read_table(path: Path, section: str, *, needed: bool) -> dict[str, Any]:
+    """Return the table *section* of the file at *path*; nothing if neither exists."""
+    sentence = _("Cannot read the settings in {path}: {reason}.")
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if needed:
+            raise OptionError(sentence.format(path=path, reason=why(error))) from error
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise OptionError(sentence.format(path=path, reason=why(error))) from error
+    table = document.get(section, {})
+    if not isinstance(table, dict) or set(document) - {"client", "server"}:
+        raise OptionError(
+            _("The settings in {path} belong into the tables [client] and [server].").format(
+                path=path
+            )
+        )
+    return table
+
+
+def _set_defaults(
+    parser: argparse.ArgumentParser,
+    section: str,
+    table: dict[str, Any],
+    path: str,
+    environ: Mapping[str, str],
+) -> None:
+    """Make what *environ* and *table* say the defaults of *parser*."""
+    actions = {
+        action.dest: action for action in parser._actions if action.dest not in ("help", "config")
+    }
+    known = {name.replace("-", "_"): (name, value) for name, value in table.items()}
+    for dest, (name, _value) in known.items():
+        if dest not in actions:
+            names = ", ".join(sorted(dest.replace("_", "-") for dest in actions))
+            sentence = _("{path}: there is no setting {name}; there are: {names}")
+            parser.error(sentence.format(path=path, name=name, names=names))
+    prefix = "CHAT_" if section == "client" else f"CHAT_{section.upper()}_"
+    for dest, action in actions.items():
+        variable = "CHAT_LANG" if dest == "lang" else prefix + dest.upper()
+        if environ.get(variable):
+            source, value = variable, environ[variable]
+        elif dest in known:
+            source, value = f"{path}: {known[dest][0]}", known[dest][1]
+        else:
+            continue
+        try:
+            parser.set_defaults(**{dest: _converted(action, value)})
+        except argparse.ArgumentTypeError as error:
+            parser.error(f"{source}: {error}")
+
+
+def _converted(action: argparse.Action, value: object) -> object:
+    """Return *value* as *action* would have it. Raises `argparse.ArgumentTypeError`."""
+    if isinstance(action.const, bool):  # an option without a value
+        yes_or_no = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+        if str(value).lower() not in yes_or_no:
+            raise argparse.ArgumentTypeError(
+                _("yes or no is needed (true or false in the file), not {text!r}").format(
+                    text=value
+                )
+            )
+        return yes_or_no[str(value).lower()]
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise argparse.ArgumentTypeError(
+            _("one text or number is needed, not {text!r}").format(text=value)
+        )
+    text = str(value)
+    if action.choices is not None and text not in action.choices:
+        raise argparse.ArgumentTypeError(
+            _("one of {choices} is needed, not {text!r}").format(
+                choices=", ".join(action.choices), text=text
+            )
+        )
+    return action.type(text) if callable(action.type) else text
+
+
+def _add_common(parser: argparse.ArgumentParser, section: str, path: str) -> None:
+    """Add the options of every script, and say where else options may stand."""
+    add_language(parser)
+    parser.add_argument(
+        "--config",
+        metavar=_("FILE"),
+        help=_("options are also read from this file (default: {path})").format(
+            path=path.replace("%", "%%")
+        ),
+    )
+    example = "CHAT_HOST" if section == "client" else f"CHAT_{section.upper()}_HOST"
+    parser.epilog = f"{parser.epilog or ''} " + _(
+        "An option that is not given is looked for in the environment (like {variable}), then in "
+        "the file, under [{section}]."
+    ).format(variable=example, section=section)
 
 
 def forgive_encodings() -> None:
@@ -74,15 +253,6 @@ def add_address(parser: argparse.ArgumentParser, host: str, port: int) -> None:
         default=port,
         metavar=_("PORT"),
         help=_("the server's TCP port; the server picks a free one for 0 (default: %(default)s)"),
-    )
-
-
-def add_language(parser: argparse.ArgumentParser) -> None:
-    """Add ``--lang``."""
-    parser.add_argument(
-        "--lang",
-        choices=LANGUAGES,
-        help=_("the language of the interface (default: the environment's, else Russian)"),
     )
 
 
@@ -170,6 +340,7 @@ def why(error: Exception) -> str:
         "ConnectionRefusedError": _("nobody listens there"),
         "TimeoutError": _("no answer in time"),
         "UnicodeDecodeError": _("it is not UTF-8 text"),
+        "RuntimeError": _("nobody knows where the home folder is"),
         "gaierror": _("no such host is known"),
         "ConnectionClosedError": _("it is no chat server, or it has hung up"),
     }

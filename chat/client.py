@@ -196,6 +196,12 @@ class ChatClient:
             return sorted(self._users.values(), key=str.casefold)
 
     @property
+    def unacknowledged(self) -> list[Message]:
+        """What was said and has no answer yet, oldest first."""
+        with self._lock:
+            return self._unacknowledged.messages()
+
+    @property
     def closed(self) -> bool:
         """Whether the connection has ended for good."""
         return self._closed

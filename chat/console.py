@@ -3,28 +3,43 @@
 Two threads: the main thread reads what the user types and carries it out, a line at a time; the
 client's listener thread shows what comes. On a terminal, a message that arrives while a line is
 half typed is printed above it and the line is drawn again.
+
+What is said in colour is said in words too: without colours, or read aloud, nothing is missing.
 """
 
 import contextlib
+import ctypes
 import getpass
 import os
-import random
 import re
 import shutil
 import signal
+import ssl
 import sys
 import threading
 import time
 import unicodedata
-import zlib
+from argparse import Namespace
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TextIO, TypeVar
 
 from chat import cli
-from chat.client import ChatClient, ConnectionClosedError, RefusedError
+from chat.client import ChatClient, Cipher, ConnectionClosedError, RefusedError
+from chat.conversation import (
+    Conversation,
+    Line,
+    Part,
+    clock,
+    date,
+    error_sentence,
+    is_goodbye,
+    nick_colour,
+)
 from chat.i18n import gettext as _
-from chat.i18n import ngettext
-from chat.protocol import DEFAULT_HOST, DEFAULT_PORT, Message, nick_key, printable
+from chat.protocol import DEFAULT_HOST, DEFAULT_PORT, Message, printable
+from chat.tls import client_context
 
 try:
     import readline
@@ -37,12 +52,20 @@ T = TypeVar("T")
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-# Of the 256 colours of xterm, these can be read on black and on white: contrast 3 and more.
-_NICK_COLOURS = (166, 99, 28, 197, 33, 30, 136, 163, 67, 64, 131, 134)
+_INDENT = 6
+"""Columns of a message's time: its further rows stand below its text."""
 
 
 class Style:
     """Colours for a terminal, or none."""
+
+    _CODES = {  # noqa: RUF012 - nobody changes it
+        "quiet": "2",  # worth less attention than a message
+        "lock": "2",
+        "private": "35",  # what only two people read
+        "mention": "1;7",
+        "warning": "31",  # what went wrong
+    }
 
     def __init__(self, *, colours: bool) -> None:
         """Colour with *colours*, else return every text as it is."""
@@ -54,25 +77,13 @@ class Style:
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
         return cls(colours=output.isatty() and not plain)
 
-    def nick(self, nick: str) -> str:
-        """Return *nick* in its own colour, the same for everybody and always."""
-        colour = _NICK_COLOURS[zlib.crc32(nick_key(nick).encode()) % len(_NICK_COLOURS)]
-        return self._paint(f"1;38;5;{colour}", nick)
-
-    def quiet(self, text: str) -> str:
-        """Return *text* as what is worth less attention than a message."""
-        return self._paint("2", text)
-
-    def private(self, text: str) -> str:
-        """Return *text* as what only two people read."""
-        return self._paint("35", text)
-
-    def warning(self, text: str) -> str:
-        """Return *text* as what went wrong."""
-        return self._paint("31", text)
-
-    def _paint(self, codes: str, text: str) -> str:
-        return f"\x1b[{codes}m{text}\x1b[0m" if self._colours else text
+    def paint(self, part: Part) -> str:
+        """Return the text of *part*, coloured as its role asks for."""
+        if part.role == "nick":
+            codes = f"1;38;5;{nick_colour(part.text)}"
+        else:
+            codes = self._CODES.get(part.role, "")
+        return f"\x1b[{codes}m{part.text}\x1b[0m" if self._colours and codes else part.text
 
 
 class Screen:
@@ -89,8 +100,23 @@ class Screen:
         self._settled.set()
         self._prompt = ""
         self._redraws = self.interactive and hasattr(readline, "set_pre_input_hook")
+        self._point = _rl_point() if self._redraws else None
         if self._redraws:
             readline.set_pre_input_hook(self._prompt_is_drawn)
+
+    def complete_with(self, candidates: Callable[[str, bool], list[str]]) -> None:
+        """Let Tab replace a word by one *candidate* after another; see `Completer`."""
+        if not self._redraws:
+            return
+
+        def complete(word: str, number: int) -> str | None:
+            begins = not readline.get_line_buffer()[: readline.get_begidx()].strip()
+            found = candidates(word, begins)
+            return found[number] if number < len(found) else None
+
+        readline.set_completer(complete)
+        readline.set_completer_delims(" \t\n")
+        readline.parse_and_bind("tab: menu-complete")
 
     def read(self, prompt: str) -> str:
         """Return the next line typed. Raises `EOFError` at the end of input."""
@@ -107,18 +133,29 @@ class Screen:
             self._editing = False
             self._settled.set()
 
-    def show(self, text: str) -> None:
-        """Print *text*, above the half-typed line if there is one."""
+    def show(self, text: str, indent: int = 0) -> None:
+        """Print *text*, above the half-typed line if there is one.
+
+        A row that is too long goes on below, *indent* columns to the right.
+        """
+        columns = shutil.get_terminal_size().columns
         if self.interactive:
-            text = _wrapped(text, shutil.get_terminal_size().columns)
+            text = _wrapped(text, columns, indent)
         self._settled.wait(1)
         if self._editing:
             typed = self._prompt + self._typed()
-            rows_above = max(0, _width(typed) - 1) // shutil.get_terminal_size().columns
-            up = f"\x1b[{rows_above}A" if rows_above else ""
-            self._write(f"\r{up}\x1b[J{text}\n{typed}")
+            before = len(self._prompt) + self._cursor()
+            row, column = _place(typed[:before], columns, at_end=before == len(typed))
+            last_row, _column = _place(typed, columns)
+            back = _up(last_row - row) + _right(column) if before < len(typed) else ""
+            self._write(f"\r{_up(row)}\x1b[J{text}\n{typed}{back}")
         else:
             self._write(f"{text}\n")
+
+    def ring(self) -> None:
+        """Ring the terminal's bell."""
+        if self.interactive:
+            self._write("\a")
 
     def _prompt_is_drawn(self) -> None:
         self._editing = True
@@ -126,6 +163,15 @@ class Screen:
 
     def _typed(self) -> str:
         return readline.get_line_buffer() if self._redraws else ""
+
+    def _cursor(self) -> int:
+        """Return where in the line typed the cursor stands, in characters."""
+        typed = self._typed()
+        if self._point is None:
+            return len(typed)
+        return len(
+            typed.encode(errors="surrogateescape")[: self._point.value].decode(errors="replace")
+        )
 
     def _write(self, text: str) -> None:
         # One call: a text written by one thread is never torn by another's.
@@ -139,15 +185,7 @@ def _next_line() -> str:
     return line.removesuffix("\n")
 
 
-def _clock(moment: float) -> str:
-    """Return the local time of *moment* (Unix seconds) as ``HH:MM``."""
-    try:
-        return time.strftime("%H:%M", time.localtime(moment))
-    except (OverflowError, ValueError, OSError):  # a server may send any number
-        return "--:--"
-
-
-def _wrapped(text: str, columns: int) -> str:
+def _wrapped(text: str, columns: int, indent: int) -> str:
     """Return *text* with line feeds instead of the spaces at which *columns* are full."""
     lines = []
     for line in text.split("\n"):
@@ -155,38 +193,76 @@ def _wrapped(text: str, columns: int) -> str:
         for word in words:
             if _width(_COLOUR.sub("", f"{row} {word}")) > columns:
                 lines.append(row)
-                row = word
+                row = " " * indent + word
             else:
                 row += f" {word}"
         lines.append(row)
     return "\n".join(lines)
 
 
+def _place(text: str, columns: int, *, at_end: bool = True) -> tuple[int, int]:
+    """Return the row and column of the cursor after *text*, written from the first column on.
+
+    At the end of the text a full row has not been left yet; within it, it has.
+    """
+    *above, last = text.split("\n")
+    row = sum(1 + max(0, _width(full) - 1) // columns for full in above)
+    width = _width(last)
+    wraps = max(0, width - 1) // columns if at_end else width // columns
+    return row + wraps, width - wraps * columns
+
+
+def _up(rows: int) -> str:
+    return f"\x1b[{rows}A" if rows > 0 else ""
+
+
+def _right(columns: int) -> str:
+    return f"\r\x1b[{columns}C" if columns > 0 else "\r"
+
+
+def _rl_point() -> "ctypes.c_int | None":
+    """Return readline's ``rl_point``, the cursor's place in the line in bytes.
+
+    The module `readline` does not tell it; the library does ("Readline Variables" in the GNU
+    Readline manual). None where it cannot be had: then the cursor is taken to be at the end.
+    """
+    try:
+        return ctypes.c_int.in_dll(ctypes.CDLL(readline.__file__), "rl_point")
+    except (AttributeError, OSError, ValueError):  # built in; no such file; not GNU's
+        return None
+
+
 def _width(text: str) -> int:
     """Return the columns that *text* takes on a terminal (Unicode Annex 11)."""
     return sum(
         0
-        if unicodedata.combining(character)
+        if unicodedata.category(character) in ("Mn", "Me", "Cf")
         else 1 + (unicodedata.east_asian_width(character) in "WF")
         for character in text
     )
 
 
-class Console:
-    """A user at the chat: commands in, events out."""
+class Console(Conversation):
+    """A conversation on a `Screen`."""
 
-    def __init__(self, client: ChatClient, screen: Screen, log: TextIO | None = None) -> None:
-        """Drive *client* from *screen*; append what is received to *log*, if given."""
-        self._client = client
+    def __init__(
+        self,
+        client: ChatClient,
+        screen: Screen,
+        log: TextIO | None = None,
+        *,
+        bell: bool = False,
+        has_passphrase: bool = False,
+    ) -> None:
+        """Drive *client* from *screen*; the rest is as in `Conversation`."""
+        super().__init__(client, log, bell=bell, has_passphrase=has_passphrase)
         self._screen = screen
-        self._log = log
         self._style = Style.for_output(sys.stdout)
-        self._partner: str | None = None
+        self._day = date(time.time())
         self._waiting = False
         self._over = False
         self._noticed = threading.Event()  # the main thread reads no more
-        self.end_reason = "quit"
-        """Why the conversation ended: ``quit``, ``shutdown``, ``kicked``, ``lost`` …"""
+        screen.complete_with(self.candidates)
 
     # The main thread
 
@@ -198,7 +274,7 @@ class Console:
         while True:
             name = nick or self._screen.read(_("Your nickname: ")).strip()
             try:
-                welcome = self._register_once(name)
+                welcome = self.register_once(name)
             except RefusedError as error:
                 if error.code not in ("bad_nick", "nick_taken") or not self._screen.interactive:
                     raise
@@ -207,23 +283,6 @@ class Console:
             else:
                 users: list[str] = welcome["users"]
                 return users
-
-    def _register_once(self, nick: str) -> Message:
-        try:
-            return self._client.register(nick)
-        except RefusedError as error:
-            if error.code != "register_timeout":
-                raise
-        except ConnectionClosedError:
-            pass
-        self._client.connect()  # the user took their time, and the server did not wait
-        return self._client.register(nick)
-
-    def greet(self, users: list[str]) -> None:
-        """Say that the user is in, and whom they can talk to."""
-        self._show(_("You are in the chat as {nick}.").format(nick=self._nick(self._client.nick)))
-        self._show_users(users)
-        self._show(self._style.quiet(_("/help lists the commands.")))
 
     def converse(self) -> None:
         """Carry out what the user types until they leave or the conversation is over."""
@@ -241,7 +300,7 @@ class Console:
         while not self._over:
             try:
                 line = self._read()
-                if line.strip() in ("/quit", "exit"):
+                if is_goodbye(line):
                     break
                 self._carry_out(line)
             except (EOFError, KeyboardInterrupt, ConnectionClosedError):
@@ -265,6 +324,17 @@ class Console:
             for number, handler in zip(STOP_SIGNALS, before, strict=True):
                 signal.signal(number, handler)
 
+    def wait_ready(self) -> None:
+        """Wait until a message may be sent, or a signal comes."""
+        self._interruptibly(self._client.wait_ready)
+
+    def ask_password(self, use: Callable[[str], None]) -> None:
+        """Ask for the password, unseen on a terminal, and *use* it."""
+        if self._screen.interactive:
+            use(self._interruptibly(lambda: getpass.getpass(_("Admin password: "))))
+        else:
+            self._warn(_("The password is missing: /admin PASSWORD"))
+
     def _read(self) -> str:
         to = _("all") if self._partner is None else printable(self._partner)
         return self._interruptibly(lambda: self._screen.read(f"[{to}] "))
@@ -278,247 +348,46 @@ class Console:
         finally:
             self._waiting = False
 
-    def _carry_out(self, line: str) -> None:
-        if line.startswith("//"):
-            self._say(line[1:])
-        elif line.startswith("/"):
-            name, _space, rest = line[1:].partition(" ")
-            command = COMMANDS.get(name)
-            if command is None:
-                self._warn(_("There is no command /{name}. /help lists them.").format(name=name))
-            else:
-                command(self, rest.strip())
-        elif line.strip():
-            self._say(line)
+    # Any thread
 
-    def _say(self, text: str, to: str | None = None) -> None:
-        self._interruptibly(self._client.wait_ready)
-        self._client.say(printable(text.replace("\r", "")), to or self._partner)
+    def display(self, lines: list[Line]) -> None:
+        """Print *lines* above the half-typed one."""
+        texts = []
+        for line in lines:
+            if line.time is not None and date(line.time) != self._day:
+                self._day = date(line.time)
+                texts.append(self._style.paint(Part(f"{self._day}:", "quiet")))
+            texts.append(self._painted(line))
+        indent = 0 if lines[0].time is None and lines[-1].time is None else _INDENT
+        self._screen.show("\n".join(texts), indent)
 
-    def _find(self, nick: str) -> str | None:
-        """Return the user called *nick* as it is shown; None, and a warning, if nobody is."""
-        for user in self._client.users:
-            if nick_key(user) == nick_key(nick):
-                return user
-        sentence = _("There is no user {nick}. /users shows who is here.")
-        self._warn(sentence.format(nick=printable(nick)))
-        return None
-
-    # The commands
-
-    def _do_help(self, _rest: str) -> None:
-        for usage, meaning in _help():
-            self._show(f"  {usage:<18} {meaning}")
-
-    def _do_users(self, _rest: str) -> None:
-        self._client.request_users()
-
-    def _do_chat(self, rest: str) -> None:
-        if not rest:
-            self._warn(_("Whom to talk to? /chat NICK"))
-        elif user := self._find(rest):
-            self._partner = user
-            sentence = _("Your lines now go to {nick} only; /all returns to everybody.")
-            self._show(sentence.format(nick=self._nick(user)))
-
-    def _do_all(self, _rest: str) -> None:
-        self._partner = None
-        self._show(_("Your lines now go to everybody."))
-
-    def _do_msg(self, rest: str) -> None:
-        nick, _space, text = rest.partition(" ")
-        if not text.strip():
-            self._warn(_("To whom, and what? /msg NICK TEXT"))
-        elif user := self._find(nick):
-            self._say(text, to=user)
-
-    def _do_history(self, rest: str) -> None:
-        if rest and not (rest.isascii() and rest.isdigit()):
-            self._warn(_("How many messages? /history NUMBER"))
-        else:
-            self._client.request_history(int(rest[:9]) if rest else None)
-
-    def _do_dice(self, _rest: str) -> None:
-        rolled = random.randint(1, 6)
-        self._show(_("You roll {number}.").format(number=rolled))
-        self._say(_("* rolls the dice: {number}").format(number=rolled))
-
-    def _do_admin(self, rest: str) -> None:
-        if not rest and self._screen.interactive:
-            rest = self._interruptibly(lambda: getpass.getpass(_("Admin password: ")))
-        self._client.become_admin(rest)
-
-    def _do_kick(self, rest: str) -> None:
-        if not rest:
-            self._warn(_("Whom to remove? /kick NICK"))
-        elif user := self._find(rest):
-            self._client.kick(user)
-
-    def _do_down(self, _rest: str) -> None:
-        self._client.shut_server_down()
+    def _painted(self, line: Line) -> str:
+        text = "".join(map(self._style.paint, line.parts))
+        if line.time is None:
+            return text
+        moment = self._style.paint(Part(clock(line.time), "quiet"))
+        return f"{moment} {text}".replace("\n", "\n" + " " * _INDENT)
 
     # The listener thread
 
-    def on_event(self, event: Message) -> None:
-        """Show *event* and note it in the log file."""
-        show = _EVENTS.get(event["type"])
-        if show is not None:
-            show(self, event)
+    def ring(self) -> None:
+        """Ring the terminal's bell."""
+        self._screen.ring()
 
-    def _on_message(self, event: Message) -> None:
-        self._show(self._message_line(event))
-
-    def _on_joined(self, event: Message) -> None:
-        sentence = _("{nick} is in the chat now").format(nick=printable(event["nick"]))
-        self._show(self._style.quiet(f"{_clock(time.time())} * {sentence}"))
-
-    def _on_left(self, event: Message) -> None:
-        if event["nick"] == self._client.nick:
-            return  # "closed" follows, and says why
-        sentence = cli.left_sentence(event["reason"]).format(nick=printable(event["nick"]))
-        self._show(self._style.quiet(f"{_clock(time.time())} * {sentence}"))
-
-    def _on_users(self, event: Message) -> None:
-        self._show_users(event["users"])
-
-    def _on_history(self, event: Message) -> None:
-        messages = event["messages"]
-        if not messages:
-            self._show(_("Nothing has been said yet."))
-            return
-        number = len(messages)
-        title = ngettext("The last {n} message:", "The last {n} messages:", number)
-        self._show("\n".join([title.format(n=number), *map(self._message_line, messages)]))
-
-    def _on_admin(self, _event: Message) -> None:
-        self._show(_("You are the admin now: /kick NICK, /down."))
-
-    def _on_error(self, event: Message) -> None:
-        sentence = error_sentence(event["code"])
-        if "message" in event:
-            sentence += " " + _("Not delivered: {text}").format(text=event["message"]["text"])
-        self._warn(sentence)
-
-    def _on_closed(self, event: Message) -> None:
-        self.end_reason = event["reason"]
+    def over(self) -> None:
+        """Wake the main thread, which waits for a line that matters no more."""
         if self.end_reason == "quit":
             return
-        self._warn(end_sentence(self.end_reason))
         self._over = True
         main = threading.main_thread().ident
         if main is None or not hasattr(signal, "pthread_kill"):
             self._warn(_("Press Enter to end."))
             return
-        # The main thread waits for a line that matters no more. A signal that comes just before
-        # it begins to wait would be lost, so it is repeated until it is noticed.
+        # A signal that comes just before the main thread begins to wait would be lost, so it is
+        # repeated until it is noticed.
         signal.pthread_kill(main, signal.SIGINT)
         while not self._noticed.wait(0.1):
             signal.pthread_kill(main, signal.SIGINT)
-
-    # Either thread
-
-    def _nick(self, nick: str) -> str:
-        return self._style.nick(printable(nick))
-
-    def _message_line(self, event: Message) -> str:
-        own = event["from"] == self._client.nick
-        sender = _("You") if own else self._nick(event["from"])
-        if event["to"] is not None:
-            to = self._nick(event["to"]) if own else _("you")
-            sender += self._style.private(f" → {to}")
-        text = printable(event["text"]).replace("\n", "\n      ")
-        return f"{self._style.quiet(_clock(event['time']))} {sender}: {text}"
-
-    def _show_users(self, users: list[str]) -> None:
-        if not users:
-            self._show(_("There is nobody else here yet."))
-            return
-        number = len(users)
-        title = ngettext("{n} more user is here:", "{n} more users are here:", number)
-        names = ", ".join(map(self._nick, users))
-        self._show(f"{title.format(n=number)} {names}")
-
-    def _warn(self, sentence: str) -> None:
-        self._show(self._style.warning(f"! {sentence}"))
-
-    def _show(self, text: str) -> None:
-        self._screen.show(text)
-        if self._log is not None:
-            stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-            try:
-                self._log.write(f"{stamp}  {_COLOUR.sub('', text)}\n")
-            except OSError as error:
-                log, self._log = self._log, None
-                with contextlib.suppress(OSError):  # what it holds cannot be written either
-                    log.close()
-                self._warn(_("The log is not written any more: {why}.").format(why=cli.why(error)))
-
-
-COMMANDS: dict[str, Callable[[Console, str], None]] = {
-    name.removeprefix("_do_"): method
-    for name, method in vars(Console).items()
-    if name.startswith("_do_")
-}
-
-_EVENTS: dict[str, Callable[[Console, Message], None]] = {
-    name.removeprefix("_on_"): method
-    for name, method in vars(Console).items()
-    if name.startswith("_on_")
-}
-
-
-# Sentences
-
-
-def _help() -> list[tuple[str, str]]:
-    return [
-        ("/users", _("who is here")),
-        (_("/chat NICK"), _("talk to one person: the following lines are private")),
-        ("/all", _("talk to everybody again")),
-        (_("/msg NICK TEXT"), _("one private message")),
-        (_("/history [NUMBER]"), _("what was said before")),
-        ("/dice", _("roll the dice in front of everybody")),
-        ("/admin", _("become the admin (asks for the password)")),
-        (_("/kick NICK"), _("remove a user (admin)")),
-        ("/down", _("stop the server (admin)")),
-        (_("/quit or exit"), _("leave the chat")),
-        (_("//text"), _("say a line that begins with a slash")),
-    ]
-
-
-def error_sentence(code: str) -> str:
-    """Return what an error *code* of the protocol means, and what to do next."""
-    return {
-        "bad_frame": _("The server did not understand the request."),
-        "frame_too_long": _("The request was too long for the server."),
-        "unknown_type": _("The server does not know this request: is it of another version?"),
-        "not_registered": _("You are not in the chat any more. Start the client again."),
-        "bad_nick": _(
-            "This nickname will not do: letters, digits, and _ - . after the first character, "
-            "up to 32 characters, no spaces."
-        ),
-        "nick_taken": _("This nickname is taken. Choose another one."),
-        "no_such_user": _("There is no such user here. /users shows who is."),
-        "bad_text": _("The text is empty or has characters that a terminal must not get."),
-        "text_too_long": _("The message is too long. Send it in parts."),
-        "too_fast": _("Too many messages at once. Wait a moment and send it again."),
-        "server_full": _("The server is full. Try again later."),
-        "not_admin": _("Only the admin may do that. /admin asks for the password."),
-        "register_timeout": _("The server waited too long for a nickname. Start the client again."),
-    }.get(code, _("The server refused: {code}.").format(code=printable(str(code))))
-
-
-def end_sentence(reason: str) -> str:
-    """Return why the conversation has ended, for a *reason* of a ``closed`` event."""
-    return {
-        "shutdown": _("The server is shutting down. The conversation is over."),
-        "kicked": _("The admin has removed you from the chat."),
-        "timeout": _(
-            "The server had no answer from us for too long and has closed the connection."
-        ),
-        "flood": _("The server has closed the connection: too many messages at once."),
-        "bad_frame": _("The server sent something that is no message of this chat."),
-    }.get(reason, _("The connection to the server is lost."))
 
 
 # The script
@@ -526,57 +395,93 @@ def end_sentence(reason: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the client from the command line; return the exit status."""
-    cli.choose_language(arguments)
-    cli.forgive_encodings()
-    options = _parser().parse_args(arguments)
+    options = cli.read_options(_parser, "client", arguments)
     for number in STOP_SIGNALS:  # both, however we were started: a shell may ignore Ctrl-C for us
         signal.signal(number, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         try:
             log = options.log and stack.enter_context(
-                open(options.log, "a", encoding="utf-8", buffering=1)  # noqa: PTH123
+                Path(options.log).expanduser().open("a", encoding="utf-8", buffering=1)
             )
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             reason = cli.why(error)
             return cli.fail(
                 _("Cannot write the log {path}: {reason}.").format(path=options.log, reason=reason)
             )
         try:
-            return _run(options.host, options.port, options.nick, log)
+            return _run(options, log)
         except (KeyboardInterrupt, EOFError):
             return 0
+        except cli.OptionError as error:
+            return cli.fail(str(error))
         except RefusedError as error:
             return cli.fail(error_sentence(error.code))
         except OSError as error:
             address = cli.address_text(options.host, options.port)
             return cli.fail(
-                _("Cannot connect to {address}: {reason}.").format(
-                    address=address, reason=cli.why(error)
-                )
+                _(
+                    "Cannot connect to {address}: {reason}. Is the server running there? "
+                    "--host and --port say where to look."
+                ).format(address=address, reason=cli.why(error))
             )
 
 
-def _run(host: str, port: int, nick: str | None, log: TextIO | None) -> int:
-    screen = Screen()
+def _run(options: Namespace, log: TextIO | None) -> int:
     console: Console | None = None
+    face: Conversation | None = None
 
     def on_event(event: Message) -> None:
-        if console is not None:
-            console.on_event(event)
+        if face is not None:
+            face.on_event(event)
 
-    client = ChatClient((host, port), on_event=on_event)
-    console = Console(client, screen, log)
+    cipher = _cipher(options.passphrase_file)
+    client = ChatClient(
+        (options.host, options.port),
+        on_event=on_event,
+        tls=_tls(options),
+        cipher=cipher,
+        reconnect=not options.no_reconnect,
+    )
+    settings = {"bell": options.bell, "has_passphrase": cipher is not None}
+    console = face = Console(client, Screen(), log, **settings)
     try:
         client.connect()
-        users = console.register(nick)
-        console.greet(users)
-        with console.interruptible():
-            client.listen()
-            console.converse()
-            client.close()  # within: the signal that ends the waiting may come late
+        users = console.register(options.nick)
+        if _full_screen(options):
+            from chat import tui  # noqa: PLC0415 - it needs more than the standard library
+
+            face = tui.Talk(client, log, **settings)
+            if tui.run(face, users, options):
+                return cli.FAILURE_STATUS
+        else:
+            console.greet(users)
+            with console.interruptible():
+                client.listen()
+                console.converse()
+                client.close()  # within: the signal that ends the waiting may come late
     finally:
         client.close()
-    return 0 if console.end_reason in ("quit", "shutdown") else cli.FAILURE_STATUS
+    return 0 if face.end_reason in ("quit", "shutdown") else cli.FAILURE_STATUS
+
+
+def _full_screen(options: Namespace) -> bool:
+    """Tell whether there is a terminal for the full screen, and what draws it."""
+    terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    return terminal and not options.plain and find_spec("textual") is not None
+
+
+def _tls(options: Namespace) -> ssl.SSLContext | None:
+    """Return the settings of TLS, None without it. Raises `cli.OptionError`."""
+    return client_context(options.tls_ca) if options.tls or options.tls_ca else None
+
+
+def _cipher(path: str | None) -> Cipher | None:
+    """Return what seals the texts, None without a passphrase. Raises `cli.OptionError`."""
+    if path is None:
+        return None
+    from chat import encryption  # noqa: PLC0415 - it needs more than the standard library
+
+    return encryption.Cipher(encryption.read_passphrase(path))
 
 
 def _parser() -> cli.ArgumentParser:
@@ -590,7 +495,37 @@ def _parser() -> cli.ArgumentParser:
         "--nick", metavar=_("NICK"), help=_("your nickname (default: you are asked)")
     )
     parser.add_argument(
+        "--plain",
+        action="store_true",
+        help=_("plain lines instead of the full screen: for a screen reader, or by taste"),
+    )
+    parser.add_argument(
+        "--bell",
+        action="store_true",
+        help=_("ring when somebody writes to you alone or names you"),
+    )
+    parser.add_argument(
         "--log", metavar=_("FILE"), help=_("append all that you receive to this file")
     )
-    cli.add_language(parser)
+    parser.add_argument(
+        "--tls", action="store_true", help=_("encrypt the connection (TLS) and check the server")
+    )
+    parser.add_argument(
+        "--tls-ca",
+        metavar=_("FILE"),
+        help=_("with TLS, trust the certificates in this file and no others"),
+    )
+    parser.add_argument(
+        "--passphrase-file",
+        metavar=_("FILE"),
+        help=_(
+            "hide the texts from the server, too: only who has the same passphrase, "
+            "the first line of this file, can read them"
+        ),
+    )
+    parser.add_argument(
+        "--no-reconnect",
+        action="store_true",
+        help=_("end when the connection is lost, instead of trying to come back"),
+    )
     return parser

@@ -45,6 +45,10 @@ class Unacknowledged:
         self.size -= len(frame)
         return message
 
+    def messages(self) -> list[Message]:
+        """Return all messages, readable, in their order."""
+        return [message for message, _frame in self._messages.values()]
+
     def frames(self) -> list[bytes]:
         """Return all frames, in their order: what is to be sent on another connection."""
         return [frame for _message, frame in self._messages.values()]

@@ -18,9 +18,7 @@ DEFAULT_RATE = 10.0
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the server from the command line until it is told to stop; return the exit status."""
-    cli.choose_language(arguments)
-    cli.forgive_encodings()
-    options = _parser().parse_args(arguments)
+    options = cli.read_options(_parser, "server", arguments)
     try:
         server = ChatServer(
             options.host,
@@ -52,9 +50,15 @@ def main(arguments: list[str] | None = None) -> int:
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    with journal.on_console(logger, show_text=options.show_text):
-        address = cli.address_text(*server.address)
-        cli.write(_("The server is listening on {address}").format(address=address) + "\n")
+    about = journal.about(
+        server.address,
+        server.limits,
+        history=options.history,
+        tls=server.tls is not None,
+    )
+    with journal.on_console(
+        logger, about, show_text=options.show_text, as_json=options.log_format == "json"
+    ):
         server.start()
         server.wait()
     return 0
@@ -164,5 +168,5 @@ def _parser() -> cli.ArgumentParser:
             "CHAT_ADMIN_PASSWORD); without either, nobody is admin"
         ),
     )
-    cli.add_language(parser)
+    journal.add_log_format(parser)
     return parser

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chat import cli, console
+from chat import cli, conversation
 from chat.i18n import gettext as _
 
 from .draw import FULL_COLUMNS, SINGLE_COLUMNS
@@ -298,7 +298,7 @@ def nick_taken(stage: Stage) -> Picture:
     anna = stage.user(server, _("Anna"), columns=SINGLE_COLUMNS)
     other = stage.newcomer(_("Another Anna"), columns=SINGLE_COLUMNS)
     other.start(server, f"--nick {anna.nick.lower()}")
-    other.sees(says(console.error_sentence("nick_taken")), says(_("Your nickname: ").strip()))
+    other.sees(says(conversation.error_sentence("nick_taken")), says(_("Your nickname: ").strip()))
     other.answer(_("Annie"))
     other.is_in(server, _("Annie"))
     return stage.picture([anna], [other])
@@ -370,7 +370,7 @@ def kick(stage: Stage) -> Picture:
     anna, boris = stage.users(server, _("Anna"), _("Boris"))
     _become_admin(anna)
     anna.enter(f"/kick {boris.nick}")
-    boris.sees(says(console.end_sentence("kicked")))
+    boris.sees(says(conversation.end_sentence("kicked")))
     boris.has_left(cli.left_sentence("kicked"))
     boris.asks_status(1)
     return stage.picture([anna, boris], [server])
@@ -382,11 +382,11 @@ def shutdown(stage: Stage) -> Picture:
     users = stage.users(server, _("Anna"), _("Boris"), _("Vera"), _("Greg"))
     anna, boris, vera, greg = users
     boris.enter("/down")
-    boris.sees(says(console.error_sentence("not_admin")))
+    boris.sees(says(conversation.error_sentence("not_admin")))
     _become_admin(anna)
     anna.enter("/down")
     for user in users:
-        user.sees(says(console.end_sentence("shutdown")))
+        user.sees(says(conversation.end_sentence("shutdown")))
         user.is_back_in_the_shell()
     server.sees(says(_("The server was stopped by the admin")))
     server.is_back_in_the_shell()

@@ -238,6 +238,7 @@ class Stage:
             env={
                 "HOME": str(self.folder),
                 "LANGUAGE": language(),
+                "CHAT_PLAIN": "1",  # the gallery shows the plain client
                 "PS1": rf"\[\e[1;32m\]{PROMPT.strip()}\[\e[0m\] ",
                 "PYTHONPATH": str(_REPOSITORY),
             },

@@ -523,12 +523,13 @@ class Terminal:
 def clean_environment() -> dict[str, str]:
     """Return the variables that every program gets: the same on every machine, nothing personal.
 
-    ``python`` is the Python that runs this; the home folder's readline settings are ignored.
+    ``python`` is the Python that runs this; settings in the home folder are ignored.
     """
     here = str(Path(sys.executable).parent)
     environment = {
         "PATH": os.pathsep.join([here, os.environ.get("PATH", os.defpath)]),
         "TERM": "xterm-256color",
+        "CHAT_CONFIG": os.devnull,
         "LANG": "C.UTF-8",
         "INPUTRC": os.devnull,
     }

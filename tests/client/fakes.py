@@ -70,8 +70,9 @@ class FakeServer:
         """Accept a client, tell it the *limits* and let it in."""
         self.accept()
         self.send(REGISTER | {"limits": limits or {}})
-        assert self.receive()["type"] == "register"
-        self.send(WELCOME)
+        request = self.receive()
+        assert request["type"] == "register"
+        self.send(WELCOME | {"nick": request["nick"]})
 
     @contextmanager
     def admitting(self, limits: Message | None = None) -> Iterator[None]:

@@ -39,7 +39,8 @@ class DeafScreen(Screen):
                 continue
         return self._nobody_types()
 
-    def show(self, text: str) -> None:
+    def show(self, text: str, indent: int = 0) -> None:
+        del indent
         self.shown.append(text)
 
     def _nobody_types(self) -> str:

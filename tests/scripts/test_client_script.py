@@ -99,7 +99,7 @@ def test_what_others_say_is_on_the_output(server: ChatServer, dial: Dial) -> Non
         anya.say("привет, бот")
         assert re.fullmatch(r"\d\d:\d\d Аня: привет, бот", client.wait_for("привет"))
         anya.say("по секрету", to="Бот", number=2)
-        assert client.wait_for("секрету").endswith("Аня → вам: по секрету")
+        assert client.wait_for("секрету").endswith("Аня (лично вам): по секрету")
         client.type("exit\n")
         status, _output, complaint = client.end()
         assert (status, complaint) == (0, "")
@@ -193,7 +193,7 @@ def test_a_server_that_stops_ends_its_clients_with_a_sentence(serve: Serve) -> N
 def test_a_server_that_is_killed_ends_its_clients_with_status_1() -> None:
     with Program("-m", "chat.server", "--port", "0") as server:
         port = str(server.address()[1])
-        with Program(*CLIENT, "--port", port, "--nick", "Бот") as client:
+        with Program(*CLIENT, "--port", port, "--nick", "Бот", "--no-reconnect") as client:
             client.wait_for("/help")
             server.signal(signal.SIGKILL)
             status, output, complaint = client.end()
@@ -205,7 +205,7 @@ def test_a_connection_lost_at_once_is_status_1_as_well() -> None:
     """However early the end comes, it is no success."""
     for _ in range(5):
         with FakeServer() as server:
-            arguments = ("--port", str(server.address[1]), "--nick", "Бот")
+            arguments = ("--port", str(server.address[1]), "--nick", "Бот", "--no-reconnect")
             with Program(*CLIENT, *arguments) as client:
                 server.admit()
                 server.hang_up()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.console import COMMANDS
+from chat.conversation import COMMANDS
 from chat.lab.terminal import ScreenTimeout, Terminal
 from chat.server import ChatServer
 from tests.client.fakes import FakeServer
@@ -37,10 +37,10 @@ def sit() -> Iterator[Sit]:
             columns: int = 80,
             env: dict[str, str] | None = None,
         ) -> Terminal:
-            command = [sys.executable, "-m", "chat.client", "--port", str(address[1]), *options]
+            command = [sys.executable, "-m", "chat.client", "--plain", "--port", str(address[1])]
             terminal = stack.enter_context(
                 Terminal(
-                    command if nick is None else [*command, "--nick", nick],
+                    [*command, *options, *([] if nick is None else ["--nick", nick])],
                     title=nick or "?",
                     cwd=ROOT,
                     columns=columns,
@@ -227,7 +227,7 @@ def test_a_private_message_is_marked_as_one(server: ChatServer, dial: Dial, sit:
     anya = sit(server.address, "Аня")
     borya.expect("joined")
     borya.say("шёпот", to="Аня")
-    anya.wait_for("Боря → вам: шёпот")
+    anya.wait_for("Боря (лично вам): шёпот")
 
 
 def test_names_that_begin_alike_are_two_people(server: ChatServer, dial: Dial, sit: Sit) -> None:
@@ -338,7 +338,7 @@ def test_history(server: ChatServer, dial: Dial, sit: Sit) -> None:
     borya = dial(server, "Боря")
     borya.say("раз")
     borya.say("два", to="Аня", number=2)
-    anya.wait_for("Боря → вам: два")
+    anya.wait_for("Боря (лично вам): два")
     anya.enter("три")
     borya.expect("message")
     anya.enter("/history")
@@ -346,7 +346,7 @@ def test_history(server: ChatServer, dial: Dial, sit: Sit) -> None:
         re.compile(
             r"Последние 3 сообщения:\n"
             r"\d\d:\d\d Боря: раз\n"
-            r"\d\d:\d\d Боря → вам: два\n"
+            r"\d\d:\d\d Боря \(лично вам\): два\n"
             r"\d\d:\d\d Вы: три\n"
         )
     )
@@ -460,7 +460,7 @@ def test_an_admin_stops_the_server_and_every_client_ends_by_itself(
 
 def test_a_server_that_is_killed_ends_its_clients_with_status_1(sit: Sit) -> None:
     with Program("-m", "chat.server", "--port", "0") as server:
-        anya = sit(server.address(), "Аня")
+        anya = sit(server.address(), "Аня", "--no-reconnect")
         server.signal(signal.SIGKILL)
         anya.wait_for("Соединение с сервером потеряно.")
         assert anya.wait_until_exit() == 1
@@ -535,7 +535,7 @@ def test_a_partner_whose_name_has_control_characters_does_not_steer_the_prompt(s
 
 def sit_with(sit: Sit, server: FakeServer) -> Terminal:
     """Let Аня in to a fake server."""
-    anya = sit(server.address, None, "--nick", "Аня")
+    anya = sit(server.address, None, "--nick", "Аня", "--no-reconnect")
     server.admit()
     wait_for_prompt(anya, "[всем] ")
     return anya

@@ -1,0 +1,566 @@
+"""One user's conversation, whatever it looks like: what both faces of the client share.
+
+What the user types is carried out here, and what happens becomes `Line` objects, which know what
+they say and not how they are painted. A face derives from `Conversation` and shows them:
+`chat.console` as plain lines, `chat.tui` on a full screen.
+"""
+
+import abc
+import contextlib
+import random
+import re
+import string
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, TextIO
+
+from chat import cli
+from chat.client import ChatClient, ConnectionClosedError, RefusedError
+from chat.i18n import gettext as _
+from chat.i18n import ngettext
+from chat.protocol import Message, nick_key, printable
+
+# Of the 256 colours of xterm, these can be read on black and on white: contrast 3 and more.
+_NICK_COLOURS = (166, 99, 28, 197, 33, 30, 136, 163, 67, 64, 131, 134)
+
+
+# What is shown
+
+
+class Part(NamedTuple):
+    """A piece of a line that is painted in one way."""
+
+    text: str
+    role: str = "plain"
+    """``plain``, ``nick``, ``quiet``, ``private``, ``mention``, ``lock`` or ``warning``."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Something that the user is told."""
+
+    parts: tuple[Part, ...]
+
+    kind: str = "answer"
+    """``message``; ``news``: who came and went; ``answer`` to a command; ``warning``."""
+
+    time: float | None = None
+    """When it happened, in Unix seconds, where that is of interest."""
+
+    panes: tuple[str | None, ...] = ()
+    """Whose conversations it belongs to: nicknames, None for everybody; none: the one in view."""
+
+    own: bool = False
+    """Whether the user has said it."""
+
+    calls: bool = False
+    """Whether it calls for the user: somebody writes to them alone, or names them."""
+
+    @property
+    def text(self) -> str:
+        """What the line says, without its time."""
+        return "".join(part.text for part in self.parts)
+
+
+def nick_colour(nick: str) -> int:
+    """Return the colour of *nick* among xterm's 256, the same for everybody and always."""
+    return _NICK_COLOURS[zlib.crc32(nick_key(nick).encode()) % len(_NICK_COLOURS)]
+
+
+def clock(moment: float) -> str:
+    """Return the local time of *moment* (Unix seconds) as ``HH:MM``."""
+    try:
+        return time.strftime("%H:%M", time.localtime(moment))
+    except (OverflowError, ValueError, OSError):  # a server may send any number
+        return "--:--"
+
+
+def date(moment: float) -> str:
+    """Return the local date of *moment* (Unix seconds) as people write it."""
+    try:
+        return time.strftime(_("%Y-%m-%d"), time.localtime(moment))
+    except (OverflowError, ValueError, OSError):
+        return "----"
+
+
+def fill(sentence: str, **values: str | int | Part) -> tuple[Part, ...]:
+    """Return *sentence* with its ``{names}`` replaced by *values*."""
+    parts = []
+    for literal, name, _format, _conversion in string.Formatter().parse(sentence):
+        if literal:
+            parts.append(Part(literal))
+        if name is not None:
+            value = values[name]
+            parts.append(value if isinstance(value, Part) else Part(str(value)))
+    return tuple(parts)
+
+
+# What is typed
+
+
+def is_goodbye(line: str) -> bool:
+    """Tell whether *line* asks to leave the chat."""
+    return line.strip() in ("/quit", "exit")
+
+
+class Completer:
+    """Completes the word before the cursor, and goes on to the next candidate when asked again."""
+
+    def __init__(self, candidates: Callable[[str, bool], list[str]]) -> None:
+        """Take what a word can become from *candidates*: the word, whether it begins the line."""
+        self._candidates = candidates
+        self._offers: list[str] = []
+        self._last = ("", 0)  # what we made of the line: anything else has been edited since
+        self._before = self._after = ""
+
+    def complete(self, line: str, cursor: int) -> tuple[str, int]:
+        """Return *line* and *cursor* after one press of Tab; unchanged if nothing fits."""
+        if (line, cursor) == self._last and self._offers:
+            self._offers.append(self._offers.pop(0))
+        else:
+            start = re.search(r"\S*$", line[:cursor]).start()  # type: ignore[union-attr]
+            self._before, self._after = line[:start], line[cursor:]
+            self._offers = self._candidates(line[start:cursor], not self._before.strip())
+            if not self._offers:
+                return line, cursor
+        completed = self._before + self._offers[0]
+        rest = self._after
+        if completed.endswith(" ") and rest.startswith(" "):
+            rest = rest[1:]
+        self._last = (completed + rest, len(completed))
+        return self._last
+
+
+class Conversation(abc.ABC):
+    """A user at the chat: commands in, lines out.
+
+    One thread, the user's, calls what carries out commands; the client's listener thread calls
+    `on_event`. Both call `display`.
+    """
+
+    def __init__(
+        self,
+        client: ChatClient,
+        log: TextIO | None = None,
+        *,
+        bell: bool = False,
+        has_passphrase: bool = False,
+    ) -> None:
+        """Drive *client*; append what is shown to *log*, if given.
+
+        With *bell*, ring when somebody writes to the user alone or names them.
+        """
+        self._client = client
+        self._log = log
+        self._bell = bell
+        self._has_passphrase = has_passphrase
+        self._partner: str | None = None
+        self._speakers: dict[str, None] = {}  # keys of nicknames, who spoke last is last
+        self.end_reason = "quit"
+        """Why the conversation ended: ``quit``, ``shutdown``, ``kicked``, ``lost`` …"""
+
+    # What a face does in its own way
+
+    @abc.abstractmethod
+    def display(self, lines: list[Line]) -> None:
+        """Show *lines* together. Any thread."""
+
+    @abc.abstractmethod
+    def ring(self) -> None:
+        """Call the user's attention. The listener's thread."""
+
+    @abc.abstractmethod
+    def ask_password(self, use: Callable[[str], None]) -> None:
+        """Ask for the admin's password and *use* it. The user's thread."""
+
+    @abc.abstractmethod
+    def over(self) -> None:
+        """Notice that the conversation has ended. The listener's thread."""
+
+    def talk_to(self, partner: str | None) -> None:
+        """Send what is typed from now on to *partner*, None for everybody. The user's thread."""
+        self._partner = partner
+
+    def keys(self) -> list[tuple[str, str]]:
+        """Return what else /help tells: a key, and what it does."""
+        return []
+
+    def wait_ready(self) -> None:
+        """Wait until a message may be sent. The user's thread. Raises as `ChatClient.say`."""
+        self._client.wait_ready()
+
+    def said(self, text: str, to: str | None) -> None:
+        """Show that *text* is on its way, where it is not seen yet. The user's thread."""
+        del text, to
+
+    # Entering
+
+    def register_once(self, nick: str) -> Message:
+        """Register as *nick*, on a new connection if the server has hung up meanwhile.
+
+        Returns the server's ``welcome``. Raises `RefusedError`, and `OSError` when there is no
+        connection.
+        """
+        try:
+            return self._client.register(nick)
+        except RefusedError as error:
+            if error.code != "register_timeout":
+                raise
+        except ConnectionClosedError:
+            pass
+        self._client.connect()  # the user took their time, and the server did not wait
+        return self._client.register(nick)
+
+    def greet(self, users: list[str]) -> None:
+        """Say that the user is in, and whom they can talk to."""
+        self._tell(_("You are in the chat as {nick}."), nick=_nick(self._client.nick))
+        self._show_users(users)
+        self._show(Line((Part(_("/help lists the commands."), "quiet"),)))
+
+    # The user's thread
+
+    def _carry_out(self, line: str) -> None:
+        if line.startswith("//"):
+            self._say(line[1:])
+        elif line.startswith("/"):
+            name, _space, rest = line[1:].partition(" ")
+            command = COMMANDS.get(name)
+            if command is None:
+                self._warn(_("There is no command /{name}. /help lists them.").format(name=name))
+            else:
+                self._carry_out_command(command, rest.strip())
+        elif line.strip():
+            self._say(line)
+
+    def _carry_out_command(self, command: "Command", rest: str) -> None:
+        try:
+            command(self, rest)
+        except ConnectionClosedError:
+            if self._client.closed:
+                raise
+            self._warn(_("There is no connection at the moment. Try again when it is back."))
+
+    def _say(self, text: str, to: str | None = None) -> None:
+        self.wait_ready()
+        text, to = printable(text.replace("\r", "")), to or self._partner
+        self._client.say(text, to)
+        self.said(text, to)
+
+    def _find(self, nick: str) -> str | None:
+        """Return the user called *nick* as it is shown; None, and a warning, if nobody is."""
+        for user in self._client.users:
+            if nick_key(user) == nick_key(nick):
+                return user
+        sentence = _("There is no user {nick}. /users shows who is here.")
+        self._warn(sentence.format(nick=printable(nick)))
+        return None
+
+    def candidates(self, word: str, begins: bool) -> list[str]:
+        """Return what *word*, which may begin a line, can become: commands or nicknames.
+
+        Who spoke last comes first; who is not here is not offered. Any thread.
+        """
+        if begins and word.startswith("/"):
+            names = [*COMMANDS, "quit"]
+            return [f"/{name} " for name in names if name.startswith(word[1:])]
+        key = nick_key(word)
+        users = [user for user in self._client.users if nick_key(user).startswith(key)]
+        latest = {speaker: number for number, speaker in enumerate(self._speakers)}
+        users.sort(key=lambda user: latest.get(nick_key(user), -1), reverse=True)
+        return [printable(user) + (", " if begins else " ") for user in users]
+
+    # The commands
+
+    def _do_help(self, _rest: str) -> None:
+        rows = [*command_list(), *self.keys()]
+        self._show(*(Line((Part(f"  {usage:<18} {meaning}"),)) for usage, meaning in rows))
+
+    def _do_users(self, _rest: str) -> None:
+        self._client.request_users()
+
+    def _do_chat(self, rest: str) -> None:
+        if not rest:
+            self._warn(_("Whom to talk to? /chat NICK"))
+        elif user := self._find(rest):
+            self.talk_to(user)
+            sentence = _("Your lines now go to {nick} only; /all returns to everybody.")
+            self._tell(sentence, nick=_nick(user))
+
+    def _do_all(self, _rest: str) -> None:
+        self.talk_to(None)
+        self._tell(_("Your lines now go to everybody."))
+
+    def _do_msg(self, rest: str) -> None:
+        nick, _space, text = rest.partition(" ")
+        if not text.strip():
+            self._warn(_("To whom, and what? /msg NICK TEXT"))
+        elif user := self._find(nick):
+            self._say(text, to=user)
+
+    def _do_history(self, rest: str) -> None:
+        if rest and not (rest.isascii() and rest.isdigit()):
+            self._warn(_("How many messages? /history NUMBER"))
+        else:
+            self._client.request_history(int(rest[:9]) if rest else None)
+
+    def _do_dice(self, _rest: str) -> None:
+        rolled = random.randint(1, 6)
+        self._tell(_("You roll {number}."), number=rolled)
+        self._say(_("* rolls the dice: {number}").format(number=rolled))
+
+    def _do_admin(self, rest: str) -> None:
+        if rest:
+            self._client.become_admin(rest)
+        else:
+            self.ask_password(self._client.become_admin)
+
+    def _do_kick(self, rest: str) -> None:
+        if not rest:
+            self._warn(_("Whom to remove? /kick NICK"))
+        elif user := self._find(rest):
+            self._client.kick(user)
+
+    def _do_down(self, _rest: str) -> None:
+        self._client.shut_server_down()
+
+    # The listener's thread
+
+    def on_event(self, event: Message) -> None:
+        """Show *event* and note it in the log file."""
+        show = _EVENTS.get(event["type"])
+        if show is not None:
+            show(self, event)
+
+    def _on_message(self, event: Message) -> None:
+        speaker = nick_key(event["from"])
+        self._speakers.pop(speaker, None)
+        self._speakers[speaker] = None
+        line = self._message_line(event)
+        self._show(line)
+        if line.calls and self._bell:
+            self.ring()
+
+    def _on_joined(self, event: Message) -> None:
+        self._news(event["nick"], _("{nick} is in the chat now"))
+
+    def _on_left(self, event: Message) -> None:
+        if event["nick"] == self._client.nick:
+            return  # "closed" follows, and says why
+        self._news(event["nick"], cli.left_sentence(event["reason"]))
+
+    def _on_users(self, event: Message) -> None:
+        self._show_users(event["users"])
+
+    def _on_history(self, event: Message) -> None:
+        messages = event["messages"]
+        if not messages:
+            self._tell(_("Nothing has been said yet."))
+            return
+        number = len(messages)
+        title = ngettext("The last {n} message:", "The last {n} messages:", number)
+        lines = [self._message_line(message, panes=()) for message in messages]
+        self._show(Line(fill(title, n=number)), *lines)
+
+    def _on_admin(self, _event: Message) -> None:
+        self._tell(_("You are the admin now: /kick NICK, /down."))
+
+    def _on_error(self, event: Message) -> None:
+        sentence = error_sentence(event["code"])
+        if "message" in event:
+            sentence += " " + _("Not delivered: {text}").format(text=event["message"]["text"])
+        self._warn(sentence)
+
+    def _on_reconnecting(self, event: Message) -> None:
+        if event["attempt"] == 1:
+            self._warn(_("The connection is lost. Reconnecting… What you type is sent afterwards."))
+
+    def _on_reconnected(self, _event: Message) -> None:
+        self._tell(_("The connection is back. What was said meanwhile follows."))
+
+    def _on_gap(self, _event: Message) -> None:
+        self._warn(_("Some of what was said meanwhile is not remembered by the server any more."))
+
+    def _on_closed(self, event: Message) -> None:
+        self.end_reason = event["reason"]
+        if self.end_reason != "quit":
+            self._warn(end_sentence(self.end_reason))
+        for message in self._client.unacknowledged:
+            self._warn(_("The server has not confirmed: {text}").format(text=message["text"]))
+        self.over()
+
+    # Either thread
+
+    def _message_line(self, event: Message, panes: tuple[str | None, ...] | None = None) -> Line:
+        """Return the line for a message; without *panes* it is shown where it belongs."""
+        me = self._client.nick
+        own, to, private = event["from"] == me, event["to"], event["to"] is not None
+        parts = [Part(_("You")) if own else _nick(event["from"])]
+        if private:
+            words = (
+                fill(_(" (only {nick} sees it)"), nick=_nick(to))
+                if own
+                else (Part(_(" (to you alone)")),)
+            )
+            parts += [
+                part if part.role == "nick" else part._replace(role="private") for part in words
+            ]
+        if event.get("sealed"):
+            parts.append(Part(_(" (encrypted)"), "lock"))
+        parts.append(Part(": "))
+        text = event["text"]
+        named = False
+        if text is None:
+            parts.append(Part(self._sealed_sentence(), "quiet"))
+        else:
+            said = _with_mentions(printable(text), me)
+            named = not own and any(part.role == "mention" for part in said)
+            parts += said
+        if panes is None:
+            panes = (to if own else event["from"],) if private else (None,)
+        calls = named or (private and not own)
+        return Line(tuple(parts), "message", event["time"], panes, own, calls)
+
+    def _sealed_sentence(self) -> str:
+        if self._has_passphrase:
+            return _("[encrypted under another passphrase]")
+        return _("[encrypted: a passphrase is needed, see --passphrase-file]")
+
+    def _show_users(self, users: list[str]) -> None:
+        if not users:
+            self._tell(_("There is nobody else here yet."))
+            return
+        number = len(users)
+        title = ngettext("{n} more user is here:", "{n} more users are here:", number)
+        names: list[Part] = []
+        for user in users:
+            names += [Part(", " if names else " "), _nick(user)]
+        self._show(Line((*fill(title, n=number), *names)))
+
+    def _news(self, nick: str, sentence: str) -> None:
+        words = sentence.format(nick=printable(nick))
+        self._show(Line((Part(f"* {words}", "quiet"),), "news", time.time(), (None, nick)))
+
+    def _tell(self, sentence: str, **values: str | int | Part) -> None:
+        self._show(Line(fill(sentence, **values)))
+
+    def _warn(self, sentence: str) -> None:
+        self._show(Line((Part(f"! {sentence}", "warning"),), "warning"))
+
+    def _show(self, *lines: Line) -> None:
+        self.display(list(lines))
+        if self._log is not None:
+            try:
+                self._log.write("".join(map(_logged, lines)))
+            except OSError as error:
+                log, self._log = self._log, None
+                with contextlib.suppress(OSError):  # what it holds cannot be written either
+                    log.close()
+                self._warn(_("The log is not written any more: {why}.").format(why=cli.why(error)))
+
+
+Command = Callable[[Conversation, str], None]
+
+COMMANDS: dict[str, Command] = {
+    name.removeprefix("_do_"): method
+    for name, method in vars(Conversation).items()
+    if name.startswith("_do_")
+}
+
+_EVENTS: dict[str, Callable[[Conversation, Message], None]] = {
+    name.removeprefix("_on_"): method
+    for name, method in vars(Conversation).items()
+    if name.startswith("_on_")
+}
+
+
+def _nick(nick: str) -> Part:
+    return Part(printable(nick), "nick")
+
+
+def _with_mentions(text: str, nick: str) -> list[Part]:
+    """Return *text* with each *nick* in it marked as a mention."""
+    if not nick:
+        return [Part(text)]
+    pieces = re.split(rf"(?<!\w)({re.escape(nick)})(?!\w)", text, flags=re.IGNORECASE)
+    parts = [Part(piece, "mention" if place % 2 else "plain") for place, piece in enumerate(pieces)]
+    return [part for part in parts if part.text]
+
+
+def _logged(line: Line) -> str:
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+    moment = "" if line.time is None else f"{clock(line.time)} "
+    return f"{stamp}  {moment}{line.text}\n"
+
+
+# Sentences
+
+
+def command_list() -> list[tuple[str, str]]:
+    """Return every command: what to type, and what it does."""
+    return [
+        ("/users", _("who is here")),
+        (_("/chat NICK"), _("talk to one person: the following lines are private")),
+        ("/all", _("talk to everybody again")),
+        (_("/msg NICK TEXT"), _("one private message")),
+        (_("/history [NUMBER]"), _("what was said before")),
+        ("/dice", _("roll the dice in front of everybody")),
+        ("/admin", _("become the admin (asks for the password)")),
+        (_("/kick NICK"), _("remove a user (admin)")),
+        ("/down", _("stop the server (admin)")),
+        (_("/quit or exit"), _("leave the chat")),
+        (_("//text"), _("say a line that begins with a slash")),
+    ]
+
+
+def error_sentence(code: str) -> str:
+    """Return what an error *code* of the protocol means, and what to do next."""
+    return {
+        "bad_frame": _(
+            "The server did not understand the request: are client and server of one version?"
+        ),
+        "frame_too_long": _("The request was too long for the server. Send it in parts."),
+        "unknown_type": _("The server does not know this request: is it of another version?"),
+        "not_registered": _("You are not in the chat any more. Start the client again."),
+        "bad_nick": _(
+            "This nickname will not do: letters, digits, and _ - . after the first character, "
+            "up to 32 characters, no spaces."
+        ),
+        "nick_taken": _("This nickname is taken. Choose another one."),
+        "no_such_user": _("There is no such user here. /users shows who is."),
+        "bad_text": _("The text is empty or has characters that a terminal must not get."),
+        "text_too_long": _("The message is too long. Send it in parts."),
+        "too_fast": _("Too many messages at once. Wait a moment and send it again."),
+        "server_full": _(
+            "The server is full. Try again later, or ask whoever runs it for more --max-clients."
+        ),
+        "not_admin": _("Only the admin may do that. /admin asks for the password."),
+        "register_timeout": _(
+            "The server waited too long for a nickname. Start the client again, "
+            "with --nick it does not have to wait."
+        ),
+        "not_recorded": _(
+            "The server cannot write its history down, so nobody got the message. Whoever runs it "
+            "should see whether its disk is full."
+        ),
+    }.get(code, _("The server refused: {code}.").format(code=printable(str(code))))
+
+
+def end_sentence(reason: str) -> str:
+    """Return why the conversation has ended, for a *reason* of a ``closed`` event."""
+    return {
+        "shutdown": _("The server is shutting down. The conversation is over."),
+        "kicked": _("The admin has removed you from the chat."),
+        "timeout": _(
+            "The server had no answer from us for too long and has closed the connection."
+        ),
+        "flood": _("The server has closed the connection: too many messages at once."),
+        "slow": _("The server has closed the connection: we read too slowly."),
+        "replaced": _("You have come in from somewhere else; this client is not needed any more."),
+        "bad_frame": _("The server sent something that is no message of this chat."),
+        "nick_taken": _(
+            "Somebody took your nickname while there was no connection. "
+            "Start the client again with another --nick."
+        ),
+    }.get(reason, _("The connection to the server is lost."))

@@ -1,0 +1,804 @@
+"""The full-screen face of a client: the conversation, who is here, the line being typed.
+
+It needs Textual, the extra ``tui``; without it there is `chat.console`. Three threads:
+
+* Textual's, the main thread, draws and takes keys; nothing in it waits for the network;
+* `Talk` has one that carries out what was typed, in order, and may wait for the server;
+* the client's listener hands on what comes.
+
+The last two put what they have to show into an inbox and wake the first.
+"""
+
+import asyncio
+import contextlib
+import queue
+import signal
+import threading
+import time
+from argparse import Namespace
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, TextIO
+
+from rich.style import Style as RichStyle
+from rich.text import Text
+from textual import events, on
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.geometry import Size
+from textual.message import Message as Notice
+from textual.screen import ModalScreen
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.widgets import Input, Label, OptionList, Static, TextArea
+from textual.widgets.option_list import Option
+
+from chat import cli
+from chat.client import ChatClient, ConnectionClosedError
+from chat.conversation import (
+    Completer,
+    Conversation,
+    Line,
+    Part,
+    clock,
+    date,
+    end_sentence,
+    is_goodbye,
+    nick_colour,
+)
+from chat.i18n import gettext as _
+from chat.i18n import ngettext
+from chat.protocol import Message, nick_key, printable
+
+KEPT_LINES = 5000
+"""Lines of one conversation that stay in memory; the server's history has more."""
+
+LINES_AT_ONCE = 500
+"""Lines drawn before keys get their turn."""
+
+NARROW = 60
+"""Columns below which the list of users shows only when it is asked for."""
+
+QUIT_TIMEOUT = 2.0
+"""Seconds on leaving for what was typed last."""
+
+_INDENT = 6
+"""Columns of a message's time."""
+
+_STYLES = {
+    "plain": RichStyle(),
+    "quiet": RichStyle(dim=True),
+    "lock": RichStyle(dim=True),
+    "private": RichStyle(color="magenta"),
+    "mention": RichStyle(bold=True, reverse=True),
+    "warning": RichStyle(color="red"),
+}
+
+
+def _style(part: Part) -> RichStyle:
+    if part.role == "nick":
+        return RichStyle(bold=True, color=f"color({nick_colour(part.text)})")
+    return _STYLES[part.role]
+
+
+def _text(parts: tuple[Part, ...]) -> Text:
+    text = Text(end="")
+    for part in parts:
+        text.append("\N{LOCK}" if part.role == "lock" else part.text, _style(part))
+    return text
+
+
+# The conversation, and its thread
+
+
+class Talk(Conversation):
+    """A conversation on a full screen. What is typed is carried out in a thread of its own."""
+
+    def __init__(
+        self,
+        client: ChatClient,
+        log: TextIO | None = None,
+        *,
+        bell: bool = False,
+        has_passphrase: bool = False,
+    ) -> None:
+        """Drive *client*; the rest is as in `Conversation`."""
+        super().__init__(client, log, bell=bell, has_passphrase=has_passphrase)
+        self._wishes: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="chat speaker")
+        self._app: ChatApp
+        self.attempt = 0
+        """Which attempt to come back this is; 0: there is a connection."""
+        self.ended = False
+        """Whether the conversation is over."""
+        self.unsent: list[str] = []
+        """What was typed and could not be sent any more."""
+
+    # The screen's thread
+
+    @property
+    def nick(self) -> str:
+        """The user's own nickname."""
+        return self._client.nick
+
+    @property
+    def users(self) -> list[str]:
+        """The nicknames of the others, sorted."""
+        return self._client.users
+
+    @property
+    def waiting(self) -> int:
+        """How many messages have no answer yet."""
+        return len(self._client.unacknowledged)
+
+    def start(self, app: "ChatApp", users: list[str]) -> None:
+        """Begin: show on *app*, whose *users* are told first."""
+        self._app = app
+        self.greet(users)
+        self._thread.start()
+        self._client.listen()
+
+    def stop(self) -> None:
+        """Leave the chat: what was typed goes out first if that does not take long. Blocks."""
+        self._wishes.put(None)
+        self._thread.join(QUIT_TIMEOUT)
+        self._client.close()
+        self._thread.join()
+
+    def submit(self, line: str) -> None:
+        """Carry out *line* when its turn comes."""
+        self._wishes.put(lambda: self._try(line))
+
+    def choose(self, partner: str | None) -> None:
+        """Send what is typed from now on to *partner*, None for everybody."""
+        self._wishes.put(lambda: super(Talk, self).talk_to(partner))
+
+    def keys(self) -> list[tuple[str, str]]:
+        """Return what the keys do."""
+        return [
+            ("Tab", _("complete a nickname or a command; again: the next one")),
+            ("Alt+↑, Alt+↓", _("talk to the previous or the next one in the list")),
+            ("Shift+Tab", _("go to the list of users: arrows and Enter choose, Esc returns")),
+            ("PgUp, PgDn", _("read what was said before")),
+            ("↑, ↓", _("what you have typed before")),
+            ("Alt+Enter", _("another row in the same message")),
+            ("Ctrl-C", _("clear the line; on an empty line: leave")),
+        ]
+
+    # The thread that carries out
+
+    def _work(self) -> None:
+        while (wish := self._wishes.get()) is not None:
+            wish()
+
+    def _try(self, line: str) -> None:
+        try:
+            self._carry_out(line)
+        except ConnectionClosedError:
+            self.unsent.append(line)
+            self._warn(_("The conversation is over. Not sent: {line}").format(line=line))
+        except TimeoutError:
+            self._warn(_("The server does not answer. Not sent: {line}").format(line=line))
+
+    def talk_to(self, partner: str | None) -> None:
+        """Talk to *partner*, and show the conversation with them."""
+        super().talk_to(partner)
+        self._app.deliver(lambda: self._app.show_pane(partner))
+
+    def said(self, text: str, to: str | None) -> None:
+        """Show what the user has said: nobody sends it back."""
+        event: Message = {"from": self.nick, "to": to, "text": text, "time": time.time()}
+        event["sealed"] = self._has_passphrase
+        self._show(self._message_line(event, tuple({to: None, self._partner: None})))
+
+    def ask_password(self, use: Callable[[str], None]) -> None:
+        """Ask for the password in a window of its own."""
+
+        def answered(password: str | None) -> None:
+            if password:
+                self._wishes.put(lambda: self._use(use, password))
+
+        self._app.deliver(lambda: self._app.ask_password(answered))
+
+    def _use(self, use: Callable[[str], None], password: str) -> None:
+        try:
+            use(password)
+        except ConnectionClosedError:
+            self._warn(_("There is no connection at the moment. Try again when it is back."))
+
+    # The listener's thread
+
+    def on_event(self, event: Message) -> None:
+        """Show *event*, and what it changes in the list of users and the status."""
+        if event["type"] == "reconnecting":
+            self.attempt = event["attempt"]
+        elif event["type"] == "reconnected":
+            self.attempt = 0
+        super().on_event(event)
+        self._app.deliver(lambda: None)
+
+    def ring(self) -> None:
+        """Ring the terminal's bell."""
+        self._app.deliver(self._app.bell)
+
+    def over(self) -> None:
+        """Notice the end: the screen stays, so that what was said can be read."""
+        self.ended = True
+
+    # Any thread
+
+    def display(self, lines: list[Line]) -> None:
+        """Put *lines* into their panes."""
+        for line in lines:
+            self._app.deliver(line)
+
+
+# What the screen consists of
+
+
+@dataclass
+class Pane:
+    """One conversation on the screen: with everybody, or with one."""
+
+    partner: str | None
+    lines: list[Line] = field(default_factory=list)
+    unread: int = 0
+    first_unread: int | None = None
+    """The line before which a mark says that what follows is new."""
+    top: int | None = None
+    """The line at the top of the view; None when the view follows what comes."""
+    draft: str = ""
+    """What is typed and not sent yet."""
+
+
+class Scrollback(ScrollView, can_focus=False):
+    """Shows the lines of a pane, wrapped to its width; stays where it was scrolled to."""
+
+    def __init__(self) -> None:
+        """Show nothing yet."""
+        super().__init__()
+        self.pane = Pane(None)
+        self.following = True
+        """Whether the view goes along with what comes."""
+        self._rows: list[Strip] = []
+        self._starts: list[int] = []  # the first row of each line
+        self._started = date(time.time())
+        self._day = self._started
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Follow what comes when the last row is in view, and only then."""
+        super().watch_scroll_y(old_value, new_value)
+        self.following = new_value >= self.max_scroll_y
+
+    def follow(self) -> None:
+        """Go to the last row and follow what comes."""
+        self.following = True
+        self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
+
+    def show(self, pane: Pane) -> None:
+        """Show *pane* where it was left."""
+        self.pane.top = None if self.following else self._line_at_top()
+        self.pane = pane
+        self._wrap_all()
+
+    def add(self, line: Line) -> None:
+        """Show *line*, which has just been added to the pane."""
+        following = self.following
+        if len(self.pane.lines) > KEPT_LINES:
+            top = None if following else self._line_at_top()
+            surplus = len(self.pane.lines) - KEPT_LINES * 9 // 10
+            forget(self.pane, surplus)
+            self.pane.top = None if top is None else max(0, top - surplus)
+            self._wrap_all()
+            return
+        self._wrap(len(self.pane.lines) - 1, line)
+        self._resize_virtually(following)
+
+    def on_resize(self) -> None:
+        """Wrap anew for the new width."""
+        if self._starts:
+            self.pane.top = None if self.following else self._line_at_top()
+        self._wrap_all()
+
+    def render_line(self, y: int) -> Strip:
+        """Return row *y* of what is in view."""
+        row = self.scroll_offset.y + y
+        width = self.scrollable_content_region.width
+        if row >= len(self._rows):
+            return Strip.blank(width, self.rich_style)
+        return self._rows[row].crop_extend(0, width, self.rich_style)
+
+    def _line_at_top(self) -> int:
+        return max(0, bisect_right(self._starts, self.scroll_offset.y) - 1)
+
+    def _wrap_all(self) -> None:
+        self._rows.clear()
+        self._starts.clear()
+        self._day = self._started
+        for number, line in enumerate(self.pane.lines):
+            self._wrap(number, line)
+        self._resize_virtually(self.pane.top is None)
+        if self.pane.top is not None and self._starts:
+            top = self._starts[min(self.pane.top, len(self._starts) - 1)]
+            self.scroll_to(y=top, animate=False, immediate=True)
+
+    def _resize_virtually(self, following: bool) -> None:
+        self.virtual_size = Size(self.scrollable_content_region.width, len(self._rows))
+        if following:
+            self.follow()
+        self.refresh()
+
+    def _wrap(self, number: int, line: Line) -> None:
+        width = max(2 * _INDENT, self.scrollable_content_region.width)
+        if number == self.pane.first_unread:
+            self._rows.append(self._rule(_("new"), width))
+        if line.time is not None and date(line.time) != self._day:
+            self._day = date(line.time)
+            self._rows.append(self._rule(self._day, width))
+        self._starts.append(len(self._rows))
+        indent = 0 if line.time is None else _INDENT
+        body = _text(line.parts)
+        body.expand_tabs(8)
+        for place, row in enumerate(body.wrap(self.app.console, width - indent)):
+            margin = clock(line.time) if line.time is not None and not place else ""
+            whole = Text.assemble((margin.ljust(indent), _STYLES["quiet"]), row, end="")
+            self._rows.append(Strip(whole.render(self.app.console)))
+
+    def _rule(self, words: str, width: int) -> Strip:
+        rule = Text(f"── {words} ".ljust(width, "─"), _STYLES["quiet"], end="")
+        return Strip(rule.render(self.app.console))
+
+
+def forget(pane: Pane, surplus: int) -> None:
+    """Drop the oldest *surplus* lines of *pane*."""
+    del pane.lines[:surplus]
+    if pane.first_unread is not None:
+        pane.first_unread = max(0, pane.first_unread - surplus)
+
+
+class People(OptionList):
+    """Whom one can talk to: everybody on top."""
+
+    def __init__(self) -> None:
+        """Show nobody yet."""
+        super().__init__(compact=True)
+        self._shown: list[tuple[str, Text]] = []
+
+    def show(self, entries: list[tuple[str, Text]], current: str) -> None:
+        """Show *entries*, a key and a label each; *current* is the one talked to."""
+        if entries != self._shown:
+            chosen = self.highlighted_option
+            kept = chosen.id if self.has_focus and chosen is not None else current
+            self._shown = entries
+            self.set_options([Option(label, id=key) for key, label in entries])
+        else:
+            kept = current
+        if not self.has_focus or entries is self._shown:
+            self._highlight(kept or current)
+
+    def _highlight(self, key: str) -> None:
+        for number, (entry, _label) in enumerate(self._shown):
+            if entry == key:
+                self.highlighted = number
+
+
+class Draft(TextArea):
+    """The line being typed, which may have several rows."""
+
+    def __init__(
+        self,
+        completer: Completer,
+        submit: Callable[[str], None],
+        keys: Mapping[str, Callable[[], None]],
+    ) -> None:
+        """Complete words with *completer*, hand what Enter ends to *submit*.
+
+        *keys* do something else than typing; here they keep their order with what is typed.
+        """
+        super().__init__(compact=True, highlight_cursor_line=False, soft_wrap=True)
+        self._keys = {
+            "enter": lambda: submit(self.text),
+            "alt+enter": self._break,
+            "shift+enter": self._break,
+            "ctrl+j": self._break,
+            "tab": self._complete,
+            **keys,
+        }
+        self._completer = completer
+        self._typed: list[str] = []  # earlier lines
+        self._place: int | None = None  # in them; None: at a new line
+        self._new = ""  # the new line, while an earlier one is looked at
+
+    def remember(self, line: str) -> None:
+        """Keep *line* for the arrow keys."""
+        if line.strip() and line not in self._typed[-1:]:
+            self._typed.append(line)
+        self._place = None
+
+    def put(self, line: str) -> None:
+        """Replace what stands there by *line*."""
+        self.text = line
+        self.move_cursor(self.document.end)
+
+    async def _on_key(self, event: events.Key) -> None:
+        act = self._keys.get(event.key)
+        if event.key == "up" and self.cursor_location[0] == 0:
+            act = self._earlier
+        elif event.key == "down" and self.cursor_location[0] == self.document.line_count - 1:
+            act = self._later
+        if act is None:
+            await super()._on_key(event)
+            return
+        event.stop()
+        event.prevent_default()
+        act()
+
+    def _break(self) -> None:
+        self.insert("\n")
+
+    def _complete(self) -> None:
+        row, column = self.cursor_location
+        line = self.document.get_line(row)
+        completed, cursor = self._completer.complete(line, column)
+        if completed != line or cursor != column:
+            self.replace(completed, (row, 0), (row, len(line)))
+            self.move_cursor((row, cursor))
+
+    def _earlier(self) -> None:
+        place = len(self._typed) if self._place is None else self._place
+        if place == 0:
+            return
+        if self._place is None:
+            self._new = self.text
+        self._place = place - 1
+        self.put(self._typed[self._place])
+
+    def _later(self) -> None:
+        if self._place is None:
+            return
+        self._place += 1
+        if self._place == len(self._typed):
+            self._place = None
+            self.put(self._new)
+        else:
+            self.put(self._typed[self._place])
+
+
+class PasswordScreen(ModalScreen[str | None]):
+    """Asks for the admin's password."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+c", "dismiss", show=False)]
+
+    def compose(self) -> ComposeResult:
+        """Show one line for the password."""
+        with Horizontal():
+            yield Label(_("Admin password: "))
+            yield Input(password=True, compact=True)
+
+    @on(Input.Submitted)
+    def _answer(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value)
+
+
+class ChatApp(App[None]):
+    """The whole screen."""
+
+    ENABLE_COMMAND_PALETTE = False
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-wide")]  # noqa: RUF012
+    CSS = """
+    #main { height: 1fr; }
+    Scrollback {
+        width: 1fr; height: 1fr; overflow-x: hidden; overflow-y: scroll; scrollbar-size-vertical: 1;
+    }
+    People {
+        width: 24; height: 1fr; border: none; border-left: solid ansi_bright_black;
+        padding: 0 0 0 1; scrollbar-size-vertical: 1;
+    }
+    .-narrow People { display: none; }
+    .-narrow.asked People { display: block; width: 1fr; border: none; }
+    .-narrow.asked Scrollback { display: none; }
+    #status { height: 1; text-style: reverse; text-wrap: nowrap; text-overflow: ellipsis; }
+    #line { height: auto; max-height: 8; }
+    #prompt { width: auto; max-width: 50%; text-wrap: nowrap; text-overflow: ellipsis; }
+    Draft { width: 1fr; height: auto; max-height: 8; border: none; padding: 0; }
+    PasswordScreen { align: center middle; }
+    PasswordScreen Horizontal {
+        width: 60; max-width: 100%; height: 3; border: solid ansi_bright_black; padding: 0 1;
+    }
+    PasswordScreen Input { width: 1fr; }
+    """
+    # Where the list of users has the keys; the line being typed handles them itself.
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c", "clear_or_leave", show=False),
+        Binding("ctrl+q", "leave", show=False, priority=True),
+        Binding("alt+up", "neighbour(-1)", show=False),
+        Binding("alt+down", "neighbour(1)", show=False),
+        Binding("escape,tab,shift+tab", "write", show=False),
+    ]
+
+    def __init__(self, talk: Talk, users: list[str], about: str) -> None:
+        """Show *talk*; *users* are here already, *about* names the server and the encryption."""
+        super().__init__()
+        self.theme = "ansi-dark"  # the terminal's own colours, be it dark or light
+        self.talk = talk
+        self.scrollback = Scrollback()
+        self.people = People()
+        self.draft = Draft(
+            Completer(talk.candidates),
+            self._submit,
+            {
+                "ctrl+c": self.action_clear_or_leave,
+                "ctrl+d": self.action_leave_if_empty,
+                "pageup": lambda: self.action_page(-1),
+                "pagedown": lambda: self.action_page(1),
+                "ctrl+end": self.action_follow,
+                "alt+up": lambda: self.action_neighbour(-1),
+                "alt+down": lambda: self.action_neighbour(1),
+                "shift+tab": self.action_people,
+            },
+        )
+        self._prompt = Static(id="prompt")
+        self._status = Static(id="status")
+        self._users = users
+        self._about = about
+        self._panes: dict[str, Pane] = {"": Pane(None)}
+        self._pane = self._panes[""]
+        self._leaving = False
+        self._inbox: deque[Line | Callable[[], None]] = deque()
+        self._woken = False
+
+    def compose(self) -> ComposeResult:
+        """Lay the screen out."""
+        with Horizontal(id="main"):
+            yield self.scrollback
+            yield self.people
+        yield self._status
+        with Horizontal(id="line"):
+            yield self._prompt
+            yield self.draft
+
+    def on_mount(self) -> None:
+        """Begin the conversation."""
+        loop = asyncio.get_running_loop()
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            with contextlib.suppress(NotImplementedError, AttributeError, RuntimeError):
+                loop.add_signal_handler(getattr(signal, name), self.action_leave)
+        self.draft.focus()
+        self.scrollback.show(self._pane)
+        self.talk.start(self, self._users)
+        self._refresh_edges()
+
+    # Any thread
+
+    class Arrived(Notice):
+        """There is something in the inbox."""
+
+    def deliver(self, item: Line | Callable[[], None]) -> None:
+        """Show a line, or call a function, in the screen's thread; return at once."""
+        self._inbox.append(item)
+        if not self._woken:
+            self._woken = True
+            with contextlib.suppress(RuntimeError):  # the screen has just gone
+                self.post_message(self.Arrived())
+
+    # The screen's thread
+
+    @on(Arrived)
+    def _take(self) -> None:
+        self._woken = False
+        for _number in range(LINES_AT_ONCE):
+            if not self._inbox:
+                break
+            item = self._inbox.popleft()
+            if isinstance(item, Line):
+                self._add(item)
+            else:
+                item()
+        if self._inbox and not self._woken:
+            self._woken = True
+            self.post_message(self.Arrived())
+        self._refresh_edges()
+
+    def _add(self, line: Line) -> None:
+        for pane in self._panes_of(line):
+            pane.lines.append(line)
+            here = pane is self._pane
+            seen = here and self.scrollback.following
+            if line.kind == "message" and not (seen or line.own):
+                pane.unread += 1
+                if pane.first_unread is None and not here:
+                    pane.first_unread = len(pane.lines) - 1
+            if here:
+                self.scrollback.add(line)
+            elif len(pane.lines) > KEPT_LINES:
+                forget(pane, KEPT_LINES // 10)
+
+    def _panes_of(self, line: Line) -> list[Pane]:
+        if not line.panes:
+            return [self._pane]
+        panes = []
+        for partner in line.panes:
+            key = _key(partner)
+            if line.kind == "message":
+                self._panes.setdefault(key, Pane(partner))
+            if key in self._panes:
+                panes.append(self._panes[key])
+        return panes
+
+    def show_pane(self, partner: str | None) -> None:
+        """Show the conversation with *partner*, None: with everybody."""
+        self._pane.draft = self.draft.text
+        self._pane.first_unread = None
+        self._pane = self._panes.setdefault(_key(partner), Pane(partner))
+        self.scrollback.show(self._pane)
+        self.draft.put(self._pane.draft)
+        if self.scrollback.following:
+            self._pane.unread = 0
+        self._refresh_edges()
+
+    def _choose(self, partner: str | None) -> None:
+        self.talk.choose(partner)
+        self.show_pane(partner)
+
+    def _partners(self) -> list[str | None]:
+        """Return whom the list shows: everybody, who is here, and who was talked to."""
+        here = {nick_key(user): user for user in self.talk.users}
+        gone = {key: pane.partner for key, pane in self._panes.items() if key not in here}
+        return [None, *here.values(), *(nick for nick in gone.values() if nick is not None)]
+
+    def _refresh_edges(self) -> None:
+        """Bring the list of users, the status and the prompt up to date."""
+        if self.scrollback.following:
+            self._pane.unread = 0
+        here = {nick_key(user) for user in self.talk.users}
+        entries = []
+        for partner in self._partners():
+            key = _key(partner)
+            label = _text((_partner_part(partner),))
+            if partner is not None and key not in here:
+                label = Text(_("{nick} (left)").format(nick=printable(partner)), "dim")
+            pane = self._panes.get(key)
+            if pane is not None and pane.unread:
+                label.append(f" {pane.unread}", RichStyle(bold=True, reverse=True))
+            entries.append((key or "*", label))
+        self.people.show(entries, _key(self._pane.partner) or "*")
+        self._prompt.update(
+            Text.assemble("[", _text((_partner_part(self._pane.partner, _("all")),)), "] ")
+        )
+        self._status.update(Text(" · ".join(self._status_words())))
+
+    def _status_words(self) -> list[str]:
+        number = len(self.talk.users)
+        users = ngettext("{n} more user", "{n} more users", number).format(n=number)
+        words = [f" {printable(self.talk.nick)}", self._connection_words()]
+        if waiting := self.talk.waiting:
+            words.append(_("not confirmed: {n}").format(n=waiting))
+        unread = [pane for pane in self._panes.values() if pane.unread]
+        if unread:
+            names = [
+                f"{printable(pane.partner) if pane.partner else _('all')} {pane.unread}"
+                for pane in unread
+            ]
+            words.append(_("unread: {names}").format(names=", ".join(names)))
+        return [*words, self._about, users]
+
+    def _connection_words(self) -> str:
+        if self._leaving:
+            return _("leaving…")
+        if self.talk.ended:
+            return _("the conversation is over, Ctrl-C leaves")
+        if self.talk.attempt:
+            return _("reconnecting, attempt {n}").format(n=self.talk.attempt)
+        return _("online")
+
+    def ask_password(self, answered: Callable[[str | None], None]) -> None:
+        """Ask for the admin's password; *answered* gets it, or None."""
+        self.push_screen(PasswordScreen(), answered)
+
+    def _submit(self, line: str) -> None:
+        if is_goodbye(line):
+            self.action_leave()
+        elif self.talk.ended:  # what is typed stays
+            self.bell()
+        else:
+            self.draft.remember("" if line.startswith("/admin ") else line)
+            self.draft.put("")
+            self.action_follow()
+            self.talk.submit(line)
+
+    @on(OptionList.OptionSelected)
+    def _choose_option(self, event: OptionList.OptionSelected) -> None:
+        key = event.option_id
+        for partner in self._partners():
+            if (_key(partner) or "*") == key:
+                self._choose(partner)
+        self.action_write()
+
+    # What keys do
+
+    def action_page(self, direction: int) -> None:
+        """Scroll by a page, up or down."""
+        step = max(1, self.scrollback.size.height - 1)
+        self.scrollback.scroll_relative(y=direction * step, animate=False, immediate=True)
+        self._refresh_edges()
+
+    def action_follow(self) -> None:
+        """Go to the end of the conversation."""
+        self.scrollback.follow()
+        self._refresh_edges()
+
+    def action_neighbour(self, step: int) -> None:
+        """Talk to the next one in the list, or the previous one."""
+        partners = self._partners()
+        keys = [_key(partner) for partner in partners]
+        place = keys.index(_key(self._pane.partner))
+        self._choose(partners[(place + step) % len(partners)])
+
+    def action_people(self) -> None:
+        """Go to the list of users."""
+        self.screen.add_class("asked")
+        self.people.focus()
+
+    def action_write(self) -> None:
+        """Go back to the line being typed."""
+        self.screen.remove_class("asked")
+        self.draft.focus()
+
+    def action_clear_or_leave(self) -> None:
+        """Clear the line, which the arrow keys bring back; leave if it is empty."""
+        if self.draft.text and not self.talk.ended:
+            self.draft.remember(self.draft.text)
+            self.draft.put("")
+        else:
+            self.action_leave()
+
+    def action_leave_if_empty(self) -> None:
+        """Leave the chat if nothing is typed."""
+        if not self.draft.text:
+            self.action_leave()
+
+    def action_leave(self) -> None:
+        """Leave the chat."""
+        if not self._leaving:
+            self._leaving = True
+            self._refresh_edges()
+            self.run_worker(self._leave(), exit_on_error=True)
+
+    async def _leave(self) -> None:
+        await asyncio.to_thread(self.talk.stop)
+        self._pane.draft = self.draft.text
+        self.exit()
+
+    @property
+    def drafts(self) -> list[str]:
+        """What was typed and never sent."""
+        return [pane.draft for pane in self._panes.values() if pane.draft.strip()]
+
+
+def _key(partner: str | None) -> str:
+    return "" if partner is None else nick_key(partner)
+
+
+def _partner_part(partner: str | None, everybody: str | None = None) -> Part:
+    if partner is None:
+        return Part(everybody or _("Everybody"))
+    return Part(printable(partner), "nick")
+
+
+def run(talk: Talk, users: list[str], options: Namespace) -> int:
+    """Show *talk* on the full screen until the user leaves; return the exit status."""
+    about = [cli.address_text(options.host, options.port)]
+    if options.tls or options.tls_ca:
+        about.append("TLS")
+    if options.passphrase_file:
+        about.append(_("encrypted end-to-end"))
+    app = ChatApp(talk, users, " · ".join(about))
+    app.run()
+    if talk.end_reason != "quit":
+        cli.write(end_sentence(talk.end_reason) + "\n")
+    for text in [*talk.unsent, *app.drafts]:
+        cli.write(_("Not sent: {line}").format(line=text) + "\n")
+    return app.return_code or 0

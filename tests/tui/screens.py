@@ -1,0 +1,109 @@
+"""The full screen in a test: run by Textual's pilot, looked at as a person would."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from textual.pilot import Pilot
+
+from chat.client import ChatClient, Cipher
+from chat.protocol import Message
+from chat.tui import ChatApp, Talk
+from tests.wire import PATIENCE, Wire
+
+
+class Desk:
+    """A user at a full screen."""
+
+    def __init__(self, app: ChatApp, pilot: Pilot[None]) -> None:
+        self.app = app
+        self.pilot = pilot
+
+    @property
+    def rows(self) -> list[str]:
+        """What stands on the screen."""
+        strips = self.app.screen._compositor.render_strips()
+        return ["".join(segment.text for segment in strip).rstrip() for strip in strips]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.rows)
+
+    @property
+    def conversation(self) -> str:
+        """The part of the screen where what was said stands."""
+        region = self.app.scrollback.region
+        return "\n".join(row[: region.width].rstrip() for row in self.rows[: region.height]).strip()
+
+    @property
+    def people(self) -> list[str]:
+        """The list of users, from the top."""
+        return [str(option.prompt) for option in self.app.people.options]
+
+    @property
+    def status(self) -> str:
+        return self.rows[-1 - self.app.draft.size.height]
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+    async def type(self, text: str) -> None:
+        """Press the key of each character of *text*."""
+        await self.pilot.press(*("space" if key == " " else key for key in text))
+
+    async def enter(self, line: str) -> None:
+        self.app.draft.put(line)
+        await self.pilot.press("enter")
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        """Wait until *condition* holds."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, self.text
+            await self.pilot.pause()
+            await asyncio.sleep(0.002)
+
+    async def sees(self, text: str) -> None:
+        """Wait until *text* is on the screen."""
+        await self.until(lambda: text in self.text)
+
+
+@asynccontextmanager
+async def sitting(
+    address: tuple[str, int],
+    nick: str = "Аня",
+    *,
+    size: tuple[int, int] = (80, 20),
+    bell: bool = False,
+    cipher: Cipher | None = None,
+    reconnect: bool = True,
+) -> AsyncIterator[Desk]:
+    """Let *nick* in and sit at the screen until the block ends."""
+
+    def on_event(event: Message) -> None:
+        talk.on_event(event)
+
+    client = ChatClient(address, on_event=on_event, cipher=cipher, reconnect=reconnect)
+    talk = Talk(client, bell=bell, has_passphrase=cipher is not None)
+    try:
+        await asyncio.to_thread(client.connect)
+        welcome = await asyncio.to_thread(client.register, nick)
+        app = ChatApp(talk, welcome["users"], "127.0.0.1")
+        async with app.run_test(size=size) as pilot:
+            desk = Desk(app, pilot)
+            try:
+                await desk.sees(welcome["nick"])
+                yield desk
+            finally:
+                await asyncio.to_thread(talk.stop)
+    finally:
+        await asyncio.to_thread(client.close)
+
+
+def say(wire: Wire, text: str, to: str | None = None, number: int = 1) -> None:
+    """Say *text* as message *number*, whatever has come to *wire* before."""
+    message: Message = {"type": "message", "text": text, "id": number}
+    wire.send(message if to is None else message | {"to": to})
+    wire.skip_to("ack", id=number)
