@@ -40,15 +40,16 @@ To the server: ``register`` {nick, session?}, ``message`` {text, to?, id?, seale
 ``history`` {limit?, before? or after?}, ``ping``, ``pong``, ``quit``, ``admin`` {password}, and
 for an admin ``shutdown`` and ``kick`` {nick}.
 
-*Coming back.* A connection can be lost at any moment, with messages on the way in both
-directions. A client that comes back registers with the ``session`` of its last ``welcome``; a
-connection of that session which the server still takes for alive gives way to it. It sends again,
-in order and under the same ``id``, what was not acknowledged: the server acknowledges again what
-it has recorded already, and records nothing twice. Ids grow: what comes again under a smaller one
-than the last recorded, and is not recorded itself, was refused, and is ``not_recorded`` now. It asks for ``history`` ``after`` the last
-number it has seen: what others said to it since then, oldest first, until the answer is empty or
-overlaps with what comes live; ``gap`` true says that some of it is not remembered any more. If
-``log`` is another one, the server has forgotten everything and its numbers have begun anew.
+*Coming back.* A connection can be lost at any moment, with messages on the way in both directions.
+A client that comes back registers with the ``session`` of its last ``welcome``; a connection of
+that session which the server still takes for alive gives way to it. It sends again, in order and
+under the same ``id``, what was not acknowledged: the server acknowledges again what it has recorded
+already, and records nothing twice. Ids grow: what comes again under a smaller one than the last
+recorded, and is not recorded itself, was refused, and is ``not_recorded`` now. It asks for
+``history`` ``after`` the last number it has seen: what others said to it since then, oldest first,
+until the answer is empty or overlaps with what comes live; ``gap`` true says that some of it is not
+remembered any more. If ``log`` is another one, the server has forgotten everything and its numbers
+have begun anew.
 
 ``left`` reasons: ``quit``, ``lost``, ``timeout``, ``kicked``, ``slow``, ``flood``. Error codes are
 `ERROR_CODES`. The server sends types and codes, never prose: each client says them in

@@ -68,7 +68,7 @@ class ServerProcess:
         interpreter = [sys.executable, "-X", "dev", "-W", "error", "-u"]
         self._command = [*setup, *interpreter, *server, "--port", "0", *options]
         self._process: subprocess.Popen[bytes] | None = None
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self.address: tuple[str, int] = (LOOPBACK, 0)
         """Where it listens now."""
 
@@ -358,7 +358,9 @@ class Row:
 class House:
     """A server, a tap before it, and the three people: where a fault happens."""
 
-    def __init__(self, server: ServerProcess, tap: Wiretap, people: list[Person], seed: int) -> None:
+    def __init__(
+        self, server: ServerProcess, tap: Wiretap, people: list[Person], seed: int
+    ) -> None:
         """Put them together; *seed* makes the random moments."""
         self.server = server
         self.tap = tap

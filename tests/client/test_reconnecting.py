@@ -32,9 +32,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def conversation(
-    server: FakeServer, limits: Limits | None = None
-) -> Iterator[RecordingClient]:
+def conversation(server: FakeServer, limits: Limits | None = None) -> Iterator[RecordingClient]:
     """Let Аня into *server*, which can resume; the client is closed in the end."""
     client = RecordingClient(server.address, "Аня", reconnect=True, limits=limits)
     entering = threading.Thread(target=admit, args=[server])

@@ -160,7 +160,9 @@ def test_what_is_sent_again_counts_neither_as_too_fast_nor_twice_in_the_log(
             anya.expect("ack", id=number)
         anya.expect("error", code="too_fast", id=7)
     events = [record.__dict__["event"] for record in caplog.records]
-    texts = [m["text"] for event in events if event["event"] == "messages" for m in event["messages"]]
+    texts = [
+        m["text"] for event in events if event["event"] == "messages" for m in event["messages"]
+    ]
     assert texts == ["1", "2", "3", "4", "5", "6"]
 
 
