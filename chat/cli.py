@@ -204,6 +204,13 @@ def _converted(action: argparse.Action, value: object) -> object:
     return action.type(text) if callable(action.type) else text
 
 
+def _shown(path: str) -> str:
+    """Return *path* as a person writes it, with ``~`` for their home folder."""
+    with contextlib.suppress(RuntimeError, ValueError):
+        return f"~/{Path(path).relative_to(Path.home()).as_posix()}"
+    return path
+
+
 def _add_common(parser: argparse.ArgumentParser, section: str, path: str) -> None:
     """Add the options of every script, and say where else options may stand."""
     add_language(parser)
@@ -211,7 +218,7 @@ def _add_common(parser: argparse.ArgumentParser, section: str, path: str) -> Non
         "--config",
         metavar=_("FILE"),
         help=_("options are also read from this file (default: {path})").format(
-            path=path.replace("%", "%%")
+            path=_shown(path).replace("%", "%%")
         ),
     )
     example = "CHAT_HOST" if section == "client" else f"CHAT_{section.upper()}_HOST"
