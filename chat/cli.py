@@ -263,6 +263,19 @@ def add_address(parser: argparse.ArgumentParser, host: str, port: int) -> None:
     )
 
 
+def server_addresses(text: str) -> list[tuple[str, int]]:
+    """Return hosts and ports in *text*, ``HOST:PORT,…``. Raises `argparse.ArgumentTypeError`."""
+    addresses = []
+    for part in filter(None, text.split(",")):
+        host, colon, port = part.strip().rpartition(":")
+        if not colon or not host:
+            sentence = _("HOST:PORT is needed, not {text!r}")
+            raise argparse.ArgumentTypeError(sentence.format(text=part))
+        name = host.removeprefix("[").removesuffix("]")  # an IPv6 address
+        addresses.append((host_name(name), port_number(port)))
+    return addresses
+
+
 def host_name(text: str) -> str:
     """Return *text* if it can name a host. Raises `argparse.ArgumentTypeError`."""
     try:

@@ -55,7 +55,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 _CURABLE = frozenset({"lost", "timeout", "slow"})
 """Ends of a connection after which it makes sense to come back."""
 
-_PASSING = frozenset({"server_full", "register_timeout", "too_fast"})
+_PASSING = frozenset({"server_full", "register_timeout", "too_fast", "unavailable"})
 """Refusals that may be over a moment later."""
 
 _OUR_EVENTS = frozenset({"closed", "reconnecting", "reconnected"})
@@ -104,11 +104,14 @@ class ChatClient:
         tls: ssl.SSLContext | None = None,
         cipher: Cipher | None = None,
         reconnect: bool = True,
+        also: Iterable[tuple[str, int]] = (),
     ) -> None:
-        """Prepare a client of the server at *address*, to be called *nick* on entering."""
+        """Prepare a client of the server at *address*, to be called *nick* on entering.
+
+        The same chat is to be found at the addresses *also*, should that server not answer.
+        """
         self.nick = nick or ""
         """The nickname as the server accepted it."""
-        self._address = address
         self._on_event = on_event or (lambda _event: None)
         self._limits = limits or Limits()
         self._tls = tls
@@ -118,6 +121,7 @@ class ChatClient:
         self._thread = threading.Thread(target=self._listen, name="chat listener")
         self._leaving = threading.Event()
         # The listener's, and before it starts the caller's.
+        self._addresses = [address, *also]
         self._arrived: list[Message] = []  # decoded and not handed on yet
         self._place = Place()
         # Guards everything below.
@@ -294,7 +298,9 @@ class ChatClient:
         reason = "lost"
         try:
             reason = self._converse()
-            while self._reconnect and reason in _CURABLE and not self._leaving.is_set():
+            # Where one server closes, there may be others.
+            curable = _CURABLE | {"shutdown"} if len(self._addresses) > 1 else _CURABLE
+            while self._reconnect and reason in curable and not self._leaving.is_set():
                 if failure := self._come_back(reason):
                     reason = failure
                     break
@@ -365,10 +371,11 @@ class ChatClient:
                     if error.code not in _PASSING:
                         return error.code
                 except OSError:
-                    continue
+                    pass
                 else:
                     self._on_event({"type": "reconnected"})
                     return None
+                self._addresses.append(self._addresses.pop(0))
         return reason
 
     def _note(self, event: Message) -> None:
@@ -437,11 +444,19 @@ class ChatClient:
 
     def _dial(self, deadline: Deadline) -> None:
         """Connect to the first of the server's addresses that answers. Raises `OSError`."""
-        host = self._address[0]
         self._hang_up()
         failure: OSError = ConnectionClosedError()
+        for host, port in self._addresses:
+            try:
+                return self._dial_one(host, port, deadline)
+            except OSError as error:
+                failure = error
+        raise failure
+
+    def _dial_one(self, host: str, port: int, deadline: Deadline) -> None:
+        failure: OSError = ConnectionClosedError()
         for family, kind, number, _name, address in socket.getaddrinfo(
-            *self._address, type=socket.SOCK_STREAM
+            host, port, type=socket.SOCK_STREAM
         ):
             sock = socket.socket(family, kind, number)
             connection = (

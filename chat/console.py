@@ -437,6 +437,7 @@ def _run(options: Namespace, log: TextIO | None) -> int:
     cipher = _cipher(options.passphrase_file)
     client = ChatClient(
         (options.host, options.port),
+        also=options.also,
         on_event=on_event,
         tls=_tls(options),
         cipher=cipher,
@@ -491,6 +492,13 @@ def _parser() -> cli.ArgumentParser:
         epilog=_("In the chat, /help lists the commands; exit or Ctrl-C leaves."),
     )
     cli.add_address(parser, DEFAULT_HOST, DEFAULT_PORT)
+    parser.add_argument(
+        "--also",
+        type=cli.server_addresses,
+        default=[],
+        metavar=_("HOST:PORT,…"),
+        help=_("other servers of the same chat, for when the first does not answer"),
+    )
     parser.add_argument(
         "--nick", metavar=_("NICK"), help=_("your nickname (default: you are asked)")
     )

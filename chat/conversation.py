@@ -382,6 +382,12 @@ class Conversation(abc.ABC):
     def _on_gap(self, _event: Message) -> None:
         self._warn(_("Some of what was said meanwhile is not remembered by the server any more."))
 
+    def _on_notice(self, event: Message) -> None:
+        if event["code"] == "store_lost":
+            self._warn(_("The server cannot reach its store. What you say waits until it can."))
+        elif event["code"] == "store_back":
+            self._tell(_("The server reaches its store again. What waited is on its way."))
+
     def _on_closed(self, event: Message) -> None:
         self.end_reason = event["reason"]
         if self.end_reason != "quit":
@@ -543,6 +549,10 @@ def error_sentence(code: str) -> str:
         "not_recorded": _(
             "The server cannot write its history down, so nobody got the message. Whoever runs it "
             "should see whether its disk is full."
+        ),
+        "unavailable": _(
+            "The server cannot reach the store that it shares with the others. "
+            "Try again in a moment."
         ),
     }.get(code, _("The server refused: {code}.").format(code=printable(str(code))))
 

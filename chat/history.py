@@ -112,6 +112,19 @@ class History:
             self.last_seq += len(entries)
             self._recorded.extend(entries)
 
+    def take(self, entry: Entry) -> None:
+        """Keep *entry*, which has its number already: several servers share one log."""
+        with self._lock:
+            self.last_seq = entry.seq
+            self._recorded.append(entry)
+
+    def take_over(self, log_id: str, last_seq: int, entries: list[Entry]) -> None:
+        """Be the log *log_id*, whose last entries are *entries*, instead of what it was."""
+        with self._lock:
+            self.log_id, self.last_seq = log_id, last_seq
+            self._recorded.clear()
+            self._recorded.extend(entries)
+
     def _keep(self, _entries: list[Entry]) -> bool:
         return True
 

@@ -409,6 +409,10 @@ _SENTENCES: dict[str, Callable[[Facts], str]] = {
     "not_recorded": lambda facts: _(
         "The history cannot be written, so messages are refused: {reason}"
     ).format(reason=facts["reason"]),
+    "store_lost": lambda facts: _(
+        "Redis cannot be reached, so what is said waits: {reason}"
+    ).format(reason=facts["reason"]),
+    "store_back": lambda _facts: _("Redis can be reached again"),
     "disconnected": lambda facts: _of_address(_("{address} has disconnected"), facts),
     "admin": _admin,
     "exhausted": lambda facts: _("Cannot accept more connections: {reason}").format(

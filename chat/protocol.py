@@ -33,6 +33,8 @@ type            keys                                   when
 ``pong``        none                                   answer to ``ping``
 ``admin``       none                                   answer: the password was right
 ``error``       ``code``; ``id``, ``re`` where known   a refusal; ``re`` is the type refused
+``notice``      ``code``                               to all: ``store_lost``, what you say waits
+                                                       until ``store_back`` (several servers)
 ``shutdown``    ``reason``                             to all, before the server closes
 ==============  =====================================  =============================================
 
@@ -86,6 +88,7 @@ ERROR_CODES = FATAL_CODES | {
     "too_fast",
     "not_admin",
     "not_recorded",
+    "unavailable",
 }
 
 LARGEST_INTEGER = 2**53 - 1
@@ -362,6 +365,7 @@ _SERVER_KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "users": {"users": list},
     "history": {"messages": list},
     "error": {"code": str, "id": (int, NoneType)},
+    "notice": {"code": str},
     "shutdown": {"reason": str},
 }
 

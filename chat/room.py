@@ -106,6 +106,12 @@ class Room:
         self._gone: OrderedDict[str, Session] = OrderedDict()  # who may come back
         self._closed = False
 
+    def open(self, _server: Any) -> None:
+        """Begin. `chat.backplane.SharedRoom` has more to do than the only room of a chat."""
+
+    def shut(self) -> None:
+        """End, when everybody has left."""
+
     def join(self, peer: Peer, nick: object, secret: object = None) -> Member:
         """Let *peer* in as *nick*: welcome it, tell the others.
 
@@ -114,13 +120,9 @@ class Room:
         """
         shown = clean_nick(nick, self._limits)
         key = nick_key(shown)
-        if secret is None:
-            secret = secrets.token_urlsafe(24)
-            session = Session(_session_id(secret))
-        elif isinstance(secret, str) and len(secret) >= SECRET_CHARS:
-            session = self._recall(_session_id(secret))
-        else:
-            raise ProtocolError("bad_frame")
+        fresh = secret is None
+        secret, session_id = session_of(secret)
+        session = Session(session_id) if fresh else self._recall(session_id)
         with self._lock:
             ghost = self._present(session.id)
             if self._by_key.get(key, ghost) is not ghost:
@@ -132,15 +134,8 @@ class Room:
             else:
                 session = ghost.session
                 self._remove(ghost)
-            recorded = (number for number, entry in session.said.items() if not entry.failed)
-            session.answered = max(recorded, default=0)
-            welcome: Message = {"type": "welcome", "nick": shown, "users": self._nicks()}
-            welcome |= {"seq": self._history.last_seq, "log": self._history.log_id}
-            self._post((peer,), encode(welcome | {"session": secret}))
-            if ghost is None or ghost.nick != shown:
-                if ghost is not None:
-                    self._post_to_all({"type": "left", "nick": ghost.nick, "reason": "lost"})
-                self._post_to_all({"type": "joined", "nick": shown})
+            self._welcome(peer, shown, session, secret)
+            self._announce(shown, ghost)
             member = Member(shown, session, peer, ghost and ghost.peer)
             self._nicknames[peer] = self._by_key[key] = member
             self._peers = tuple(self._nicknames)
@@ -203,9 +198,7 @@ class Room:
                 else:
                     self._post((other.peer,), entry.frame)
             if message_id is not None:
-                session.said[message_id] = entry
-                if len(session.said) > self._limits.window_messages:
-                    del session.said[next(iter(session.said))]
+                self._remember(session, message_id, entry)
                 self._post((member.peer,), functools.partial(_acknowledgement, entry, message_id))
         return entry
 
@@ -251,12 +244,26 @@ class Room:
         with self._lock:
             return self._nicks()
 
-    def size(self) -> int:
-        """Return how many users are here."""
-        with self._lock:
-            return len(self._nicknames)
-
     # Under the lock
+
+    def _welcome(self, peer: Peer, nick: str, session: Session, secret: str) -> None:
+        recorded = (number for number, entry in session.said.items() if not entry.failed)
+        session.answered = max(recorded, default=0)
+        welcome: Message = {"type": "welcome", "nick": nick, "users": self._nicks()}
+        welcome |= {"seq": self._history.last_seq, "log": self._history.log_id}
+        self._post((peer,), encode(welcome | {"session": secret}))
+
+    def _announce(self, nick: str, ghost: Member | None) -> None:
+        """Tell everybody that *nick* has joined, unless it only came back in place of *ghost*."""
+        if ghost is None or ghost.nick != nick:
+            if ghost is not None:
+                self._post_to_all({"type": "left", "nick": ghost.nick, "reason": "lost"})
+            self._post_to_all({"type": "joined", "nick": nick})
+
+    def _remember(self, session: Session, message_id: int, entry: Entry) -> None:
+        session.said[message_id] = entry
+        if len(session.said) > self._limits.window_messages:
+            del session.said[next(iter(session.said))]
 
     def _nicks(self) -> list[str]:
         return sorted((member.nick for member in self._by_key.values()), key=str.casefold)
@@ -310,8 +317,16 @@ class Room:
         return messages
 
 
-def _session_id(secret: str) -> str:
-    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
+def session_of(secret: object) -> tuple[str, str]:
+    """Return the *secret* of a session, a new one for None, and the session's id.
+
+    Raises `ProtocolError` ``bad_frame`` for what can be no secret.
+    """
+    if secret is None:
+        secret = secrets.token_urlsafe(24)
+    elif not isinstance(secret, str) or len(secret) < SECRET_CHARS:
+        raise ProtocolError("bad_frame")
+    return secret, hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
 def _acknowledgement(entry: Entry, message_id: int) -> bytes:

@@ -16,7 +16,6 @@ The listener opens the house and closes it: it accepts, and when the server is t
 everybody, waits for the clients' threads, and leaves nothing behind.
 """
 
-import contextlib
 import hmac
 import logging
 import selectors
@@ -45,7 +44,7 @@ from chat.protocol import (
     integer,
     register_request,
 )
-from chat.room import Member, Room
+from chat.room import Member, Post, Room
 from chat.sender import Sender
 from chat.timing import Deadline, TokenBucket
 from chat.tls import TlsConnection
@@ -311,18 +310,20 @@ class ChatServer:
         admin_password: str | None = None,
         history: str | Path | None = None,
         tls: ssl.SSLContext | None = None,
+        make_room: Callable[[Post, Limits, History], Room] = Room,
     ) -> None:
         """Prepare a server for *host*:*port* (0: any free port); without a password, no admin.
 
         *history* is a file for what is said, else it is kept in memory; with *tls* every
-        connection is encrypted. Raises `sqlite3.Error` when the file cannot be had.
+        connection is encrypted; *make_room* makes another room than the one of a single server.
+        Raises `sqlite3.Error` when the file cannot be had.
         """
         self.limits = limits or Limits()
         self.tls = tls
         self.sender = Sender(self.limits, self._record)
         most = self.limits.history_messages
         self._history = SqliteHistory(history, most) if history else History(most)
-        self.room = Room(self.sender.post, self.limits, self._history)
+        self.room = make_room(self.sender.post, self.limits, self._history)
         self._said: deque[tuple[tuple[str, int], Entry]] = deque()  # and not logged yet
         self._wanted = (host, port)
         self._admin_password = admin_password
@@ -352,16 +353,22 @@ class ChatServer:
         return self._address
 
     def bind(self) -> None:
-        """Take the address. Raises `OSError` when that cannot be had.
+        """Take the address and open the room. Raises `OSError`.
 
         From here on the kernel completes handshakes, up to `BACKLOG` of them; nobody is
         accepted before `start`.
         """
         family, *_kind, address = socket.getaddrinfo(*self._wanted, type=socket.SOCK_STREAM)[0]
         # On POSIX this sets SO_REUSEADDR: connections of the last run may still be in TIME_WAIT.
-        self._listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
-        self._listener.setblocking(False)
-        self._address: tuple[str, int] = self._listener.getsockname()[:2]
+        listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        listener.setblocking(False)
+        try:
+            self.room.open(self)
+        except BaseException:
+            listener.close()
+            raise
+        self._listener = listener
+        self._address: tuple[str, int] = listener.getsockname()[:2]
 
     def start(self) -> None:
         """Accept clients in a thread of its own, after `bind` if that has not been done."""
@@ -439,7 +446,9 @@ class ChatServer:
         self._history.record()
         if self._history.failure and not failure:
             log("not_recorded", reason=self._history.failure)
-        said = [self._said.popleft() for _ in range(len(self._said))]
+        said = []
+        while self._said and (self._said[0][1].seq or self._said[0][1].failed):
+            said.append(self._said.popleft())
         if said and logger.isEnabledFor(logging.INFO):
             log("messages", messages=[facts(*one) for one in said if not one[1].failed])
 
@@ -513,13 +522,13 @@ class ChatServer:
         self.sender.finish(connections)
         self.sender.flush()
         deadline = Deadline(self.limits.drain_timeout)
-        with contextlib.suppress(TimeoutError):
-            for client in clients:
-                client.join(deadline.remaining())
+        for client in clients:
+            client.join(deadline.left)
         for connection in connections:
             connection.abort("lost")
         for client in clients:
             client.join()
+        self.room.shut()
         self.sender.flush()
         self.sender.stop()
         self._history.close()

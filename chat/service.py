@@ -1,5 +1,6 @@
 """The server as a program: its command line, its signals, its terminal."""
 
+import functools
 import signal
 import sqlite3
 import ssl
@@ -7,8 +8,10 @@ import sys
 from collections.abc import Callable
 
 from chat import cli, journal
+from chat.history import History
 from chat.i18n import gettext as _
 from chat.protocol import DEFAULT_HOST, DEFAULT_PORT, Limits
+from chat.room import Post, Room
 from chat.server import ChatServer, logger
 from chat.tls import server_context
 
@@ -27,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
             admin_password=cli.admin_password(options.admin_password_file),
             history=options.history,
             tls=_tls(options.tls_cert, options.tls_key),
+            make_room=_room(options.backplane, options.history),
         )
     except cli.OptionError as error:
         return cli.fail(str(error))
@@ -35,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         return cli.fail(sentence.format(path=options.history, reason=cli.why(error)))
     try:
         server.bind()
+    except cli.OptionError as error:
+        return cli.fail(str(error))
     except OSError as error:
         address = cli.address_text(options.host, options.port)
         return cli.fail(
@@ -62,6 +68,24 @@ def main(arguments: list[str] | None = None) -> int:
         server.start()
         server.wait()
     return 0
+
+
+def _room(url: str | None, history: str | None) -> Callable[[Post, Limits, History], Room]:
+    """Return what makes the room: the only one, or one that is shared over the Redis at *url*.
+
+    Raises `cli.OptionError`.
+    """
+    if url is None:
+        return Room
+    if history is not None:
+        raise cli.OptionError(_("--history and --backplane exclude each other: Redis keeps it."))
+    try:
+        from chat.backplane import Backplane, SharedRoom  # noqa: PLC0415 - needs a package
+    except ImportError as error:
+        raise cli.OptionError(
+            _("--backplane needs the package redis: pip install 'redis[hiredis]'.")
+        ) from error
+    return functools.partial(SharedRoom, Backplane(url))
 
 
 def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
@@ -146,6 +170,14 @@ def _parser() -> cli.ArgumentParser:
         "--history",
         metavar=_("FILE"),
         help=_("keep what is said in this file (SQLite), so that it outlives the server"),
+    )
+    parser.add_argument(
+        "--backplane",
+        metavar=_("URL"),
+        help=_(
+            "be one chat with all servers that use this Redis (redis://HOST:PORT/0), "
+            "which keeps the history"
+        ),
     )
     parser.add_argument(
         "--tls-cert",

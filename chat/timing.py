@@ -10,10 +10,14 @@ class Deadline:
         """Start now; end after *seconds*."""
         self._end = time.monotonic() + seconds
 
+    @property
+    def left(self) -> float:
+        """The seconds that are left, 0 when none are."""
+        return max(0.0, self._end - time.monotonic())
+
     def remaining(self) -> float:
         """Return the seconds that are left. Raises `TimeoutError` when none are."""
-        seconds = self._end - time.monotonic()
-        if seconds <= 0:
+        if not (seconds := self.left):
             raise TimeoutError
         return seconds
 

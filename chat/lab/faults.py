@@ -136,10 +136,16 @@ class Person:
     A context manager: in the chat from enter to exit.
     """
 
-    def __init__(self, address: tuple[str, int], nick: str, limits: Limits | None = None) -> None:
-        """Prepare to enter the chat at *address* as *nick*."""
+    def __init__(
+        self,
+        address: tuple[str, int],
+        nick: str,
+        limits: Limits | None = None,
+        also: Iterable[tuple[str, int]] = (),
+    ) -> None:
+        """Prepare to enter the chat at *address* as *nick*; it is to be found at *also* too."""
         self.nick = nick
-        self.client = ChatClient(address, nick, on_event=self._hear, limits=limits)
+        self.client = ChatClient(address, nick, on_event=self._hear, limits=limits, also=also)
         self.said: dict[int, tuple[str, str | None]] = {}
         """Texts and recipients by the messages' ids."""
         self.said_at: dict[str, float] = {}

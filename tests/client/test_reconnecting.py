@@ -211,7 +211,7 @@ def test_the_nickname_was_taken_meanwhile(server: ChatServer, dial: Dial) -> Non
         with RecordingClient(tap.address, "Аня", reconnect=True) as anya:
             tap.upstream = nowhere
             tap.cut()
-            eventually(lambda: server.room.size() == 0)
+            eventually(lambda: len(server.room.users()) == 0)
             dial(server, "Аня")
             tap.upstream = server.address
             anya.wait_for("closed", reason="nick_taken", timeout=10)
@@ -296,7 +296,7 @@ def test_leaving_while_the_connection_is_being_made() -> None:
                 for one in crowd:
                     one.setblocking(False)
                     one.connect_ex(full.getsockname())
-                anya._address = full.getsockname()
+                anya._addresses = [full.getsockname()]
                 server.hang_up()
                 anya.wait_for("reconnecting")
                 eventually(lambda: anya._connection is not None and connecting(anya))

@@ -74,7 +74,8 @@ CASES: dict[str, tuple[dict[str, float], Callable[[Wire], Message], Message]] = 
 }
 
 
-@pytest.mark.parametrize("code", sorted(ERROR_CODES - {"not_recorded"}))  # see tests/history
+# The other two: tests/history, tests/backplane.
+@pytest.mark.parametrize("code", sorted(ERROR_CODES - {"not_recorded", "unavailable"}))
 def test_error(serve: Serve, dial: Dial, code: str) -> None:
     limits, ask, keys = CASES[code]
     server = serve(**limits)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from chat.lab.background import wait_until
 from chat.server import ChatServer
 from tests.wire import Wire
 
@@ -36,7 +37,7 @@ def test_who_does_not_answer_is_disconnected_and_the_others_are_told(
     silent.expect("ping")
     silent.expect("left", nick="Аня", reason="timeout")
     silent.expect_end()
-    assert server.room.users() == []
+    wait_until(lambda: server.room.users() == [])
 
 
 def test_the_others_are_told_that_it_was_a_timeout(serve: Serve, dial: Dial) -> None:

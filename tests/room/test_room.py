@@ -41,7 +41,7 @@ def test_the_first_is_welcomed_to_an_empty_room(room: Room) -> None:
     assert welcome == {"type": "welcome", "nick": "Аня", "users": [], "seq": 0}
     assert member.nick == "Аня"
     assert room.users() == ["Аня"]
-    assert room.size() == 1
+    assert len(room.users()) == 1
 
 
 def test_a_newcomer_is_told_who_is_here_and_the_others_that_somebody_came(room: Room) -> None:
@@ -80,14 +80,14 @@ def test_a_nickname_is_taken_once(room: Room, nick: str) -> None:
     with pytest.raises(ProtocolError, match="nick_taken"):
         room.join(other, nick)
     assert other.take() == anya.take() == []
-    assert room.size() == 1
+    assert len(room.users()) == 1
 
 
 def test_a_bad_nickname_is_refused(room: Room) -> None:
     for nick in ("", "два слова", None, 5):
         with pytest.raises(ProtocolError, match="bad_nick"):
             room.join(Guest(), nick)
-    assert room.size() == 0
+    assert len(room.users()) == 0
 
 
 def test_a_full_room_is_full_until_somebody_leaves() -> None:

@@ -195,7 +195,7 @@ class RoomMachine(RuleBasedStateMachine):
     def everybody_has_got_what_was_meant_for_them_and_nothing_else(self) -> None:
         for guest, messages in self.expected.items():
             assert guest.inbox == messages
-        assert self.room.size() == len(self.here)
+        assert len(self.room.users()) == len(self.here)
 
     def _is_here(self, guest: Guest) -> bool:
         return any(guest is here for here, _ in self.here.values())

@@ -28,7 +28,7 @@ FLOORS = (
     {"room", "connection", "journal"},
     {"sender", "tls"},
     {"server", "client"},
-    {"conversation", "service"},
+    {"conversation", "service", "backplane"},
     {"console", "tui"},
     {"lab"},
 )
@@ -37,6 +37,7 @@ FLOORS = (
 LATE_IMPORTS = {
     ("client", "console"),
     ("server", "service"),
+    ("service", "backplane"),
     ("console", "tui"),
     ("console", "encryption"),
 }
@@ -46,6 +47,7 @@ EXTRAS = {
     "encryption": {"cryptography"},
     "certificate": {"cryptography"},
     "tui": {"textual", "rich"},
+    "backplane": {"redis"},
 }
 FORGIVING = ("encryption", "certificate")
 """Modules that can be imported without their extra."""

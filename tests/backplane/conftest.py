@@ -1,0 +1,53 @@
+"""Servers that share a Redis, in place of the single ones of other tests."""
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+import redis
+
+from chat.backplane import Backplane, SharedRoom
+from chat.lab import redis_process
+from chat.lab.redis_process import RedisProcess
+from chat.protocol import Limits
+from chat.server import ChatServer
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisProcess]:
+    """A running Redis."""
+    if not redis_process.available():
+        pytest.skip(redis_process.HOW_TO_GET_IT)
+    with RedisProcess() as process:
+        yield process
+
+
+@pytest.fixture
+def store(redis_server: RedisProcess) -> RedisProcess:
+    """An empty Redis."""
+    with redis.Redis(*redis_server.address) as client:
+        client.flushall()
+    return redis_server
+
+
+@pytest.fixture
+def serve(store: RedisProcess) -> Iterator[Callable[..., ChatServer]]:
+    """Start a server of one chat: ``serve(admin_password=…, url=…, lease=…, some_limit=…)``."""
+    with ExitStack() as stack:
+
+        def start(
+            *,
+            admin_password: str | None = None,
+            url: str | None = None,
+            lease: float = 10,
+            **limits: float,
+        ) -> ChatServer:
+            server = ChatServer(
+                limits=Limits(**limits),  # type: ignore[arg-type] # names and kinds as in Limits
+                admin_password=admin_password,
+                make_room=functools.partial(SharedRoom, Backplane(url or store.url, lease=lease)),
+            )
+            return stack.enter_context(server)
+
+        yield start
