@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from chat.cli import address_text, left_sentence, write
 from chat.i18n import gettext as _
@@ -245,9 +246,15 @@ def on_console(
 
 
 def about(
-    address: tuple[str, int], limits: Limits, *, history: str | None = None, tls: bool = False
+    address: tuple[str, int],
+    limits: Limits,
+    *,
+    history: str | None = None,
+    backplane: str | None = None,
+    tls: bool = False,
 ) -> Facts:
     """Return what the first lines say about a server that listens on *address*."""
+    redis = urlsplit(backplane or "")
     return {
         "event": "listening",
         "address": address,
@@ -255,6 +262,7 @@ def about(
         "rate": limits.rate,
         "text_chars": limits.text_chars,
         "history": history,
+        "backplane": f"{redis.hostname}:{redis.port or 6379}" if backplane else None,
         "history_messages": None if history else limits.history_messages,
         "tls": tls,
     }
@@ -287,7 +295,11 @@ def _start_sentences(facts: Facts) -> list[str]:
     users = ngettext("up to {n} user", "up to {n} users", facts["max_clients"])
     rate = _("{rate:g} a second from each") if facts["rate"] else _("at any rate")
     length = ngettext("{n} character a message", "{n} characters a message", facts["text_chars"])
-    if facts["history"]:
+    if facts["backplane"]:
+        history = _("in Redis at {address}, shared with other servers").format(
+            address=facts["backplane"]
+        )
+    elif facts["history"]:
         history = _("in the file {path}").format(path=facts["history"])
     else:
         number = facts["history_messages"]

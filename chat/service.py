@@ -60,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         server.address,
         server.limits,
         history=options.history,
+        backplane=options.backplane,
         tls=server.tls is not None,
     )
     with journal.on_console(
@@ -175,8 +176,9 @@ def _parser() -> cli.ArgumentParser:
         "--backplane",
         metavar=_("URL"),
         help=_(
-            "be one chat with all servers that use this Redis (redis://HOST:PORT/0), "
-            "which keeps the history"
+            "be one chat with all servers that use this Redis (redis://HOST:PORT/0), which keeps "
+            "the history; an address with a password belongs into the variable "
+            "CHAT_SERVER_BACKPLANE"
         ),
     )
     parser.add_argument(
