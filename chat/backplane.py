@@ -575,16 +575,8 @@ class SharedRoom(Room):
             if message_id is not None and message_id < session.answered:
                 raise ProtocolError("not_recorded")
             other = None if to is None else self._other(member, to)
-            entry = Entry(
-                member.nick,
-                session.id,
-                other.nick if other else None,
-                other.session.id if other else None,
-                said,
-                0,
-                message_id,
-                sealed,
-            )
+            whom = (other.nick, other.session.id) if other else (None, None)
+            entry = Entry(member.nick, session.id, *whom, said, 0, message_id, sealed)
             self._own_count += 1
             body = [self._backplane.server, self._own_count, *_fields(entry)]
             if not self._backplane.submit("message", self._tokens[session.id], body):

@@ -112,6 +112,8 @@ class ChatClient:
         """
         self.nick = nick or ""
         """The nickname as the server accepted it."""
+        self.text_chars = (limits or Limits()).text_chars
+        """Longest text that the server takes, in characters."""
         self._on_event = on_event or (lambda _event: None)
         self._limits = limits or Limits()
         self._tls = tls
@@ -184,7 +186,8 @@ class ChatClient:
             for frame in self._unacknowledged.frames():
                 self._post(frame)
         if question is not None:
-            self._send(question)
+            self._post(encode(question))
+        self._sender.flush()
         return welcome
 
     def listen(self) -> None:
@@ -511,6 +514,7 @@ class ChatClient:
     def _keep_to(self, limits: Message) -> None:
         """Set our own pace by the server's, half its burst: on the way messages bunch up."""
         try:
+            self.text_chars = int(limits["text_chars"])
             rate, burst = float(limits["rate"]), float(limits["burst"])
         except (KeyError, TypeError, ValueError, OverflowError):
             return  # the server does not say, or not so that it makes sense

@@ -102,7 +102,7 @@ def fill(sentence: str, **values: str | int | Part) -> tuple[Part, ...]:
 
 def is_goodbye(line: str) -> bool:
     """Tell whether *line* asks to leave the chat."""
-    return line.strip() in ("/quit", "exit")
+    return line.strip().lower() in ("/quit", "exit")
 
 
 class Completer:
@@ -226,7 +226,7 @@ class Conversation(abc.ABC):
             self._say(line[1:])
         elif line.startswith("/"):
             name, _space, rest = line[1:].partition(" ")
-            command = COMMANDS.get(name)
+            command = COMMANDS.get(name.lower())
             if command is None:
                 self._warn(_("There is no command /{name}. /help lists them.").format(name=name))
             else:
@@ -243,6 +243,12 @@ class Conversation(abc.ABC):
             self._warn(_("There is no connection at the moment. Try again when it is back."))
 
     def _say(self, text: str, to: str | None = None) -> None:
+        if len(text) > self._client.text_chars:
+            sentence = _(
+                "The message is too long: {n} characters, and {most} will do. Send it in parts."
+            )
+            self._warn(sentence.format(n=len(text), most=self._client.text_chars))
+            return
         self.wait_ready()
         text, to = printable(text.replace("\r", "")), to or self._partner
         self._client.say(text, to)
@@ -253,6 +259,9 @@ class Conversation(abc.ABC):
         for user in self._client.users:
             if nick_key(user) == nick_key(nick):
                 return user
+        if nick_key(nick) == nick_key(self._client.nick):
+            self._warn(_("That is you. /users shows who else is here."))
+            return None
         sentence = _("There is no user {nick}. /users shows who is here.")
         self._warn(sentence.format(nick=printable(nick)))
         return None
@@ -300,7 +309,7 @@ class Conversation(abc.ABC):
             self._say(text, to=user)
 
     def _do_history(self, rest: str) -> None:
-        if rest and not (rest.isascii() and rest.isdigit()):
+        if rest and not (rest.isascii() and rest.isdigit() and rest.strip("0")):
             self._warn(_("How many messages? /history NUMBER"))
         else:
             self._client.request_history(int(rest[:9]) if rest else None)

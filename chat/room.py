@@ -182,16 +182,9 @@ class Room:
                 if message_id is not None and message_id < session.answered:
                     raise ProtocolError("not_recorded")
                 other = None if to is None else self._other(member, to)
-                entry = Entry(
-                    member.nick,
-                    session.id,
-                    other.nick if other else None,
-                    other.session.id if other else None,
-                    said,
-                    self._clock(),
-                    message_id,
-                    sealed,
-                )
+                whom = (other.nick, other.session.id) if other else (None, None)
+                moment = self._clock()
+                entry = Entry(member.nick, session.id, *whom, said, moment, message_id, sealed)
                 self._history.append(entry)
                 if other is None:
                     self._post(self._peers, entry.frame, member.peer)

@@ -69,15 +69,8 @@ def log(kind: str, **facts: object) -> None:
 
 def facts(address: tuple[str, int], entry: Entry) -> dict[str, object]:
     """Return what the log says of a message."""
-    size = len(entry.text.encode())
-    return {
-        "address": address,
-        "nick": entry.sender,
-        "to": entry.to,
-        "bytes": size,
-        "text": entry.text,
-        "sealed": entry.sealed,
-    }
+    said = {"nick": entry.sender, "to": entry.to, "text": entry.text, "sealed": entry.sealed}
+    return said | {"address": address, "bytes": len(entry.text.encode())}
 
 
 class ClientConnection(threading.Thread):

@@ -184,7 +184,7 @@ def test_choosing_somebody_who_is_not_there_changes_nothing(server: ChatServer, 
     for line, answer in (
         ("/chat Гриша", "Пользователя Гриша в чате нет."),
         ("/chat", "С кем говорить? /chat НИК"),
-        ("/chat Аня", "Пользователя Аня в чате нет."),
+        ("/chat Аня", "Это вы сами."),
     ):
         anya.enter(line)
         anya.wait_for(answer)

@@ -34,7 +34,7 @@ class Desk:
     @property
     def conversation(self) -> str:
         """The part of the screen where what was said stands."""
-        region = self.app.scrollback.region
+        region = self.app.scrollback.scrollable_content_region  # without the scroll bar
         return "\n".join(row[: region.width].rstrip() for row in self.rows[: region.height]).strip()
 
     @property

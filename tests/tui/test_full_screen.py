@@ -1,6 +1,7 @@
 """The full-screen client, its keys pressed by Textual's pilot."""
 
 import asyncio
+import base64
 import threading
 from collections.abc import Callable, Coroutine
 from functools import wraps
@@ -394,7 +395,7 @@ async def test_at_the_end_the_screen_stays_to_be_read(serve: Serve) -> None:
 async def test_what_the_server_refuses_is_given_back(server: ChatServer) -> None:
     async with sitting(server.address) as anya:
         await anya.enter("я" * 2001)
-        await anya.sees("Слишком длинное сообщение.")
+        await anya.sees("Слишком длинное сообщение: знаков 2001")
         await anya.press("up")
         assert anya.app.draft.text == "я" * 2001
 
@@ -421,18 +422,23 @@ async def test_the_admins_password_is_typed_unseen(serve: Serve, dial: Dial) -> 
         borya.skip_to("left", nick="Боря", reason="kicked")
 
 
+def reversed_(text: str) -> str:
+    return base64.b64encode(text[::-1].encode()).decode()
+
+
 class Rot:
     """A cipher that a child can break."""
 
     def seal(self, text: str, sender: str, to: str | None) -> str:
         del sender, to
-        return text[::-1]
+        return reversed_(text)
 
     def open(self, sealed: str, sender: str, to: str | None) -> str:
         del sender, to
-        if sealed.startswith("?"):
+        text = base64.b64decode(sealed).decode()[::-1]
+        if text == "?":
             raise ValueError(sealed)
-        return sealed[::-1]
+        return text
 
 
 @run
@@ -441,16 +447,16 @@ async def test_encrypted_messages_have_a_lock_or_say_what_is_needed(
 ) -> None:
     borya = dial(server, "Боря")
     async with sitting(server.address) as anya:
-        borya.send({"type": "message", "text": "терками", "sealed": True})
+        borya.send({"type": "message", "text": reversed_("икамрет"), "sealed": True})
         await anya.sees("зашифровано: нужна парольная фраза")
-        assert "терками" not in anya.text
+        assert reversed_("икамрет") not in anya.text
     async with sitting(server.address, "Вера", cipher=Rot()) as vera:
         await vera.enter("привет")
-        borya.skip_to("message", text="тевирп", sealed=True)
+        borya.skip_to("message", text=reversed_("привет"), sealed=True)
         await vera.sees("Вы\N{LOCK}: привет")
-        borya.send({"type": "message", "text": "тевтО", "sealed": True})
+        borya.send({"type": "message", "text": reversed_("Ответ"), "sealed": True})
         await vera.sees("Боря\N{LOCK}: Ответ")
-        borya.send({"type": "message", "text": "?", "sealed": True})
+        borya.send({"type": "message", "text": reversed_("?"), "sealed": True})
         await vera.sees("зашифровано под другой парольной фразой")
 
 
