@@ -575,7 +575,9 @@ class SharedRoom(Room):
             if message_id is not None and message_id < session.answered:
                 raise ProtocolError("not_recorded")
             other = None if to is None else self._other(member, to)
-            whom = (other.nick, other.session.id) if other else (None, None)
+            whom: tuple[str | None, str | None] = (
+                (other.nick, other.session.id) if other else (None, None)
+            )
             entry = Entry(member.nick, session.id, *whom, said, 0, message_id, sealed)
             self._own_count += 1
             body = [self._backplane.server, self._own_count, *_fields(entry)]

@@ -182,7 +182,9 @@ class Room:
                 if message_id is not None and message_id < session.answered:
                     raise ProtocolError("not_recorded")
                 other = None if to is None else self._other(member, to)
-                whom = (other.nick, other.session.id) if other else (None, None)
+                whom: tuple[str | None, str | None] = (
+                    (other.nick, other.session.id) if other else (None, None)
+                )
                 moment = self._clock()
                 entry = Entry(member.nick, session.id, *whom, said, moment, message_id, sealed)
                 self._history.append(entry)
