@@ -58,14 +58,19 @@ class ServerProcess:
     """
 
     def __init__(
-        self, *options: str, program: Iterable[str] = (), setup: Iterable[str] = ()
+        self,
+        *options: str,
+        program: Iterable[str] = (),
+        setup: Iterable[str] = (),
+        develop: bool = True,
     ) -> None:
         """Prepare it; *setup* is a command that runs it, *program* stands for ``-m chat.server``.
 
-        It warns of everything, and each warning is an error of its own.
+        With *develop* it warns of everything, and each warning is an error of its own; that is
+        slow.
         """
         server = [*program] or ["-m", "chat.server"]
-        interpreter = [sys.executable, "-X", "dev", "-W", "error", "-u"]
+        interpreter = [sys.executable, *(["-X", "dev", "-W", "error"] if develop else []), "-u"]
         self._command = [*setup, *interpreter, *server, "--port", "0", *options]
         self._process: subprocess.Popen[bytes] | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__

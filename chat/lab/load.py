@@ -56,8 +56,11 @@ def measure(
     messages: int,
     window: int = 64,
     interval: float = 0.0,
+    also: Sequence[tuple[str, int]] = (),
 ) -> Load:
     """Put load on the server at *address* from a new process, and return what it measured.
+
+    The listeners are shared out over that server and those of the same chat at *also*.
 
     Without an *interval* messages are said as fast as they are heard: at most *window* of them are
     on their way to the slowest listener. With one, a message is said every *interval* seconds,
@@ -66,6 +69,7 @@ def measure(
     """
     command = [sys.executable, "-m", "chat.lab.load", *map(str, address)]
     command += [str(number) for number in (listeners, messages, window, interval)]
+    command += [str(part) for other in also for part in other]
     done = subprocess.run(command, capture_output=True, check=True, timeout=TIME_LIMIT)
     return Load(**json.loads(done.stdout))
 
@@ -130,9 +134,12 @@ class _User:
             self.last = decode(frames[-1])
 
 
-def _fan_out(address: tuple[str, int], plan: _Plan) -> Load:
-    speaker = _User(address, "speaker")
-    crowd = [_User(address, f"listener-{number}") for number in range(plan.listeners)]
+def _fan_out(addresses: Sequence[tuple[str, int]], plan: _Plan) -> Load:
+    crowd = [
+        _User(addresses[number % len(addresses)], f"listener-{number}")
+        for number in range(plan.listeners)
+    ]
+    speaker = _User(addresses[0], "speaker")
     latencies: list[float] = []
     said_at: list[float] = []
     deadline = Deadline(TIME_LIMIT)
@@ -180,9 +187,11 @@ def main() -> None:
     parser.add_argument("messages", type=int)
     parser.add_argument("window", type=int)
     parser.add_argument("interval", type=float)
+    parser.add_argument("also", nargs="*", help="host and port of further servers")
     wanted = parser.parse_args()
     plan = _Plan(wanted.listeners, wanted.messages, wanted.window, wanted.interval)
-    json.dump(asdict(_fan_out((wanted.host, wanted.port), plan)), sys.stdout)
+    others = zip(wanted.also[::2], map(int, wanted.also[1::2]), strict=True)
+    json.dump(asdict(_fan_out([(wanted.host, wanted.port), *others], plan)), sys.stdout)
 
 
 if __name__ == "__main__":
