@@ -197,14 +197,14 @@ def server_threads() -> Figure:
         shared,
         "Room",
         Look.SHARED,
-        note="ники, история,\nпорядок сообщений\nзамок Room",
+        note="ники, порядок\nсообщений; история\nзамки Room, History",
     )
     canvas.box(
         (4.85, 1.0),
         shared,
         "Sender",
         Look.SHARED,
-        note="очередь у каждого\nсоединения\nзамок Sender",
+        note="список: какой кадр\nкому послать\nзамок Sender",
     )
     canvas.box((4.85, 2.88), (1.5, 0.55), "сокеты", Look.PLAIN, note="буферы в ядре")
     canvas.arrow((1.9, 0.42), (2.75, 0.42))
@@ -217,7 +217,7 @@ def server_threads() -> Figure:
     canvas.arrow((1.9, 1.6), (4.85, 3.0), color=BLUE)
     canvas.text(
         (4.2, 2.3),
-        "④ flush(): всё, что накопилось\nдля сокета, — одним send()",
+        "④ flush(): записать историю,\nразложить по очередям, каждому\nсокету — один send()",
         color=BLUE,
         paper=True,
     )
@@ -233,7 +233,7 @@ def connection_life() -> Figure:
     canvas = _Canvas(4.8)
     stages = [
         ("accept()", "listener принял соединение и запустил поток", Look.THREAD),
-        ("run()", "послать register: «назовите себя»", Look.PLAIN),
+        ("run()", "договориться о шифре; послать register", Look.PLAIN),
         ("_register()", "читать, пока ник не принят", Look.PLAIN),
         ("_converse()", "recv → кадры → дела → flush, и снова", Look.PLAIN),
         (
@@ -260,6 +260,7 @@ def connection_life() -> Figure:
             GREY,
         ),
         ((3,), "quit", "попросил сам", GREEN),
+        ((3,), "replaced", "вернулся по новому соединению", GREEN),
         ((3,), "lost, timeout", "соединение потеряно", VERMILION),
         ((3,), "kicked, slow, flood", "выставил сервер", VERMILION),
         ((3,), "shutdown", "закрывается весь сервер", BLUE),
