@@ -86,9 +86,7 @@ class Model:
 def fit(rows: Iterable[Row]) -> Model:
     """Return the model that is nearest to *rows* (least squares of relative errors)."""
     shared = [row for row in rows if row.servers]
-    message, delivery = _solve(
-        [(row.servers, row.listeners, row.server_time) for row in shared]
-    )
+    message, delivery = _solve([(row.servers, row.listeners, row.server_time) for row in shared])
     redis_message, redis_reader = _solve([(1, row.servers, row.redis_time) for row in shared])
     return Model(message, delivery, redis_message, redis_reader)
 
@@ -146,7 +144,9 @@ def _redis_busy(store: RedisProcess | None) -> float:
 
 def median(rows: list[Row]) -> Row:
     """Return the medians of repeated measurements of one and the same."""
-    columns = {name: statistics.median(getattr(row, name) for row in rows) for name in asdict(rows[0])}
+    columns = {
+        name: statistics.median(getattr(row, name) for row in rows) for name in asdict(rows[0])
+    }
     return Row(**columns)
 
 

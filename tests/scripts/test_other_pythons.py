@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -37,11 +38,10 @@ def test_two_people_talk(version: str) -> None:
     with Program(*SERVER, "--lang", "en", python=python) as server:
         host, port = server.address()
         talk = (*CLIENT, "--lang", "en", "--host", host, "--port", str(port), "--nick")
-        with (
-            Program(*talk, "Anna", python=python) as anna,
-            Program(*talk, "Boris", python=python) as boris,
-        ):
+        with ExitStack() as stack:
+            anna = stack.enter_context(Program(*talk, "Anna", python=python))
             server.wait_for("Anna")
+            boris = stack.enter_context(Program(*talk, "Boris", python=python))
             server.wait_for("Boris")
             anna.wait_for("Boris")
             boris.wait_for("Anna")
