@@ -7,7 +7,9 @@ must: so the processor time of each process is measured too, per message and per
 
 The model. A server spends ``a`` on each message of the chat, whoever is here to hear it, and ``b``
 on each delivery to one of its own users; Redis spends ``c`` on each message and ``d`` on each
-server that reads it. `fit` finds the four, `Model.server` and `Model.redis` predict.
+server that reads it. `fit` finds the four, `Model.server` and `Model.redis` predict. What Redis
+spends depends on how many messages come in one call, so ``c`` and ``d`` are taken from where they
+come in the smallest numbers, with the most listeners.
 """
 
 from __future__ import annotations
@@ -87,7 +89,10 @@ def fit(rows: Iterable[Row]) -> Model:
     """Return the model that is nearest to *rows* (least squares of relative errors)."""
     shared = [row for row in rows if row.servers]
     message, delivery = _solve([(row.servers, row.listeners, row.server_time) for row in shared])
-    redis_message, redis_reader = _solve([(1, row.servers, row.redis_time) for row in shared])
+    most = max(row.listeners for row in shared)
+    redis_message, redis_reader = _solve(
+        [(1, row.servers, row.redis_time) for row in shared if row.listeners == most]
+    )
     return Model(message, delivery, redis_message, redis_reader)
 
 
