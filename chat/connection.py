@@ -174,7 +174,11 @@ class Connection:
         with contextlib.suppress(TimeoutError):
             while self.receive(deadline.remaining()):
                 pass
-            self._finished.wait(deadline.remaining())
+            self.wait_finished(deadline.remaining())
+
+    def wait_finished(self, timeout: float) -> None:
+        """Wait until all is sent that will be, at most *timeout* seconds. Any thread."""
+        self._finished.wait(timeout)
 
     def note_finished(self) -> None:
         """Note that nothing more will be sent. Only for the `Sender`."""

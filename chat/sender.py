@@ -117,7 +117,10 @@ class Sender:
             self._pass_on()
 
     def stop(self) -> None:
-        """End the sender's thread. Call it when every connection is closed and nobody posts."""
+        """End the sender's thread. Call it when every connection is closed and nobody posts.
+
+        It waits for ever when a socket was closed in another way than by its `Connection`.
+        """
         with self._lock:
             self._stopping = True
         if self._thread is not None and self._waker is not None:

@@ -55,6 +55,9 @@ BACKLOG = 1024
 RETRY_AFTER = 1.0
 """Seconds before the next try when the system had no room for another connection."""
 
+FAREWELL = 0.1
+"""Seconds that new clients wait for the last word to one who makes way for them."""
+
 GUESS_RATE, GUESS_BURST = 0.2, 5
 """Wrong passwords a second that one host may go on giving, and how many at once."""
 
@@ -503,7 +506,9 @@ class ChatServer:
         if self.tls is None:  # else it may be in the middle of its handshake
             error = ProtocolError("register_timeout")
             self.sender.post((client.connection,), encode(error.message()))
+            self.sender.finish((client.connection,))
             self.sender.flush()
+            client.connection.wait_finished(FAREWELL)  # another thread may be sending it
         client.connection.abort("register_timeout")
 
     def _close_house(self, reason: str) -> None:
