@@ -17,7 +17,7 @@ from pathlib import Path
 # Kinds of files that can change what the report says or how it looks. A list of what counts,
 # rather than of what does not: nobody can foresee every file an editor leaves behind.
 SOURCE_SUFFIXES = frozenset(
-    {".css", ".ipynb", ".j2", ".js", ".json", ".lock", ".lua", ".mplstyle", ".po"}
+    {".csl", ".css", ".ipynb", ".j2", ".js", ".json", ".lock", ".lua", ".mplstyle", ".po"}
     | {".py", ".svg", ".tmTheme", ".toml", ".typ", ".openxml", ".woff2", ".xml"}
 )
 _MARK = re.compile(rb"source-digest(?:\" content=\"|: ?)([0-9a-f]{64})")

@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 from . import pandoc
 from .export import TEMPLATES, Document
 from .merge import Heading
+from .run_pandoc import run
 
 _W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 _R = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -60,7 +61,7 @@ def contents(headings: list[Heading]) -> str:
 
 def write_reference(path: Path, first_page_footer: str) -> None:
     """Write to *path* the document that pandoc takes styles, margins and footers from."""
-    path.write_bytes(pandoc.run(path.parent, "--print-default-data-file", "reference.docx"))
+    path.write_bytes(run(path.parent, "--print-default-data-file", "reference.docx"))
     with zipfile.ZipFile(path) as package:
         parts = {name: package.read(name).decode() for name in package.namelist()}
     parts["word/styles.xml"] = (TEMPLATES / "docx" / "styles.xml").read_text("utf-8")

@@ -66,7 +66,20 @@ def plain(text: str) -> str:
 
 
 def _words() -> dict[str, str]:
-    return {"contents": _("Contents"), "skip": _("Skip to the text")}
+    return {
+        "contents": _("Contents"),
+        "skip": _("Skip to the text"),
+        "copy": _("Copy"),
+        "copied": _("Copied"),
+        "by_steps": _("Step by step"),
+        "back": _("Back"),
+        "next": _("Next"),
+        "all": _("All at once"),
+        "step": _("Step {n} of {all}"),
+        "fonts": _("Set in {fonts} (SIL Open Font License 1.1).").format(
+            fonts="Vollkorn, Noto Sans, JetBrains Mono"
+        ),
+    }
 
 
 def _title_lines(document: Document) -> list[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """``report.html``: one file that a browser shows without asking any network for anything.
 
-Formulas are MathML, drawings are inline SVG, photographs are data URIs, code is coloured by
-Pygments, and the page works without a script.
+Formulas are MathML, drawings are inline SVG, photographs and fonts are data URIs, code is coloured
+by Pygments. The page works without its script, which only adds comfort: the contents follow the
+reader, code is copied by a click, and drawings of a sequence can be seen step by step.
 """
 
 import base64
@@ -20,7 +21,7 @@ from pygments.util import ClassNotFound
 
 from chat.i18n import ngettext
 
-from .export import Document, render
+from .export import TEMPLATES, Document, render
 
 FOLD_LINES = 40
 """A listing longer than this is shown folded…"""
@@ -28,7 +29,7 @@ UNFOLDED_LINES = 14
 """… below this many lines of it."""
 
 _MIME = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg"}
-_MIME |= {"gif": "image/gif", "webp": "image/webp", "svg": "image/svg+xml"}
+_MIME |= {"gif": "image/gif", "webp": "image/webp", "svg": "image/svg+xml", "woff2": "font/woff2"}
 
 
 def write(document: Document, path: Path) -> None:
@@ -45,6 +46,7 @@ def write(document: Document, path: Path) -> None:
         picture=page.figure,
         terminal=ansi2html,
         is_html=lambda data: "text/html" in data,
+        font=font,
     )
     path.write_text(text, "utf-8")
 
@@ -117,6 +119,11 @@ def data_uri(name: str, content: bytes) -> str:
     return f"data:{mime};base64,{base64.b64encode(content).decode()}"
 
 
+def font(name: str) -> str:
+    """Return a font of ours as an address that needs no network."""
+    return data_uri(f"{name}.woff2", (TEMPLATES / "html" / "fonts" / f"{name}.woff2").read_bytes())
+
+
 def css_width(png: bytes) -> int:
     """Return how wide, in CSS pixels, a picture drawn at double density should be shown."""
     width = int.from_bytes(png[16:20])  # PNG specification, 11.2.1: IHDR comes first
@@ -133,7 +140,9 @@ def inline_svg(svg: str, label: str, alt: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     names: dict[str, str] = {}
     for match in re.finditer(r'\bid="([^"]+)"', svg):
-        names.setdefault(match[1], f"{label}-{len(names) + 1}")
+        # The steps of a sequence keep their numbers, for who wants to see them one by one.
+        part = match[1] if match[1].startswith("step-") else len(names) + 1
+        names.setdefault(match[1], f"{label}-{part}")
     references = r'(\bid="|href="#|url\(["\']?#)([^"\')]+)'
     svg = re.sub(references, lambda match: match[1] + names.get(match[2], match[2]), svg)
     root, rest = svg.split(">", 1)

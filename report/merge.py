@@ -6,6 +6,8 @@ The merged document is a notebook again, so that nbconvert can walk it, with the
   ``metadata.report`` (the title of each notebook is a part, ``##`` a section of it);
 * what the functions of ``chat.lab.show`` displayed carries its number, beside its label and
   caption, in ``output.metadata.report``; pictures are files in :attr:`Merged.pictures`;
+* every link to a source is followed by its number in the list of sources, which stands where a
+  cell is tagged ``sources``: its entries are in ``metadata.report.entries``;
 * every reference in the prose is resolved: ``[рисунке](#fig-x)`` reads «рисунке 3» and a link
   to another notebook leads to its part or section of the same document.
 """
@@ -23,6 +25,7 @@ from nbformat import NotebookNode, v4
 from chat.i18n import gettext as _
 
 from . import ReportError
+from .sources import Sources
 
 NBSP = "\N{NO-BREAK SPACE}"
 PICTURES = "figures"
@@ -102,6 +105,7 @@ class _Merger:
         self.headings: list[Heading] = []
         self.pictures: dict[str, bytes] = {}
         self.numbers_by_label: dict[str, tuple[str, int]] = {}
+        self._sources = Sources()
         self._anchors_of_headings: dict[tuple[str, str], str] = {}
         self._anchors_of_notebooks: dict[str, str] = {}
         self._counts = {"figure": 0, "listing": 0, "table": 0}
@@ -126,6 +130,8 @@ class _Merger:
             else:
                 prose = self._take_pictures(path, text, cell.get("attachments", {}))
                 self.cells.append((path, _cell(prose, {"kind": "prose"})))
+        if "sources" in cell.metadata.get("tags", []):
+            self.cells.append((path, _cell("", {"kind": "sources"})))
 
     def _add_heading(self, path: Path, level: int, title: str) -> None:
         if level == 1 and path.name in self._anchors_of_notebooks:
@@ -219,6 +225,10 @@ class _Merger:
                     about.caption = self._resolve(path, about.caption)
                 elif "text/markdown" in output.get("data", {}):
                     output.data["text/markdown"] = self._resolve(path, output.data["text/markdown"])
+        references = self._sources.references()
+        for _path, cell in self.cells:
+            if cell.cell_type == "markdown" and cell.metadata.report.kind == "sources":
+                cell.metadata.report.entries = references
 
     def _resolve(self, path: Path, text: str) -> str:
         def replace(match: re.Match[str]) -> str:
@@ -229,6 +239,9 @@ class _Merger:
                 return f"[{self._with_number(match['text'], label)}](#{label})"
             if anchor := self._section_anchor(path, target):
                 return f"[{match['text']}](#{anchor})"
+            if target.startswith(("http://", "https://")):
+                number = self._sources.cite(target)
+                return f"{match[0]}{NBSP}[\\[{number}\\]](#src-{number})"
             return match[0]
 
         return _bind_dashes(_CODE_OR_LINK.sub(replace, text))

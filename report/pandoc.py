@@ -6,16 +6,13 @@ listings and tables carry their numbers and labels as attributes, and a filter
 """
 
 import json
-import subprocess
 from pathlib import Path
-
-import pypandoc  # type: ignore[import-untyped]
 
 from chat.i18n import gettext as _
 
-from . import ReportError
 from .export import TEMPLATES, Document, plain, render
 from .markdown import fenced, write_pictures
+from .run_pandoc import run
 
 # CommonMark with pandoc's attributes: it reads a notebook's Markdown as Jupyter does. The
 # author's quotation marks and dashes are left alone.
@@ -25,10 +22,6 @@ CSS_PIXELS_IN_CM = 96 / 2.54
 # A window of eighty columns and its neighbour, 960 pixels together, are as wide as the text;
 # a single window keeps that scale, so that the letters of all screens have one size.
 SCREEN_PIXELS_IN_CM = 960 / TEXT_WIDTH_CM
-
-
-class PandocError(ReportError):
-    """Pandoc refused the document; the message is pandoc's own."""
 
 
 def prepare(document: Document, folder: Path) -> None:
@@ -85,15 +78,6 @@ def convert(folder: Path, output: Path, *options: str) -> None:
         *("--lua-filter", str(TEMPLATES / "pandoc" / "report.lua")),
         *("--fail-if-warnings", "--output", str(output.resolve()), *options, "report.md"),
     )
-
-
-def run(folder: Path, *arguments: str) -> bytes:
-    """Run pandoc in *folder* and return what it printed. Raises PandocError."""
-    command = [pypandoc.get_pandoc_path(), *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
-    if done.returncode:
-        raise PandocError(done.stderr.decode(errors="replace").strip())
-    return done.stdout
 
 
 def width_cm(png: bytes, drawn: bool) -> float:

@@ -280,7 +280,9 @@ def _draw_sequence(
     clients = len(lanes) - 2
     network, server = float(clients), float(clients + 1)
     start = steps[0].record.time
-    for step, y, above in zip(steps, heights, [None, *heights], strict=False):
+    for row, (step, y) in enumerate(zip(steps, heights, strict=True)):
+        known = ax.get_children()
+        above = heights[row - 1] if row else None
         record = step.record
         client = float(min(record.connection, clients) - 1)
         ends = {
@@ -300,6 +302,10 @@ def _draw_sequence(
         ax.text(-0.07, y, moment, ha="right", va="center", fontsize=7, color=GREY)
         if above is not None and y - above > 2:
             _pause(ax, (above + y) / 2, server / 2)
+        # The page can show a sequence step by step: each knows which one it belongs to.
+        drawn = [artist for artist in ax.get_children() if artist not in known]
+        for part, artist in enumerate(drawn, 1):
+            artist.set_gid(f"step-{row + 1}.{part}")
     ax.text(-0.07, -0.4, "мс", ha="right", va="center", fontsize=7, color=GREY)
 
 

@@ -36,7 +36,8 @@ svg = (
     '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="100"'
     ' viewBox="0 0 {width} 100"><metadata>made today</metadata><defs><clipPath id="clip">'
     '<path id="p" d="M0 0H{width}V100H0z"/></clipPath></defs><g clip-path="url(#clip)">'
-    '<use href="#p" fill="{colour}"/></g></svg>'
+    '<use href="#p" fill="{colour}"/></g><g id="step-1.1"/><g id="step-2.1"/><g id="step-2.2"/>'
+    '<g id="step-3.1"/></svg>'
 )
 from io import BytesIO
 from base64 import b64encode

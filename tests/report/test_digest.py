@@ -13,7 +13,7 @@ from report import digest
 ROOT = Path(__file__).resolve().parents[2]
 
 # What git keeps beside the sources without any influence on what the report says.
-NO_SOURCES = {".mo", ".typed", ".png", ".md", ".html", ".pdf", ".docx"}
+NO_SOURCES = {".mo", ".txt", ".typed", ".png", ".md", ".html", ".pdf", ".docx"}
 
 BOOK = {
     "cells": [

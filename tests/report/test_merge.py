@@ -139,11 +139,11 @@ def test_links_between_notebooks_lead_to_parts_and_sections() -> None:
                 "## Тут"
             )
         ],
-        [prose("# Б\n## Кадры и `recv`\n[сеть](https://example.org/#x)")],
+        [prose("# Б\n## Кадры и `recv`\n[сеть](https://www.rfc-editor.org/rfc/rfc9293#x)")],
     )
     text = text_of(document)
     assert "[теория](#sec-2), [кадры](#sec-2-1), [тут](#sec-1-1)" in text
-    assert "[сеть](https://example.org/#x)" in text
+    assert "[сеть](https://www.rfc-editor.org/rfc/rfc9293#x)\u00a0[\\[1\\]](#src-1)" in text
 
 
 @pytest.mark.parametrize(
