@@ -15,7 +15,16 @@ from chat import cli, conversation
 from chat.i18n import gettext as _
 
 from .draw import FULL_COLUMNS, SINGLE_COLUMNS
-from .stage import ADMIN_PASSWORD, PATIENCE, Picture, Server, Stage, User, says
+from .stage import (
+    ADMIN_PASSWORD,
+    PATIENCE,
+    FullScreenUser,
+    Picture,
+    Server,
+    Stage,
+    User,
+    says,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +94,27 @@ def all_scenarios() -> list[Scenario]:
             _("Anna writes to everybody, and Boris answers to everybody."),
             _("All others get each message; its author does not get it back."),
             message_to_all,
+        ),
+        Scenario(
+            "full-screen",
+            _("The full-screen client: a private conversation, and what is unread"),
+            _("Anna has chosen Boris with Alt-↓. Meanwhile Vera writes to her, and to everybody."),
+            _(
+                "The conversation with Boris stands by itself; the list on the right counts what "
+                "is unread, for each partner and for everybody; the line below tells to whom "
+                "the next words go."
+            ),
+            full_screen,
+        ),
+        Scenario(
+            "reconnecting",
+            _("The connection is lost, and nothing typed is"),
+            _("The server is killed while Anna is in the chat; she goes on writing."),
+            _(
+                "The status says that the client is coming back by itself, and how many messages "
+                "wait for a confirmation."
+            ),
+            reconnecting,
         ),
         Scenario(
             "half-typed",
@@ -411,6 +441,52 @@ def server_terminal(stage: Stage) -> Picture:
 
 
 # --- what several scenarios do -------------------------------------------------------------------
+
+
+ALT_DOWN, ALT_UP = "\x1b[1;3B", "\x1b[1;3A"
+"""What a terminal sends for these keys (xterm's control sequences, "PC-Style Function Keys")."""
+
+
+def full_screen(stage: Stage) -> Picture:
+    """Talk to one of two on the full screen, while the other and everybody write too."""
+    server = stage.server()
+    boris, vera = stage.users(server, _("Boris"), _("Vera"))
+    anna = _at_full_screen(stage, server, _("Anna"))
+    question, answer = _("Shall we meet at six?"), _("Yes, at the entrance.")
+    anna.press("Alt-↓", ALT_DOWN)
+    anna.sees(rf"\[{boris.nick}\]")
+    anna.say(question)
+    boris.sees(says(question))
+    boris.say(f"/msg {anna.nick} {answer}")
+    anna.sees(says(answer))
+    vera.say(f"/msg {anna.nick} " + _("Keep me a seat, please."))
+    vera.say(_("Who has the lecture notes?"))
+    anna.sees(rf"{vera.nick} 1\b")
+    anna.sees(says(_("Everybody")) + r" 1\b")
+    return [[anna.terminal.snapshot()]]
+
+
+def reconnecting(stage: Stage) -> Picture:
+    """Lose the server while something is typed."""
+    server = stage.server("--history chat.db")
+    anna = _at_full_screen(stage, server, _("Anna"))
+    boris = stage.user(server, _("Boris"))
+    boris.say(_("The seminar is in room 214."))
+    anna.sees(says(_("The seminar is in room 214.")))
+    other = stage.person(_("Another terminal"))
+    other.enter(f"kill -{signal.SIGKILL.name.removeprefix('SIG')} {server.terminal.foreground}")
+    server.is_back_in_the_shell()
+    anna.sees(says(_("The connection is lost. Reconnecting… What you type is sent afterwards.")))
+    anna.answer(_("Thank you, I am coming."))
+    anna.sees(says(_("not confirmed: {n}"), n="1"))
+    return [[anna.terminal.snapshot()]]
+
+
+def _at_full_screen(stage: Stage, server: Server, nick: str) -> FullScreenUser:
+    user = FullScreenUser(stage, stage.window(nick, FULL_COLUMNS))
+    user.start(server, f"--nick {nick}")
+    user.is_in(server, nick)
+    return user
 
 
 def _server_with_admin(stage: Stage) -> Server:

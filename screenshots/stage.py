@@ -176,6 +176,42 @@ class User(Person):
             other.sees(says(sentence, nick=self.nick))
 
 
+class FullScreenUser(User):
+    """Somebody with the full-screen client."""
+
+    def start(self, server: Server, *options: str) -> None:
+        """Start the client with *options*."""
+        self.enter(
+            " ".join([f"CHAT_PLAIN=no python -m chat.client --port {server.port}", *options])
+        )
+
+    def is_in(self, server: Server, nick: str) -> None:
+        """Wait until the chat has let *nick* in and everybody there has been told."""
+        self.nick = nick
+        self.sees(says(_("You are in the chat as {nick}."), nick=nick), says(_("online")))
+        server.sees(says(_("{nick} has joined"), nick=rf"{nick} \(\S+\)"))
+        for other in server.users:
+            other.sees(says(_("{nick} is in the chat now"), nick=nick))
+        self._server = server
+        server.users.append(self)
+
+    def say(self, line: str) -> None:
+        """Type *line*, a message, and wait until the server has passed it on."""
+        self.answer(line)
+        self.sees(says(_("You")) + ".*" + says(line))
+        self._server.notes_a_message()
+
+    def press(self, name: str, keys: str) -> None:
+        """Press what is called *name* and sends *keys* to the program."""
+        self._stage.typed.append((self.terminal.title, name))
+        self.terminal.type(keys)
+
+    def rests(self) -> None:
+        """Do nothing: before the client is started it waits as others do, later it always does."""
+        if not self.nick:
+            super().rests()
+
+
 class Stage:
     """All terminals of one scenario. A context manager; at its end every program has ended."""
 
@@ -196,19 +232,19 @@ class Stage:
 
     def person(self, title: str, columns: int = HALF_COLUMNS) -> Person:
         """Return somebody at a new window named *title*, in front of a shell."""
-        return Person(self, self._window(title, columns))
+        return Person(self, self.window(title, columns))
 
     def server(
         self, *options: str, columns: int = HALF_COLUMNS, title: str | None = None
     ) -> Server:
         """Start a server with *options* in a new window."""
-        server = Server(self, self._window(title or _("Server"), columns))
+        server = Server(self, self.window(title or _("Server"), columns))
         server.start(*options)
         return server
 
     def newcomer(self, title: str, columns: int = HALF_COLUMNS) -> User:
         """Return somebody who has not started their client yet."""
-        return User(self, self._window(title, columns))
+        return User(self, self.window(title, columns))
 
     def user(self, server: Server, nick: str, columns: int = HALF_COLUMNS) -> User:
         """Let *nick* into the chat of *server* from a new window."""
@@ -228,7 +264,8 @@ class Stage:
                 person.rests()
         return [[person.terminal.snapshot() for person in row] for row in rows]
 
-    def _window(self, title: str, columns: int) -> Terminal:
+    def window(self, title: str, columns: int) -> Terminal:
+        """Return a new window with a shell."""
         terminal = Terminal(
             ["bash", "--noprofile", "--norc"],
             title=title,

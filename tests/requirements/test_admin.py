@@ -1,5 +1,6 @@
 """The admin is who knows the password; nobody else, whatever their name."""
 
+import logging
 from collections.abc import Callable
 
 import pytest
@@ -97,6 +98,23 @@ def test_the_password_is_told_to_nobody(server: ChatServer, dial: Dial) -> None:
     anya.expect("joined")
     anya.expect_silence()
     assert borya.request("history") == {"type": "history", "messages": []}
+
+
+def test_nothing_secret_is_logged(
+    server: ChatServer, dial: Dial, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        anya = dial(server, "Аня")
+        anya.request("admin", password="неверно-но-тоже-тайна")
+        anya.request("admin", password=PASSWORD)
+        anya.say("всем")
+        anya.send({"type": "quit"})
+        anya.expect_end()
+    logged = "\n".join(str(vars(record)) for record in caplog.records)
+    assert "'accepted': False" in logged
+    assert "'accepted': True" in logged
+    for secret in (PASSWORD, "неверно-но-тоже-тайна", anya.welcome["session"]):
+        assert secret not in logged
 
 
 def test_kick_removes_a_user_and_tells_them_and_the_others_why(
