@@ -16,7 +16,7 @@ OTHER := $(if $(PYTHON),$(filter-out $(shell { $(BIN)/python $(VERSION); } 2>/de
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report test fuzz soak notebooks screenshots cert lint locale lock clean
+.PHONY: help report test exercise fuzz soak notebooks screenshots cert lint locale lock clean
 
 help: ## показать этот список
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ report: $(INSTALLED) ## выполнить блокноты и собрать о
 
 test: lint ## проверить код и выполнить все тесты
 	@$(BIN)/pytest $(ARGS)
+
+exercise: $(INSTALLED) ## проверить упражнение из exercises/ru: make exercise N=3
+	@$(BIN)/python -m tests.exercises $(N)
 
 fuzz: $(INSTALLED) ## прислать серверу и разборщику сто тысяч случайных потоков: make fuzz N=1000
 	@FUZZ_INPUTS=$(or $(N),100000) $(BIN)/pytest tests/fuzz $(ARGS)

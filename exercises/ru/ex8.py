@@ -1,0 +1,15 @@
+"""Упражнение 8. Новое слово в протоколе.
+
+Научите сервер отвечать на ``{"type": "whoami"}``: кто я и откуда меня видно. Ответ —
+``{"type": "whoami", "nick": …, "host": …, "port": …}``. Кто ещё не назвался, должен получить отказ
+``not_registered``, как на любую другую просьбу. Как это делают другие обработчики, смотрите в
+``chat/server.py``: методы ``_on_…`` класса ``ClientConnection``. Проверка сама впишет ваш
+обработчик в таблицу сервера.
+"""
+
+from chat.protocol import Message
+from chat.server import ClientConnection
+
+
+def on_whoami(client: ClientConnection, message: Message) -> None:
+    """Ответить клиенту, кто он."""

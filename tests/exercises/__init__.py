@@ -1,0 +1,1 @@
+"""The exercises: what is wrong with an answer, said as a hint."""

@@ -1,0 +1,3 @@
+"""What came is a stream: both parts at once."""
+
+ANSWER = "привет"
