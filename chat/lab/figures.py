@@ -281,32 +281,39 @@ def _draw_sequence(
     network, server = float(clients), float(clients + 1)
     start = steps[0].record.time
     for row, (step, y) in enumerate(zip(steps, heights, strict=True)):
-        known = ax.get_children()
         above = heights[row - 1] if row else None
-        record = step.record
-        client = float(min(record.connection, clients) - 1)
-        ends = {
-            (True, Stage.IN): (client, server),
-            (True, Stage.OUT): (client, server),
-            (False, Stage.IN): (client, network),
-            (False, Stage.OUT): (network, server),
-        }[step.through, record.stage]
-        if record.direction is Direction.TO_CLIENT:
+        with _marked_as_step(ax, row + 1):
+            record = step.record
+            client = float(min(record.connection, clients) - 1)
             ends = {
-                (client, network): (server, network),
-                (network, server): (network, client),
-                (client, server): (server, client),
-            }[ends]
-        _arrow(ax, ends, y, record, describe)
-        moment = _milliseconds(record.time - start)
-        ax.text(-0.07, y, moment, ha="right", va="center", fontsize=7, color=GREY)
-        if above is not None and y - above > 2:
-            _pause(ax, (above + y) / 2, server / 2)
-        # The page can show a sequence step by step: each knows which one it belongs to.
-        drawn = [artist for artist in ax.get_children() if artist not in known]
-        for part, artist in enumerate(drawn, 1):
-            artist.set_gid(f"step-{row + 1}.{part}")
+                (True, Stage.IN): (client, server),
+                (True, Stage.OUT): (client, server),
+                (False, Stage.IN): (client, network),
+                (False, Stage.OUT): (network, server),
+            }[step.through, record.stage]
+            if record.direction is Direction.TO_CLIENT:
+                ends = {
+                    (client, network): (server, network),
+                    (network, server): (network, client),
+                    (client, server): (server, client),
+                }[ends]
+            _arrow(ax, ends, y, record, describe)
+            moment = _milliseconds(record.time - start)
+            ax.text(-0.07, y, moment, ha="right", va="center", fontsize=7, color=GREY)
+            if above is not None and y - above > 2:
+                _pause(ax, (above + y) / 2, server / 2)
     ax.text(-0.07, -0.4, "мс", ha="right", va="center", fontsize=7, color=GREY)
+
+
+@contextlib.contextmanager
+def _marked_as_step(ax: Axes, number: int) -> Iterator[None]:
+    """Mark what is drawn inside as step *number*: the page can show a figure step by step."""
+    known = ax.get_children()
+    yield
+    place = ax.figure.axes.index(ax)
+    drawn = [artist for artist in ax.get_children() if artist not in known]
+    for part, artist in enumerate(drawn):
+        artist.set_gid(f"step-{number}.{place}-{part}")
 
 
 def _milliseconds(seconds: float) -> str:
@@ -693,25 +700,27 @@ def lifelines(
         ax.text(text_width + index + 0.5, -0.5, lane, ha="center", va="center", weight="bold")
     for row, (done, after) in enumerate(steps):
         ax.plot([0, text_width + len(lanes)], [row, row], color="#DDDDDD", linewidth=0.6)
-        ax.text(0, row + 0.5, done, va="center", fontsize=8.5)
-        for index, lane in enumerate(lanes):
-            state = after.get(lane, "")
-            if not state:
-                continue
-            x = text_width + index
-            ax.add_patch(
-                FancyBboxPatch(
-                    (x + 0.07, row + 0.14),
-                    0.86,
-                    0.72,
-                    boxstyle="round,pad=0,rounding_size=0.08",
-                    facecolor=_tint(paint[state], 0.35),
-                    edgecolor=paint[state],
-                    linewidth=0.8,
-                )
-            )
-            ax.text(x + 0.5, row + 0.52, state, ha="center", va="center", fontsize=8)
+        with _marked_as_step(ax, row + 1):
+            ax.text(0, row + 0.5, done, va="center", fontsize=8.5)
+            for index, lane in enumerate(lanes):
+                if state := after.get(lane, ""):
+                    _state(ax, text_width + index, row, state, paint[state])
     return fig
+
+
+def _state(ax: Axes, x: float, row: int, state: str, color: str) -> None:
+    ax.add_patch(
+        FancyBboxPatch(
+            (x + 0.07, row + 0.14),
+            0.86,
+            0.72,
+            boxstyle="round,pad=0,rounding_size=0.08",
+            facecolor=_tint(color, 0.35),
+            edgecolor=color,
+            linewidth=0.8,
+        )
+    )
+    ax.text(x + 0.5, row + 0.52, state, ha="center", va="center", fontsize=8)
 
 
 @styled
