@@ -1,5 +1,7 @@
 """The committed report says what the committed sources say."""
 
+import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,3 +18,9 @@ def test_report_is_fresh(suffix: str) -> None:
     assert digest.embedded_digest(report) == digest.sources_digest(ROOT, "ru"), (
         f"{report.name} was built from other sources than these: run `make report`"
     )
+
+
+def test_no_name_on_the_page_is_given_twice() -> None:
+    page = (ROOT / "report" / "ru" / "report.html").read_text("utf-8")
+    names = Counter(re.findall(r'\sid="([^"]+)"', page))
+    assert [name for name, count in names.items() if count > 1] == []
