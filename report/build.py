@@ -16,7 +16,7 @@ import screenshots
 from chat.i18n import gettext as _
 from chat.lab.terminal import ScreenTimeout
 
-from . import ReportError, digest, docx, execute, html, markdown, pandoc, pdf, settings
+from . import ReportError, digest, docx, execute, html, markdown, original, pandoc, pdf, settings
 from .export import Document
 from .merge import PICTURES, merge
 
@@ -70,7 +70,9 @@ def build(place: Place, console: Console) -> None:
     with _steps(console) as step:
         _take_screenshots(place, step)
         executed = _execute(place, notebooks, step)
-        document = Document(merge(executed), title_page, place.lang, sources)
+        document = Document(
+            merge(executed), title_page, place.lang, sources, original.changes(place.root)
+        )
         finished = _write(document, place.build, step)
     _publish(finished, place)
     _stamp_file(place).write_text(json.dumps(_stamp(place, sources)), "utf-8")

@@ -10,6 +10,7 @@ from nbconvert.filters import strip_ansi
 from chat.i18n import gettext as _
 
 from .merge import Heading, Merged
+from .original import Changes
 from .settings import TitlePage
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -23,6 +24,8 @@ class Document:
     title_page: TitlePage
     lang: str
     digest: str
+    changes: Changes
+    """What is not as in the original."""
 
     @property
     def headings(self) -> list[Heading]:
@@ -91,6 +94,7 @@ def _title_lines(document: Document) -> list[tuple[str, str]]:
         (_("Student"), page.student),
         (_("Group"), page.group),
         (_("Teacher"), page.teacher),
+        *document.changes.sentences(),
     ]
     return [(what, value) for what, value in lines if value]
 

@@ -60,7 +60,11 @@ def _metadata(document: Document) -> dict[str, object]:
             "institution": page.institution,
             "department": page.department,
             "course": _("Course: {course}").format(course=page.course) if page.course else "",
-            "people": [{"role": role, "name": name} for role, name in people if name],
+            "people": [
+                {"role": role, "name": name}
+                for role, name in [*people, *document.changes.sentences()]
+                if name
+            ],
             "place": document.place,
         },
         "contents-title": _("Contents"),
