@@ -229,7 +229,14 @@ def _add_common(parser: argparse.ArgumentParser, section: str, path: str) -> Non
 
 
 def forgive_encodings() -> None:
-    """Let stdin and stdout replace what their encoding cannot say, instead of failing."""
+    """Let stdin and stdout replace what their encoding cannot say, instead of failing.
+
+    One that was closed before we came (``<&-`` in a shell) is empty, or goes nowhere.
+    """
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for as long as we live
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -272,7 +272,7 @@ class Console(Conversation):
         Raises `RefusedError` when nobody can be asked, `OSError` when the connection is lost.
         """
         while True:
-            name = nick or self._screen.read(_("Your nickname: ")).strip()
+            name = nick or self._ask_nick()
             try:
                 welcome = self.register_once(name)
             except RefusedError as error:
@@ -283,6 +283,14 @@ class Console(Conversation):
             else:
                 users: list[str] = welcome["users"]
                 return users
+
+    def _ask_nick(self) -> str:
+        if not self._screen.interactive:
+            raise cli.OptionError(_("There is nobody here to ask for a nickname: give --nick."))
+        name = self._screen.read(_("Your nickname: ")).strip()
+        if is_goodbye(name):
+            raise EOFError
+        return name
 
     def converse(self) -> None:
         """Carry out what the user types until they leave or the conversation is over."""
@@ -401,7 +409,13 @@ def main(arguments: list[str] | None = None) -> int:
     with contextlib.ExitStack() as stack:
         try:
             log = options.log and stack.enter_context(
-                Path(options.log).expanduser().open("a", encoding="utf-8", buffering=1)
+                open(
+                    Path(options.log).expanduser(),
+                    "a",
+                    encoding="utf-8",
+                    buffering=1,
+                    opener=lambda path, flags: os.open(path, flags, 0o600),
+                )
             )
         except (OSError, RuntimeError) as error:
             reason = cli.why(error)

@@ -44,9 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         address = cli.address_text(options.host, options.port)
         return cli.fail(
-            _("Cannot listen on {address}: {reason}.").format(
-                address=address, reason=cli.why(error)
-            )
+            _(
+                "Cannot listen on {address}: {reason}. Another port can be given with --port; "
+                "0 takes any that is free."
+            ).format(address=address, reason=cli.why(error))
         )
 
     def stop(number: int, _frame: object) -> None:

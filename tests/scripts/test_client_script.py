@@ -2,6 +2,8 @@
 
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from chat.client import WINDOW_BYTES
+from chat.lab.terminal import clean_environment
 from chat.server import ChatServer
 from tests.client.fakes import FakeServer
 from tests.scripts.programs import CLIENT, ROOT, Program, run
@@ -57,11 +60,39 @@ def test_the_last_line_needs_no_line_feed(server: ChatServer, dial: Dial) -> Non
     anya.expect("message", text="последняя")
 
 
-def test_without_nick_the_first_line_is_the_nickname(server: ChatServer, dial: Dial) -> None:
+def test_in_a_pipe_a_nickname_must_be_given(server: ChatServer, dial: Dial) -> None:
+    """The first line is something to say, and no nickname by accident."""
     anya = dial(server, "Аня")
-    status, _, _ = run(*CLIENT, *options(server, None), input="Бот\nпривет\n".encode())
-    assert status == 0
-    anya.skip_to("message", from_="Бот", text="привет")
+    status, output, complaint = run(*CLIENT, *options(server, None), input="привет\n".encode())
+    assert (status, output) == (1, "")
+    assert complaint == "Спросить ник здесь некого: назовите его параметром --nick.\n"
+    anya.expect_silence()
+
+
+def test_with_its_input_closed_it_says_hello_and_leaves(server: ChatServer) -> None:
+    command = [sys.executable, *CLIENT, *options(server)]
+    done = subprocess.run(
+        ["sh", "-c", '"$@" <&-', "sh", *command],
+        capture_output=True,
+        encoding="utf-8",
+        cwd=ROOT,
+        env=clean_environment(),
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_log_is_nobody_elses(server: ChatServer, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    run(*CLIENT, *options(server), "--log", str(path), input=b"exit\n")
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_the_package_itself_says_what_to_start() -> None:
+    status, output, complaint = run("-m", "chat", env={"LANGUAGE": "en"})
+    assert (status, output) == (1, "")
+    assert "chat.server" in complaint
 
 
 def test_many_lines_are_all_delivered_at_the_pace_that_the_server_asks_for(

@@ -28,7 +28,7 @@ FLOORS = (
     {"room", "connection", "journal"},
     {"sender", "tls"},
     {"server", "client"},
-    {"conversation", "service", "backplane"},
+    {"conversation", "service", "backplane", "__main__"},
     {"console", "tui"},
     {"lab"},
 )
