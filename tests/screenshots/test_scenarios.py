@@ -159,7 +159,7 @@ class TestStage:
         person = stage.person("Аня")
         # It asks once the echo is off: what is typed before that may be thrown away (TCSAFLUSH).
         person.enter("python -c \"import getpass; getpass.getpass('слово? '); print('прочитано')\"")
-        person.sees(r"\nслово\? ")
+        person.sees(r"\nслово\?")
         person.enter_secret("сезам")
         person.sees(r"\nпрочитано")
         assert stage.typed[-1] == ("Аня", "•••••")
