@@ -17,3 +17,14 @@ Read the modules in the order in which they build on one another::
 The arrows of import point upwards only: a module knows nothing of those below it.
 All of it but ``lab`` needs the standard library alone.
 """
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - a sentence instead of a SyntaxError
+    from chat.i18n import gettext as _
+
+    sys.exit(
+        _("The chat needs Python 3.11 or newer; this is {version}.").format(
+            version=".".join(map(str, sys.version_info[:3]))
+        )
+    )

@@ -1,12 +1,17 @@
-"""``python -m chat``: says what to start instead."""
+"""``python -m chat`` says which of the programs to run."""
 
 import sys
 
 from chat import cli
 from chat.i18n import gettext as _
 
-sys.exit(
-    cli.fail(
-        _("Start a server with “python -m chat.server”, a client with “python -m chat.client”.")
+if __name__ == "__main__":
+    cli.choose_language(None)
+    print(
+        _(
+            "Which of the two? python -m chat.server starts a server, "
+            "python -m chat.client connects to it."
+        ),
+        file=sys.stderr,
     )
-)
+    sys.exit(cli.USAGE_STATUS)

@@ -57,6 +57,7 @@ def read_options(
     ``CHAT_SERVER_PORT``), and then from the file. Ends with status 2 and a sentence when one of
     them is wrong.
     """
+    open_closed_streams()
     early = _read_early(arguments)
     path = early.config or environ.get("CHAT_CONFIG") or str(config_path(environ))
     set_language(early.lang or _known_language(environ.get("CHAT_LANG")))
@@ -228,6 +229,14 @@ def _add_common(parser: argparse.ArgumentParser, section: str, path: str) -> Non
     ).format(variable=example, section=section)
 
 
+def open_closed_streams() -> None:
+    """Put emptiness where a shell has closed stdin, stdout or stderr (``<&-``)."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            void = open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123, SIM115 - until the end
+            setattr(sys, name, void)
+
+
 def forgive_encodings() -> None:
     """Let stdin and stdout replace what their encoding cannot say, instead of failing.
 
@@ -371,11 +380,44 @@ def why(error: Exception) -> str:
         "gaierror": _("no such host is known"),
         "ConnectionClosedError": _("it is no chat server, or it has hung up"),
     }
-    if getattr(error, "errno", None) == errno.EADDRINUSE:
-        return _("the port is already in use")
-    if isinstance(error, OSError):
-        return known.get(type(error).__name__) or error.strerror or str(error)
-    return known.get(type(error).__name__) or str(error)
+    if type(error).__name__ in known:
+        return known[type(error).__name__]
+    if isinstance(error, OSError) and error.strerror:
+        return _phrases_of_numbers().get(error.errno or 0) or error.strerror
+    return system_phrase(str(error))
+
+
+def system_phrase(text: str) -> str:
+    """Return what the operating system or SQLite says as *text*, in the user's language."""
+    phrases = {os.strerror(number): phrase for number, phrase in _phrases_of_numbers().items()}
+    phrases |= {
+        "database or disk is full": _("the disk is full"),
+        "attempt to write a readonly database": _("the file can only be read"),
+        "disk I/O error": _("the disk does not work"),
+        "unable to open database file": _("the file cannot be opened"),
+        "file is not a database": _("it is not a history file"),
+        "database is locked": _("another program uses the file"),
+    }
+    return phrases.get(text, text)
+
+
+def _phrases_of_numbers() -> dict[int, str]:
+    """Return the errors of errno(3) that a user of the chat may meet."""
+    return {
+        errno.EADDRINUSE: _("the port is already in use"),
+        errno.EADDRNOTAVAIL: _("this machine has no such address"),
+        errno.EAFNOSUPPORT: _("this machine has no such kind of address"),
+        errno.ENETUNREACH: _("there is no way to that network"),
+        errno.EHOSTUNREACH: _("there is no way to that host"),
+        errno.ECONNRESET: _("the other side has hung up"),
+        errno.EMFILE: _("too many open files or connections (see ulimit -n)"),
+        errno.ENFILE: _("the whole system has too many open files"),
+        errno.ENOSPC: _("the disk is full"),
+        errno.EROFS: _("the disk can only be read"),
+        errno.EIO: _("the disk does not work"),
+        errno.ENOTDIR: _("a folder on the way is a file"),
+        errno.ENAMETOOLONG: _("the name is too long"),
+    }
 
 
 def left_sentence(reason: str) -> str:

@@ -19,9 +19,9 @@ import socket
 import ssl
 import sys
 import threading
+import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol, Self
 
 if not __package__:  # python chat/client.py: make the package importable, and hide its folder
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -41,7 +41,7 @@ from chat.protocol import (
 from chat.resume import Place, Unacknowledged
 from chat.sender import Sender
 from chat.timing import Deadline, TokenBucket
-from chat.tls import TlsConnection
+from chat.tls import TlsConnection, TlsError
 
 WINDOW_BYTES = 256 * 1024
 """Bytes of messages not yet acknowledged, beyond which `ChatClient.say` waits."""
@@ -58,7 +58,7 @@ _CURABLE = frozenset({"lost", "timeout", "slow"})
 _PASSING = frozenset({"server_full", "register_timeout", "too_fast", "unavailable"})
 """Refusals that may be over a moment later."""
 
-_OUR_EVENTS = frozenset({"closed", "reconnecting", "reconnected"})
+_OUR_EVENTS = frozenset({"closed", "reconnecting", "reconnected", "untrusted", "gap"})
 """Events that are for us to say, not for a server."""
 
 
@@ -74,7 +74,7 @@ class ConnectionClosedError(ConnectionError):
     """The connection has ended, by the server or on the way."""
 
 
-class Cipher(Protocol):
+class Cipher(typing.Protocol):
     """Hides texts from the server: `chat.encryption.Cipher`."""
 
     def seal(self, text: str, sender: str, to: str | None) -> str:
@@ -90,8 +90,8 @@ class ChatClient:
     Any thread may call its methods; *on_event* runs in the listener thread, one event at a time.
     Events are the server's messages, and our own: ``{"type": "reconnecting", "reason": …,
     "attempt": …, "delay": seconds}`` when the connection is lost, ``{"type": "reconnected"}`` when
-    there is another one and what was missed follows, and ``{"type": "closed", "reason": …}`` as
-    the last.
+    there is another one and what was missed follows, ``{"type": "untrusted", "why": …}`` when who
+    answers in TLS cannot be believed, and ``{"type": "closed", "reason": …}`` as the last.
     """
 
     def __init__(
@@ -137,7 +137,9 @@ class ChatClient:
         self._unacknowledged = Unacknowledged()
         self._closed = False
 
-    def __enter__(self) -> Self:
+    def __enter__(
+        self,
+    ) -> "typing.Self":  # quoted: Python 3.10, which has none, is to be told so in words
         """Connect, register under the nickname, listen."""
         try:
             self.connect()
@@ -315,9 +317,8 @@ class ChatClient:
                 self._closed = True
                 self._online = False
                 self._acknowledged.notify_all()
-            self._on_event(
-                {"type": "closed", "reason": "quit" if self._leaving.is_set() else reason}
-            )
+            reason = "quit" if self._leaving.is_set() else reason
+            self._on_event({"type": "closed", "reason": reason})
 
     def _converse(self) -> str:
         """Hand on what comes, until the connection ends; return why it did."""
@@ -361,8 +362,7 @@ class ChatClient:
             while deadline.remaining():
                 attempt += 1
                 # A random part of the pause: many who lost one server must not come all at once.
-                delay = random.uniform(0, pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+                delay, pause = random.uniform(0, pause), min(2 * pause, LONGEST_PAUSE)
                 again = {"reason": reason, "attempt": attempt, "delay": delay}
                 self._on_event({"type": "reconnecting"} | again)
                 if self._leaving.wait(delay):
@@ -373,6 +373,9 @@ class ChatClient:
                 except RefusedError as error:
                     if error.code not in _PASSING:
                         return error.code
+                except TlsError as error:  # not to be tried until somebody gives in
+                    self._on_event({"type": "untrusted", "why": str(error)})
+                    return "untrusted"
                 except OSError:
                     pass
                 else:
@@ -462,11 +465,8 @@ class ChatClient:
             host, port, type=socket.SOCK_STREAM
         ):
             sock = socket.socket(family, kind, number)
-            connection = (
-                TlsConnection(sock, self._tls, server_hostname=host)
-                if self._tls
-                else Connection(sock)
-            )
+            tls = self._tls
+            connection = TlsConnection(sock, tls, server_hostname=host) if tls else Connection(sock)
             with self._lock:
                 self._connection = connection
             if self._leaving.is_set():  # `close` may have looked before there was anything to see

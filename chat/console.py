@@ -28,6 +28,7 @@ from typing import TextIO, TypeVar
 from chat import cli
 from chat.client import ChatClient, Cipher, ConnectionClosedError, RefusedError
 from chat.conversation import (
+    HANGING_INDENT,
     Conversation,
     Line,
     Part,
@@ -36,10 +37,11 @@ from chat.conversation import (
     error_sentence,
     is_goodbye,
     nick_colour,
+    shown_nick,
 )
 from chat.i18n import gettext as _
-from chat.protocol import DEFAULT_HOST, DEFAULT_PORT, Message, printable
-from chat.tls import client_context
+from chat.protocol import DEFAULT_HOST, DEFAULT_PORT, Message
+from chat.tls import TlsError, client_context
 
 try:
     import readline
@@ -47,6 +49,9 @@ except ImportError:  # Windows
     readline = None  # type: ignore[assignment]
 
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
+_PIECES = re.compile("\x1b\\[[0-9;]*m|.", re.DOTALL)
+_EMOJI_SELECTOR = "\ufe0f"  # makes some characters wider on some terminals
+_TAB = " " * 4
 
 T = TypeVar("T")
 
@@ -125,22 +130,24 @@ class Screen:
             self._settled.clear()
         try:
             return input(prompt) if self.interactive else _next_line()
-        except KeyboardInterrupt:
-            if self.interactive:
-                self._write("\n" if self._typed() else "\r\x1b[K")
+        except (EOFError, KeyboardInterrupt):
+            if self.interactive:  # what follows, a shell's prompt perhaps, needs a row of its own
+                self._write("\n")
             raise
         finally:
             self._editing = False
             self._settled.set()
 
-    def show(self, text: str, indent: int = 0) -> None:
-        """Print *text*, above the half-typed line if there is one.
+    def show(self, texts: list[tuple[str, int]]) -> None:
+        """Print *texts* together, above the half-typed line if there is one.
 
-        A row that is too long goes on below, *indent* columns to the right.
+        The further rows of a text stand as many columns to the right as the number beside it says.
         """
         columns = shutil.get_terminal_size().columns
         if self.interactive:
-            text = _wrapped(text, columns, indent)
+            text = "\n".join(_wrapped(text, columns, indent) for text, indent in texts)
+        else:
+            text = "\n".join(text.replace("\n", "\n" + " " * indent) for text, indent in texts)
         self._settled.wait(1)
         if self._editing:
             typed = self._prompt + self._typed()
@@ -186,18 +193,46 @@ def _next_line() -> str:
 
 
 def _wrapped(text: str, columns: int, indent: int) -> str:
-    """Return *text* with line feeds instead of the spaces at which *columns* are full."""
-    lines = []
-    for line in text.split("\n"):
-        row, *words = line.split(" ")
-        for word in words:
-            if _width(_COLOUR.sub("", f"{row} {word}")) > columns:
-                lines.append(row)
-                row = " " * indent + word
-            else:
-                row += f" {word}"
-        lines.append(row)
-    return "\n".join(lines)
+    """Return *text* in rows of at most *columns*, all but the first row *indent* to the right.
+
+    No row is left to the terminal to break: what it puts into the first column could be read as
+    something that the program, or somebody else, has said.
+    """
+    first, *others = text.replace("\t", _TAB).split("\n")
+    rows = _rows(first, columns, indent)
+    for line in others:
+        rows += _rows(" " * indent + line, columns, indent)
+    return "\n".join(rows)
+
+
+def _rows(line: str, columns: int, indent: int) -> list[str]:
+    """Break *line* at spaces where possible; colours take no room."""
+    rows, row, width = [], "", 0
+    margin = " " * min(indent, columns // 2)
+    for word in re.findall(" +|[^ ]+", line):
+        room = _room(word)
+        if width + room > columns and not word.isspace() and row.strip():
+            rows.append(row)
+            row, width = margin, len(margin)
+        for piece in [word] if width + room <= columns else _PIECES.findall(word):
+            if width + _room(piece) > columns:
+                rows.append(row)
+                row, width = margin, len(margin)
+                if piece == " ":
+                    continue
+            row += piece
+            width += _room(piece)
+    return [*rows, row]
+
+
+def _room(text: str) -> int:
+    """Return the most columns that a terminal may need for *text*: they do not all agree."""
+    return sum(
+        0
+        if unicodedata.category(character) in ("Mn", "Me") and character != _EMOJI_SELECTOR
+        else 1 + (unicodedata.east_asian_width(character) in "WF")
+        for character in _COLOUR.sub("", text)
+    )
 
 
 def _place(text: str, columns: int, *, at_end: bool = True) -> tuple[int, int]:
@@ -271,8 +306,14 @@ class Console(Conversation):
 
         Raises `RefusedError` when nobody can be asked, `OSError` when the connection is lost.
         """
+        if nick is None and not self._screen.interactive:
+            raise cli.OptionError(
+                _("Nobody can be asked for a nickname here: give one with --nick NICK.")
+            )
         while True:
-            name = nick or self._ask_nick()
+            name = nick or self._screen.read(_("Your nickname: ")).strip()
+            if nick is None and is_goodbye(name):
+                raise EOFError
             try:
                 welcome = self.register_once(name)
             except RefusedError as error:
@@ -283,14 +324,6 @@ class Console(Conversation):
             else:
                 users: list[str] = welcome["users"]
                 return users
-
-    def _ask_nick(self) -> str:
-        if not self._screen.interactive:
-            raise cli.OptionError(_("There is nobody here to ask for a nickname: give --nick."))
-        name = self._screen.read(_("Your nickname: ")).strip()
-        if is_goodbye(name):
-            raise EOFError
-        return name
 
     def converse(self) -> None:
         """Carry out what the user types until they leave or the conversation is over."""
@@ -339,12 +372,17 @@ class Console(Conversation):
     def ask_password(self, use: Callable[[str], None]) -> None:
         """Ask for the password, unseen on a terminal, and *use* it."""
         if self._screen.interactive:
-            use(self._interruptibly(lambda: getpass.getpass(_("Admin password: "))))
+            try:
+                password = self._interruptibly(lambda: getpass.getpass(_("Admin password: ")))
+            except (EOFError, KeyboardInterrupt):
+                cli.write("\n")
+                raise
+            use(password)
         else:
             self._warn(_("The password is missing: /admin PASSWORD"))
 
     def _read(self) -> str:
-        to = _("all") if self._partner is None else printable(self._partner)
+        to = _("all") if self._partner is None else shown_nick(self._partner)
         return self._interruptibly(lambda: self._screen.read(f"[{to}] "))
 
     def _interruptibly(self, wait: Callable[[], T]) -> T:
@@ -364,17 +402,17 @@ class Console(Conversation):
         for line in lines:
             if line.time is not None and date(line.time) != self._day:
                 self._day = date(line.time)
-                texts.append(self._style.paint(Part(f"{self._day}:", "quiet")))
+                texts.append((self._style.paint(Part(f"{self._day}:", "quiet")), 0))
             texts.append(self._painted(line))
-        indent = 0 if lines[0].time is None and lines[-1].time is None else _INDENT
-        self._screen.show("\n".join(texts), indent)
+        self._screen.show(texts)
 
-    def _painted(self, line: Line) -> str:
+    def _painted(self, line: Line) -> tuple[str, int]:
+        """Return *line* in colour, and by how much its further rows are indented."""
         text = "".join(map(self._style.paint, line.parts))
         if line.time is None:
-            return text
+            return text, HANGING_INDENT
         moment = self._style.paint(Part(clock(line.time), "quiet"))
-        return f"{moment} {text}".replace("\n", "\n" + " " * _INDENT)
+        return f"{moment} {text}", _INDENT
 
     # The listener thread
 
@@ -414,14 +452,14 @@ def main(arguments: list[str] | None = None) -> int:
                     "a",
                     encoding="utf-8",
                     buffering=1,
-                    opener=lambda path, flags: os.open(path, flags, 0o600),
+                    opener=_open_for_us_alone,
                 )
             )
         except (OSError, RuntimeError) as error:
-            reason = cli.why(error)
-            return cli.fail(
-                _("Cannot write the log {path}: {reason}.").format(path=options.log, reason=reason)
-            )
+            sentence = _("Cannot write the log {path}: {reason}. --log FILE names another one.")
+            if isinstance(error, FileNotFoundError):
+                sentence = _("Cannot write the log {path}: there is no such folder. Make it first.")
+            return cli.fail(sentence.format(path=options.log, reason=cli.why(error)))
         try:
             return _run(options, log)
         except (KeyboardInterrupt, EOFError):
@@ -432,12 +470,28 @@ def main(arguments: list[str] | None = None) -> int:
             return cli.fail(error_sentence(error.code))
         except OSError as error:
             address = cli.address_text(options.host, options.port)
-            return cli.fail(
-                _(
-                    "Cannot connect to {address}: {reason}. Is the server running there? "
-                    "--host and --port say where to look."
-                ).format(address=address, reason=cli.why(error))
-            )
+            sentence = _connection_sentence(error, secure=_wants_tls(options))
+            return cli.fail(sentence.format(address=address, reason=cli.why(error)))
+
+
+def _open_for_us_alone(path: str, flags: int) -> int:
+    """Open a file that, if it is new, nobody else may read: private messages are in it."""
+    return os.open(path, flags, 0o600)
+
+
+def _connection_sentence(error: OSError, *, secure: bool) -> str:
+    """Return what to say, and to do, when there is no connection."""
+    if isinstance(error, TlsError):
+        return _("Cannot connect securely to {address}: {reason}. Nothing was sent.")
+    if isinstance(error, ConnectionClosedError | TimeoutError) and not secure:
+        return _(
+            "Cannot connect to {address}: {reason}. If that server encrypts, it takes --tls "
+            "or --tls-ca; --host and --port say where to look."
+        )
+    return _(
+        "Cannot connect to {address}: {reason}. Is the server running there? "
+        "python -m chat.server starts one; --host and --port say where to look."
+    )
 
 
 def _run(options: Namespace, log: TextIO | None) -> int:
@@ -487,7 +541,11 @@ def _full_screen(options: Namespace) -> bool:
 
 def _tls(options: Namespace) -> ssl.SSLContext | None:
     """Return the settings of TLS, None without it. Raises `cli.OptionError`."""
-    return client_context(options.tls_ca) if options.tls or options.tls_ca else None
+    return client_context(options.tls_ca) if _wants_tls(options) else None
+
+
+def _wants_tls(options: Namespace) -> bool:
+    return bool(options.tls or options.tls_ca)
 
 
 def _cipher(path: str | None) -> Cipher | None:
@@ -530,7 +588,12 @@ def _parser() -> cli.ArgumentParser:
         "--log", metavar=_("FILE"), help=_("append all that you receive to this file")
     )
     parser.add_argument(
-        "--tls", action="store_true", help=_("encrypt the connection (TLS) and check the server")
+        "--tls",
+        action="store_true",
+        help=_(
+            "encrypt the connection (TLS) and check the server; without it, passwords and texts "
+            "can be read by anybody on the way"
+        ),
     )
     parser.add_argument(
         "--tls-ca",

@@ -26,6 +26,12 @@ from chat.protocol import Message, nick_key, printable
 _NICK_COLOURS = (166, 99, 28, 197, 33, 30, 136, 163, 67, 64, 131, 134)
 
 
+_NO_NICK = str.maketrans("\n\t", "\N{REPLACEMENT CHARACTER}" * 2)
+
+HANGING_INDENT = 2
+"""Columns by which the further rows of what is not a message stand to the right."""
+
+
 # What is shown
 
 
@@ -83,6 +89,11 @@ def date(moment: float) -> str:
         return time.strftime(_("%Y-%m-%d"), time.localtime(moment))
     except (OverflowError, ValueError, OSError):
         return "----"
+
+
+def shown_nick(nick: str) -> str:
+    """Return *nick*, which a server may have made up, as it may stand within a line."""
+    return printable(nick).translate(_NO_NICK)
 
 
 def fill(sentence: str, **values: str | int | Part) -> tuple[Part, ...]:
@@ -157,6 +168,7 @@ class Conversation(abc.ABC):
         self._bell = bell
         self._has_passphrase = has_passphrase
         self._partner: str | None = None
+        self._gone: set[str] = set()  # keys of partners who have left since they were chosen
         self._speakers: dict[str, None] = {}  # keys of nicknames, who spoke last is last
         self.end_reason = "quit"
         """Why the conversation ended: ``quit``, ``shutdown``, ``kicked``, ``lost`` …"""
@@ -182,6 +194,8 @@ class Conversation(abc.ABC):
     def talk_to(self, partner: str | None) -> None:
         """Send what is typed from now on to *partner*, None for everybody. The user's thread."""
         self._partner = partner
+        if partner is not None:
+            self._gone.discard(nick_key(partner))
 
     def keys(self) -> list[tuple[str, str]]:
         """Return what else /help tells: a key, and what it does."""
@@ -251,6 +265,12 @@ class Conversation(abc.ABC):
             return
         self.wait_ready()
         text, to = printable(text.replace("\r", "")), to or self._partner
+        if to is not None and nick_key(to) in self._gone and to in self._client.users:
+            sentence = _(
+                "The {nick} you talked to has left; this may be another person. "
+                "/chat {nick} if you know who it is, /all returns to everybody."
+            )
+            self._warn(sentence.format(nick=to))
         self._client.say(text, to)
         self.said(text, to)
 
@@ -263,7 +283,7 @@ class Conversation(abc.ABC):
             self._warn(_("That is you. /users shows who else is here."))
             return None
         sentence = _("There is no user {nick}. /users shows who is here.")
-        self._warn(sentence.format(nick=printable(nick)))
+        self._warn(sentence.format(nick=nick))
         return None
 
     def candidates(self, word: str, begins: bool) -> list[str]:
@@ -278,7 +298,7 @@ class Conversation(abc.ABC):
         users = [user for user in self._client.users if nick_key(user).startswith(key)]
         latest = {speaker: number for number, speaker in enumerate(self._speakers)}
         users.sort(key=lambda user: latest.get(nick_key(user), -1), reverse=True)
-        return [printable(user) + (", " if begins else " ") for user in users]
+        return [shown_nick(user) + (", " if begins else " ") for user in users]
 
     # The commands
 
@@ -317,7 +337,8 @@ class Conversation(abc.ABC):
     def _do_dice(self, _rest: str) -> None:
         rolled = random.randint(1, 6)
         self._tell(_("You roll {number}."), number=rolled)
-        self._say(_("* rolls the dice: {number}").format(number=rolled))
+        # A joke: whoever wants to believe it may. Nobody can tell it from what anybody types.
+        self._say(_("My dice shows {number}, upon my word!").format(number=rolled))
 
     def _do_admin(self, rest: str) -> None:
         if rest:
@@ -357,6 +378,8 @@ class Conversation(abc.ABC):
     def _on_left(self, event: Message) -> None:
         if event["nick"] == self._client.nick:
             return  # "closed" follows, and says why
+        if self._partner is not None and nick_key(event["nick"]) == nick_key(self._partner):
+            self._gone.add(nick_key(event["nick"]))
         self._news(event["nick"], cli.left_sentence(event["reason"]))
 
     def _on_users(self, event: Message) -> None:
@@ -376,7 +399,7 @@ class Conversation(abc.ABC):
         self._tell(_("You are the admin now: /kick NICK, /down."))
 
     def _on_error(self, event: Message) -> None:
-        sentence = error_sentence(event["code"])
+        sentence = error_sentence(event["code"], event.get("re"))
         if "message" in event:
             sentence += " " + _("Not delivered: {text}").format(text=event["message"]["text"])
         self._warn(sentence)
@@ -384,6 +407,10 @@ class Conversation(abc.ABC):
     def _on_reconnecting(self, event: Message) -> None:
         if event["attempt"] == 1:
             self._warn(_("The connection is lost. Reconnecting… What you type is sent afterwards."))
+
+    def _on_untrusted(self, event: Message) -> None:
+        sentence = _("The server that answers now cannot be trusted: {why}.")
+        self._warn(sentence.format(why=event["why"]))
 
     def _on_reconnected(self, _event: Message) -> None:
         self._tell(_("The connection is back. What was said meanwhile follows."))
@@ -421,8 +448,10 @@ class Conversation(abc.ABC):
             parts += [
                 part if part.role == "nick" else part._replace(role="private") for part in words
             ]
-        if event.get("sealed"):
+        if event.get("sealed") is True:
             parts.append(Part(_(" (encrypted)"), "lock"))
+        elif self._has_passphrase:
+            parts.append(Part(_(" (NOT encrypted)"), "warning"))
         parts.append(Part(": "))
         text = event["text"]
         named = False
@@ -454,14 +483,15 @@ class Conversation(abc.ABC):
         self._show(Line((*fill(title, n=number), *names)))
 
     def _news(self, nick: str, sentence: str) -> None:
-        words = sentence.format(nick=printable(nick))
+        words = sentence.format(nick=shown_nick(nick))
         self._show(Line((Part(f"* {words}", "quiet"),), "news", time.time(), (None, nick)))
 
     def _tell(self, sentence: str, **values: str | int | Part) -> None:
         self._show(Line(fill(sentence, **values)))
 
     def _warn(self, sentence: str) -> None:
-        self._show(Line((Part(f"! {sentence}", "warning"),), "warning"))
+        # It may quote what the user has typed, or a server made up.
+        self._show(Line((Part(f"! {printable(sentence)}", "warning"),), "warning"))
 
     def _show(self, *lines: Line) -> None:
         self.display(list(lines))
@@ -491,7 +521,7 @@ _EVENTS: dict[str, Callable[[Conversation, Message], None]] = {
 
 
 def _nick(nick: str) -> Part:
-    return Part(printable(nick), "nick")
+    return Part(shown_nick(nick), "nick")
 
 
 def _with_mentions(text: str, nick: str) -> list[Part]:
@@ -504,9 +534,13 @@ def _with_mentions(text: str, nick: str) -> list[Part]:
 
 
 def _logged(line: Line) -> str:
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-    moment = "" if line.time is None else f"{clock(line.time)} "
-    return f"{stamp}  {moment}{line.text}\n"
+    moment = time.time() if line.time is None else line.time
+    try:
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+    except (OverflowError, ValueError, OSError):  # a server may send any number
+        stamp = "-" * 19
+    text = line.text.replace("\n", "\n" + " " * (len(stamp) + 2))
+    return f"{stamp}  {text}\n"
 
 
 # Sentences
@@ -520,7 +554,7 @@ def command_list() -> list[tuple[str, str]]:
         ("/all", _("talk to everybody again")),
         (_("/msg NICK TEXT"), _("one private message")),
         (_("/history [NUMBER]"), _("what was said before")),
-        ("/dice", _("roll the dice in front of everybody")),
+        ("/dice", _("roll the dice in front of whom you talk to, as a joke")),
         ("/admin", _("become the admin (asks for the password)")),
         (_("/kick NICK"), _("remove a user (admin)")),
         ("/down", _("stop the server (admin)")),
@@ -529,8 +563,21 @@ def command_list() -> list[tuple[str, str]]:
     ]
 
 
-def error_sentence(code: str) -> str:
-    """Return what an error *code* of the protocol means, and what to do next."""
+def error_sentence(code: str, refused: object = None) -> str:
+    """Return what an error *code* of the protocol means, and what to do next.
+
+    *refused* is the type of the request, where it is known.
+    """
+    if refused == "admin":
+        about_password = {
+            "not_admin": _(
+                "That is not the admin's password, or the server was started without one "
+                "(--admin-password-file). /admin asks again."
+            ),
+            "too_fast": _("Too many wrong passwords. Wait a few seconds, then try /admin again."),
+        }
+        if code in about_password:
+            return about_password[code]
     return {
         "bad_frame": _(
             "The server did not understand the request: are client and server of one version?"
@@ -578,6 +625,10 @@ def end_sentence(reason: str) -> str:
         "slow": _("The server has closed the connection: we read too slowly."),
         "replaced": _("You have come in from somewhere else; this client is not needed any more."),
         "bad_frame": _("The server sent something that is no message of this chat."),
+        "untrusted": _(
+            "Nothing was sent to it. If its certificate was really renewed, get the new one from "
+            "whoever runs the server, and start the client again with --tls-ca."
+        ),
         "nick_taken": _(
             "Somebody took your nickname while there was no connection. "
             "Start the client again with another --nick."

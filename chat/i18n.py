@@ -4,6 +4,8 @@ The code speaks English (the msgids); a catalogue says it in another language. C
 catalogues travel with the source, so that a bare Python needs no build step.
 """
 
+from __future__ import annotations  # a Python that is too old is told so, and needs this to be
+
 import gettext as _gettext
 import os
 from collections.abc import Mapping

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from chat.cli import address_text, left_sentence, write
+from chat.cli import address_text, left_sentence, system_phrase, write
 from chat.i18n import gettext as _
 from chat.i18n import ngettext
 from chat.protocol import Limits, nick_key, printable
@@ -88,6 +88,7 @@ class Tally:
         """Start counting now."""
         self._started = time.monotonic()
         self._present: set[str] = set()
+        self._nicks: dict[tuple[str, int], str] = {}  # by the clients' addresses
         self.users = self.most_users = self.messages = self.bytes = 0
 
     def note(self, facts: Facts) -> None:
@@ -98,10 +99,17 @@ class Tally:
             self.bytes += _size(facts["messages"])
         elif kind == "joined":
             self.users += 1
+            self._nicks[facts["address"]] = facts["nick"]
             self._present.add(nick_key(facts["nick"]))
             self.most_users = max(self.most_users, len(self._present))
         elif kind == "left":
             self._present.discard(nick_key(facts["nick"]))
+        elif kind == "disconnected":
+            self._nicks.pop(facts["address"], None)
+
+    def nick_at(self, address: tuple[str, int]) -> str | None:
+        """Return who is at *address*, None if nobody is in the chat from there."""
+        return self._nicks.get(address)
 
     def facts(self) -> Facts:
         """Return the summary as something that has happened."""
@@ -141,6 +149,8 @@ class Printer(logging.Handler):
         facts: Facts = record.__dict__.get("event", {"event": record.getMessage()})
         with self._changed:
             self._tally.note(facts)
+            if facts["event"] == "refused":
+                facts["nick"] = self._tally.nick_at(facts["address"])
             if facts["event"] == "messages":
                 self._take_messages(record, facts["messages"])
             elif facts["event"] == "stopped":
@@ -374,6 +384,30 @@ def _lost_lines(facts: Facts) -> str:
     return sentence.format(n=facts["lines"])
 
 
+def _refused(facts: Facts) -> str:
+    who = _who(facts) if facts.get("nick") else address_text(*facts["address"])
+    sentence = {
+        "bad_frame": _("sent something that is no message of this chat"),
+        "unknown_type": _("asked for something that this server does not know"),
+        "not_registered": _("asked for something before giving a nickname"),
+        "bad_nick": _("wanted a nickname that will not do"),
+        "nick_taken": _("wanted a nickname that is taken"),
+        "no_such_user": _("wrote to somebody who is not here"),
+        "bad_text": _("sent a text that is empty or has forbidden characters"),
+        "text_too_long": _("sent a text that is too long"),
+        "too_fast": _("sends too fast (see --rate)"),
+        "not_admin": _("wanted what only the admin may do"),
+        "frame_too_long": _("sent more than a message may be long"),
+        "server_full": _("found no room (see --max-clients)"),
+        "register_timeout": _("gave no nickname in time (see --register-timeout)"),
+        "unavailable": _("could not be served without the store"),
+        "not_recorded": _("sent a message that could not be recorded"),
+    }.get(facts["code"], _("asked for what cannot be"))
+    return _("{who} was refused: {sentence} ({code})").format(
+        who=who, sentence=sentence, code=facts["code"]
+    )
+
+
 def _left(facts: Facts) -> str:
     return left_sentence(facts["reason"]).format(nick=_who(facts))
 
@@ -416,11 +450,11 @@ _SENTENCES: dict[str, Callable[[Facts], str]] = {
     "not_shown": _not_shown,
     "lost_lines": _lost_lines,
     "left": _left,
-    "refused": lambda facts: _of_address(_("{address} was refused: {code}"), facts),
+    "refused": _refused,
     "not_encrypted": lambda facts: _of_address(_("{address} and we found no TLS: {reason}"), facts),
     "not_recorded": lambda facts: _(
         "The history cannot be written, so messages are refused: {reason}"
-    ).format(reason=facts["reason"]),
+    ).format(reason=system_phrase(facts["reason"])),
     "store_lost": lambda facts: _(
         "Redis cannot be reached, so what is said waits: {reason}"
     ).format(reason=facts["reason"]),
@@ -428,7 +462,7 @@ _SENTENCES: dict[str, Callable[[Facts], str]] = {
     "disconnected": lambda facts: _of_address(_("{address} has disconnected"), facts),
     "admin": _admin,
     "exhausted": lambda facts: _("Cannot accept more connections: {reason}").format(
-        reason=facts["reason"]
+        reason=system_phrase(facts["reason"])
     ),
     "summary": _summary,
     "stopped": _stopped,

@@ -23,10 +23,10 @@ import socket
 import ssl
 import sys
 import threading
+import typing
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
 
 if not __package__:  # python chat/server.py: make the package importable, and hide its folder
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -103,6 +103,7 @@ class ClientConnection(threading.Thread):
                 self._register()
                 self._converse()
         except ProtocolError as error:
+            log("refused", address=self.address, code=error.code)
             self._reply(error.message())
         except TimeoutError:
             self.server.dismiss(self._require_member(), "timeout")
@@ -332,7 +333,9 @@ class ChatServer:
         self._clients: dict[ClientConnection, None] = {}  # in the order of their coming
         self._guesses: dict[str, TokenBucket] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(
+        self,
+    ) -> "typing.Self":  # quoted: Python 3.10, which has none, is to be told so in words
         """Start the server."""
         self.start()
         return self

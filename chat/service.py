@@ -1,5 +1,6 @@
 """The server as a program: its command line, its signals, its terminal."""
 
+import errno
 import functools
 import signal
 import sqlite3
@@ -43,12 +44,13 @@ def main(arguments: list[str] | None = None) -> int:
         return cli.fail(str(error))
     except OSError as error:
         address = cli.address_text(options.host, options.port)
-        return cli.fail(
-            _(
-                "Cannot listen on {address}: {reason}. Another port can be given with --port; "
-                "0 takes any that is free."
-            ).format(address=address, reason=cli.why(error))
-        )
+        sentence = _("Cannot listen on {address}: {reason}. --host chooses another address.")
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            sentence = _(
+                "Cannot listen on {address}: {reason}. --port chooses another one (0: any free "
+                "one)."
+            )
+        return cli.fail(sentence.format(address=address, reason=cli.why(error)))
 
     def stop(number: int, _frame: object) -> None:
         if number == signal.SIGINT and sys.stdout.isatty():
@@ -185,7 +187,10 @@ def _parser() -> cli.ArgumentParser:
     parser.add_argument(
         "--tls-cert",
         metavar=_("FILE"),
-        help=_("encrypt all connections (TLS), with the certificate in this file"),
+        help=_(
+            "encrypt all connections (TLS), with the certificate in this file; without it, "
+            "passwords and texts can be read by anybody on the way"
+        ),
     )
     parser.add_argument(
         "--tls-key", metavar=_("FILE"), help=_("the private key that belongs to the certificate")

@@ -39,6 +39,7 @@ from textual.widgets.option_list import Option
 from chat import cli
 from chat.client import ChatClient, ConnectionClosedError
 from chat.conversation import (
+    HANGING_INDENT,
     Completer,
     Conversation,
     Line,
@@ -48,6 +49,7 @@ from chat.conversation import (
     end_sentence,
     is_goodbye,
     nick_colour,
+    shown_nick,
 )
 from chat.i18n import gettext as _
 from chat.i18n import ngettext
@@ -339,16 +341,17 @@ class Scrollback(ScrollView, can_focus=False):
             self._day = date(line.time)
             self._rows.append(self._rule(self._day, width))
         self._starts.append(len(self._rows))
-        indent = 0 if line.time is None else _INDENT
+        indent = HANGING_INDENT if line.time is None else _INDENT
+        margin = "" if line.time is None else clock(line.time).ljust(indent)
         body = _text(line.parts)
         body.expand_tabs(8)
-        for place, row in enumerate(body.wrap(self.app.console, width - indent)):
-            margin = clock(line.time) if line.time is not None and not place else ""
-            whole = Text.assemble((margin.ljust(indent), _STYLES["quiet"]), row, end="")
+        for row in body.wrap(self.app.console, width - indent):
+            whole = Text.assemble((margin, _STYLES["quiet"]), row, end="")
             self._rows.append(Strip(whole.render(self.app.console)))
+            margin = " " * indent
 
     def _rule(self, words: str, width: int) -> Strip:
-        rule = Text(f"── {words} ".ljust(width, "─"), _STYLES["quiet"], end="")
+        rule = Text.assemble((f"── {words} ".ljust(width, "─"), _STYLES["quiet"]), end="")
         return Strip(rule.render(self.app.console))
 
 
@@ -497,6 +500,10 @@ class ChatApp(App[None]):
         width: 24; height: 1fr; border: none; border-left: solid ansi_bright_black;
         padding: 0 0 0 1; scrollbar-size-vertical: 1;
     }
+    People > .option-list--option-highlighted {
+        color: ansi_default; background: ansi_default; text-style: underline;
+    }
+    People:focus > .option-list--option-highlighted { color: ansi_black; background: ansi_white; }
     .-narrow People { display: none; }
     .-narrow.asked People { display: block; width: 1fr; border: none; }
     .-narrow.asked Scrollback { display: none; }
@@ -504,6 +511,7 @@ class ChatApp(App[None]):
     #line { height: auto; max-height: 8; }
     #prompt { width: auto; max-width: 50%; text-wrap: nowrap; text-overflow: ellipsis; }
     Draft { width: 1fr; height: auto; max-height: 8; border: none; padding: 0; }
+    Draft .text-area--cursor { color: ansi_default; background: ansi_default; text-style: reverse; }
     PasswordScreen { align: center middle; }
     PasswordScreen Horizontal {
         width: 60; max-width: 100%; height: 3; border: solid ansi_bright_black; padding: 0 1;
@@ -569,6 +577,10 @@ class ChatApp(App[None]):
         self.draft.focus()
         self.scrollback.show(self._pane)
         self.talk.start(self, self._users)
+        self._refresh_edges()
+
+    def on_resize(self) -> None:
+        """Fill the new width."""
         self._refresh_edges()
 
     # Any thread
@@ -659,7 +671,7 @@ class ChatApp(App[None]):
             key = _key(partner)
             label = _text((_partner_part(partner),))
             if partner is not None and key not in here:
-                label = Text(_("{nick} (left)").format(nick=printable(partner)), "dim")
+                label = Text(_("{nick} (left)").format(nick=shown_nick(partner)), "dim")
             pane = self._panes.get(key)
             if pane is not None and pane.unread:
                 label.append(f" {pane.unread}", RichStyle(bold=True, reverse=True))
@@ -668,18 +680,21 @@ class ChatApp(App[None]):
         self._prompt.update(
             Text.assemble("[", _text((_partner_part(self._pane.partner, _("all")),)), "] ")
         )
-        self._status.update(Text(" · ".join(self._status_words())))
+        status = Text(" · ".join(self._status_words()))
+        status.pad_right(max(0, self.size.width - status.cell_len))
+        self._status.update(status)
 
     def _status_words(self) -> list[str]:
         number = len(self.talk.users)
         users = ngettext("{n} more user", "{n} more users", number).format(n=number)
-        words = [f" {printable(self.talk.nick)}", self._connection_words()]
+        users = users if number else _("nobody else")
+        words = [f" {shown_nick(self.talk.nick)}", self._connection_words()]
         if waiting := self.talk.waiting:
             words.append(_("not confirmed: {n}").format(n=waiting))
         unread = [pane for pane in self._panes.values() if pane.unread]
         if unread:
             names = [
-                f"{printable(pane.partner) if pane.partner else _('all')} {pane.unread}"
+                f"{shown_nick(pane.partner) if pane.partner else _('all')} {pane.unread}"
                 for pane in unread
             ]
             words.append(_("unread: {names}").format(names=", ".join(names)))
@@ -785,7 +800,7 @@ def _key(partner: str | None) -> str:
 def _partner_part(partner: str | None, everybody: str | None = None) -> Part:
     if partner is None:
         return Part(everybody or _("Everybody"))
-    return Part(printable(partner), "nick")
+    return Part(shown_nick(partner), "nick")
 
 
 def run(talk: Talk, users: list[str], options: Namespace) -> int:
@@ -800,5 +815,5 @@ def run(talk: Talk, users: list[str], options: Namespace) -> int:
     if talk.end_reason != "quit":
         cli.write(end_sentence(talk.end_reason) + "\n")
     for text in [*talk.unsent, *app.drafts]:
-        cli.write(_("Not sent: {line}").format(line=text) + "\n")
+        cli.write(printable(_("Not sent: {line}").format(line=text)) + "\n")
     return app.return_code or 0

@@ -476,7 +476,7 @@ def reconnecting(stage: Stage) -> Picture:
     other = stage.person(_("Another terminal"))
     other.enter(f"kill -{signal.SIGKILL.name.removeprefix('SIG')} {server.terminal.foreground}")
     server.is_back_in_the_shell()
-    anna.sees(says(_("The connection is lost. Reconnecting… What you type is sent afterwards.")))
+    anna.sees(says(_("reconnecting, attempt {n}")))
     anna.answer(_("Thank you, I am coming."))
     anna.sees(says(_("not confirmed: {n}"), n="1"))
     return [[anna.terminal.snapshot()]]

@@ -39,9 +39,8 @@ class DeafScreen(Screen):
                 continue
         return self._nobody_types()
 
-    def show(self, text: str, indent: int = 0) -> None:
-        del indent
-        self.shown.append(text)
+    def show(self, texts: list[tuple[str, int]]) -> None:
+        self.shown += [text for text, _indent in texts]
 
     def _nobody_types(self) -> str:
         assert not threading.Event().wait(PATIENCE)

@@ -60,13 +60,16 @@ def test_the_last_line_needs_no_line_feed(server: ChatServer, dial: Dial) -> Non
     anya.expect("message", text="последняя")
 
 
-def test_in_a_pipe_a_nickname_must_be_given(server: ChatServer, dial: Dial) -> None:
-    """The first line is something to say, and no nickname by accident."""
+def test_without_nick_nobody_is_asked_and_no_line_is_taken_for_one(
+    server: ChatServer, dial: Dial
+) -> None:
     anya = dial(server, "Аня")
-    status, output, complaint = run(*CLIENT, *options(server, None), input="привет\n".encode())
+    arguments = (*CLIENT, *options(server, None))
+    status, output, complaint = run(*arguments, input="тайна\nпривет\n".encode())
     assert (status, output) == (1, "")
-    assert complaint == "Спросить ник здесь некого: назовите его параметром --nick.\n"
-    anya.expect_silence()
+    assert complaint == "Спросить ник здесь не у кого: задайте его параметром --nick НИК.\n"
+    assert run(*arguments, env={"CHAT_NICK": "Бот"})[0] == 0
+    anya.expect("joined", nick="Бот")
 
 
 def test_with_its_input_closed_it_says_hello_and_leaves(server: ChatServer) -> None:
@@ -91,7 +94,7 @@ def test_the_log_is_nobody_elses(server: ChatServer, tmp_path: Path) -> None:
 
 def test_the_package_itself_says_what_to_start() -> None:
     status, output, complaint = run("-m", "chat", env={"LANGUAGE": "en"})
-    assert (status, output) == (1, "")
+    assert (status, output) == (2, "")
     assert "chat.server" in complaint
 
 

@@ -372,7 +372,25 @@ def test_the_joke_is_seen_by_everybody_in_the_same_way(
     anya = sit(server.address, "Аня")
     anya.enter("/dice")
     rolled = anya.wait_for(re.compile(r"Вы бросили кубик: ([1-6])\."))[1]
-    borya.skip_to("message", text=f"* бросает кубик: {rolled}", from_="Аня")
+    borya.skip_to(
+        "message", text=f"Мой кубик показал {rolled}, честное слово!", from_="Аня", to=None
+    )
+
+
+def test_in_a_private_conversation_the_joke_is_private(
+    server: ChatServer, dial: Dial, sit: Sit
+) -> None:
+    borya, vera = dial(server, "Боря"), dial(server, "Вера")
+    anya = sit(server.address, "Аня")
+    anya.enter("/chat Боря")
+    wait_for_prompt(anya, "[Боря] ")
+    anya.enter("/dice")
+    borya.skip_to("message", from_="Аня", to="Боря")
+    anya.enter("/all")
+    wait_for_prompt(anya, "[всем] ")
+    anya.enter("дальше")
+    vera.expect("joined")
+    vera.expect("message", text="дальше")
 
 
 def test_an_empty_line_is_not_sent(server: ChatServer, dial: Dial, sit: Sit) -> None:
@@ -416,9 +434,14 @@ def test_who_is_not_admin_may_neither_kick_nor_stop(
 ) -> None:
     dial(strict_server, "Боря")
     anya = sit(strict_server.address, "Аня")
-    for refusals, line in enumerate(("/kick Боря", "/down", "/admin не тот"), start=1):
+    for refusals, line in enumerate(("/kick Боря", "/down"), start=1):
         anya.enter(line)
         anya.wait_for(re.compile(r"(Это может только администратор[^$]*)" * refusals))
+    anya.enter("/admin не тот")
+    anya.wait_for("Это не пароль администратора, или сервер запущен без него")
+    for _ in range(5):
+        anya.enter("/admin не тот")
+    anya.wait_for("Слишком много неверных паролей. Подождите несколько секунд")
     assert strict_server.room.users() == ["Аня", "Боря"]
 
 

@@ -1,0 +1,60 @@
+"""The full-screen client as a program in a real terminal: it appears, works, and cleans up."""
+
+import re
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from chat.lab.terminal import Terminal
+from chat.server import ChatServer
+from tests.scripts.programs import ROOT
+from tests.wire import Wire
+
+Dial = Callable[..., Wire]
+
+
+def sit(server: ChatServer, *options: str, columns: int = 76) -> Terminal:
+    command = [sys.executable, "-m", "chat.client", "--port", str(server.address[1])]
+    return Terminal([*command, *options], title="Аня", cwd=ROOT, columns=columns, rows=14)
+
+
+def is_highlighted(terminal: Terminal, name: str) -> bool:
+    """Tell whether *name* is the line in the list of users that the arrow keys have reached."""
+    screen = terminal.snapshot()
+    rows = [number for number, row in enumerate(screen.rows[:-2]) if row[-1].bg != "default"]
+    return [screen.text(row).rpartition("│ ")[2] for row in rows] == [name]
+
+
+def test_a_conversation_from_the_first_key_to_the_last(server: ChatServer, dial: Dial) -> None:
+    borya = dial(server, "Боря")
+    with sit(server, "--nick", "боря") as anya:
+        anya.wait_for("Этот ник уже занят.")  # asked for on plain lines, before the screen
+        anya.wait_for("Ваш ник:")
+        anya.enter("Аня")
+        anya.wait_for("на связи")
+        anya.wait_for(re.compile(r"│ Все *\n.*│ Боря *\n"))
+        anya.enter("привет")
+        borya.skip_to("message", text="привет")
+        borya.send({"type": "message", "text": "шёпот", "to": "Аня", "id": 1})
+        anya.wait_for("непрочитанное: Боря 1")
+        for keys, name in (("\x1b[Z", "Все"), ("\x1b[B", "Боря 1")):  # Shift+Tab, down
+            anya.type(keys)
+            anya.wait_until(partial(is_highlighted, name=name), name)
+        anya.type("\r")
+        anya.wait_for("Боря (лично вам): шёпот")
+        anya.wait_for("[Боря]")
+        anya.enter("ответ")
+        borya.skip_to("message", text="ответ", to="Боря")
+        anya.type("\x03")
+        assert anya.wait_until_exit() == 0
+        assert "на связи" not in anya.screen_text  # the shell's screen is back
+    borya.skip_to("left", nick="Аня", reason="quit")
+
+
+@pytest.mark.parametrize("options", [("--plain",), ("--lang", "en", "--plain")])
+def test_plain_lines_when_they_are_asked_for(server: ChatServer, options: tuple[str, ...]) -> None:
+    with sit(server, "--nick", "Аня", *options, columns=40) as anya:
+        anya.wait_for("[all] " if "en" in options else "[всем] ")
+        assert "│" not in anya.screen_text
