@@ -6,6 +6,7 @@ from chat import cli
 from chat.i18n import gettext as _
 
 if __name__ == "__main__":
+    cli.open_closed_streams()
     cli.choose_language(None)
     print(
         _(

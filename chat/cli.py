@@ -14,8 +14,10 @@ import errno
 import io
 import math
 import os
+import shutil
 import socket
 import sys
+import textwrap
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -238,14 +240,7 @@ def open_closed_streams() -> None:
 
 
 def forgive_encodings() -> None:
-    """Let stdin and stdout replace what their encoding cannot say, instead of failing.
-
-    One that was closed before we came (``<&-`` in a shell) is empty, or goes nowhere.
-    """
-    if sys.stdin is None:
-        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for as long as we live
-    if sys.stdout is None:
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    """Let stdin and stdout replace what their encoding cannot say, instead of failing."""
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -434,6 +429,13 @@ def left_sentence(reason: str) -> str:
 
 def fail(sentence: str) -> int:
     """Say *sentence* on stderr and return the exit status of a failure."""
+    if sys.stderr.isatty():
+        sentence = textwrap.fill(
+            sentence,
+            shutil.get_terminal_size().columns,
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
     print(sentence, file=sys.stderr, flush=True)
     return FAILURE_STATUS
 

@@ -130,9 +130,13 @@ class Screen:
             self._settled.clear()
         try:
             return input(prompt) if self.interactive else _next_line()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             if self.interactive:  # what follows, a shell's prompt perhaps, needs a row of its own
                 self._write("\n")
+            raise
+        except KeyboardInterrupt:
+            if self.interactive:
+                self._write("\n" if self._typed() else "\r\x1b[K")
             raise
         finally:
             self._editing = False

@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, TextIO
 
+from rich.segment import Segment
 from rich.style import Style as RichStyle
 from rich.text import Text
 from textual import events, on
@@ -347,12 +348,17 @@ class Scrollback(ScrollView, can_focus=False):
         body.expand_tabs(8)
         for row in body.wrap(self.app.console, width - indent):
             whole = Text.assemble((margin, _STYLES["quiet"]), row, end="")
-            self._rows.append(Strip(whole.render(self.app.console)))
+            self._rows.append(self._strip(whole))
             margin = " " * indent
 
     def _rule(self, words: str, width: int) -> Strip:
         rule = Text.assemble((f"── {words} ".ljust(width, "─"), _STYLES["quiet"]), end="")
-        return Strip(rule.render(self.app.console))
+        return self._strip(rule)
+
+    def _strip(self, text: Text) -> Strip:
+        # A segment without any style is more than Textual's filter for NO_COLOR can take.
+        segments = text.render(self.app.console)
+        return Strip(Segment(said, style or RichStyle()) for said, style, _control in segments)
 
 
 def forget(pane: Pane, surplus: int) -> None:

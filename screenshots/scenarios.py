@@ -7,24 +7,20 @@ get a message is never concluded from a pause: something later has come, and the
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from chat import cli, conversation
 from chat.i18n import gettext as _
+from chat.lab.terminal import Terminal
 
 from .draw import FULL_COLUMNS, SINGLE_COLUMNS
-from .stage import (
-    ADMIN_PASSWORD,
-    PATIENCE,
-    FullScreenUser,
-    Picture,
-    Server,
-    Stage,
-    User,
-    says,
-)
+from .stage import ADMIN_PASSWORD, PATIENCE, Picture, Server, Stage, User, says
+
+# What a terminal sends for these keys (xterm's control sequences, "PC-Style Function Keys").
+DOWN, ALT_DOWN, SHIFT_TAB = "\x1b[B", "\x1b[1;3B", "\x1b[Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +92,6 @@ def all_scenarios() -> list[Scenario]:
             message_to_all,
         ),
         Scenario(
-            "full-screen",
-            _("The full-screen client: a private conversation, and what is unread"),
-            _("Anna has chosen Boris with Alt-↓. Meanwhile Vera writes to her, and to everybody."),
-            _(
-                "The conversation with Boris stands by itself; the list on the right counts what "
-                "is unread, for each partner and for everybody; the line below tells to whom "
-                "the next words go."
-            ),
-            full_screen,
-        ),
-        Scenario(
-            "reconnecting",
-            _("The connection is lost, and nothing typed is"),
-            _("The server is killed while Anna is in the chat; she goes on writing."),
-            _(
-                "The status says that the client is coming back by itself, and how many messages "
-                "wait for a confirmation."
-            ),
-            reconnecting,
-        ),
-        Scenario(
             "half-typed",
             _("A message arrives while a line is being typed"),
             _("Boris has typed half a line when two messages arrive."),
@@ -185,6 +160,34 @@ def all_scenarios() -> list[Scenario]:
             _("The same conversation on two servers: the second was started with --show-text."),
             _("Without the option the server shows who, to whom and how much, and not what."),
             server_terminal,
+        ),
+        Scenario(
+            "full-screen-choose",
+            _("The full screen: choosing whom to talk to"),
+            _("Anna goes to the list with Shift+Tab, to Vera with the arrow keys, presses Enter."),
+            _("First Vera is highlighted in the list; then her name stands in the prompt."),
+            full_screen_choose,
+        ),
+        Scenario(
+            "full-screen-private",
+            _("The full screen: a private conversation has a page of its own"),
+            _("Anna and Boris talk privately; then Vera asks for the history."),
+            _("Both see the same conversation; Vera's history holds the public message alone."),
+            full_screen_private,
+        ),
+        Scenario(
+            "full-screen-unread",
+            _("The full screen: what has not been read is counted"),
+            _("Boris and Vera write to Anna while she looks at the common conversation."),
+            _("The list and the status line count them; then a mark stands above what is new."),
+            full_screen_unread,
+        ),
+        Scenario(
+            "full-screen-reconnecting",
+            _("The full screen: the connection is lost, and comes back"),
+            _("The server is killed; Anna goes on writing; the server is started again."),
+            _("The message waits unconfirmed, and when she is back it reaches Boris, once."),
+            full_screen_reconnecting,
         ),
     ]
 
@@ -440,53 +443,93 @@ def server_terminal(stage: Stage) -> Picture:
     return stage.picture([quiet], [talkative])
 
 
-# --- what several scenarios do -------------------------------------------------------------------
-
-
-ALT_DOWN, ALT_UP = "\x1b[1;3B", "\x1b[1;3A"
-"""What a terminal sends for these keys (xterm's control sequences, "PC-Style Function Keys")."""
-
-
-def full_screen(stage: Stage) -> Picture:
-    """Talk to one of two on the full screen, while the other and everybody write too."""
+def full_screen_choose(stage: Stage) -> Picture:
+    """Choose with the arrow keys, and write."""
     server = stage.server()
-    boris, vera = stage.users(server, _("Boris"), _("Vera"))
-    anna = _at_full_screen(stage, server, _("Anna"))
+    _boris, vera = stage.users(server, _("Boris"), _("Vera"))
+    anna = stage.full_screen_user(server, _("Anna"))
+    anna.press("Shift+Tab", SHIFT_TAB)
+    _chooses(anna, _("Everybody"))
+    anna.press("↓", DOWN)
+    anna.press("↓", DOWN)
+    _chooses(anna, vera.nick)
+    choosing = anna.terminal.snapshot()
+    anna.press("Enter", "\r")
+    anna.sees(rf"\[{vera.nick}\]")
+    secret = _("Where are you?")
+    anna.say(secret)
+    vera.sees(says(secret))
+    return [[choosing], [anna.shows()]]
+
+
+def full_screen_private(stage: Stage) -> Picture:
+    """Talk privately in both directions; nobody else gets it, not even as history."""
+    server = stage.server()
+    vera = stage.user(server, _("Vera"), columns=SINGLE_COLUMNS)
+    anna, boris = (stage.full_screen_user(server, nick) for nick in (_("Anna"), _("Boris")))
+    greeting = _("Hello, everybody!")
+    anna.say(greeting)
+    for other in (boris, vera):
+        other.sees(says(greeting))
     question, answer = _("Shall we meet at six?"), _("Yes, at the entrance.")
-    anna.press("Alt-↓", ALT_DOWN)
+    anna.enter(f"/chat {boris.nick}")
     anna.sees(rf"\[{boris.nick}\]")
     anna.say(question)
-    boris.sees(says(question))
-    boris.say(f"/msg {anna.nick} {answer}")
-    anna.sees(says(answer))
-    vera.say(f"/msg {anna.nick} " + _("Keep me a seat, please."))
-    vera.say(_("Who has the lecture notes?"))
-    anna.sees(rf"{vera.nick} 1\b")
-    anna.sees(says(_("Everybody")) + r" 1\b")
-    return [[anna.terminal.snapshot()]]
+    boris.sees(says(_("unread: {names}"), names=rf"{anna.nick} 1"))
+    boris.press("Alt+↓", ALT_DOWN)
+    boris.sees(rf"\[{anna.nick}\]")
+    boris.say(answer)
+    anna.sees(says(question), says(answer))
+    boris.sees(says(question), says(answer))
+    vera.enter("/history")
+    vera.sees("/history", says(greeting))
+    for words in (question, answer):
+        vera.has_not_seen(words)
+    return [[anna.shows()], [boris.shows()], *stage.picture([vera])]
 
 
-def reconnecting(stage: Stage) -> Picture:
-    """Lose the server while something is typed."""
-    server = stage.server("--history chat.db")
-    anna = _at_full_screen(stage, server, _("Anna"))
-    boris = stage.user(server, _("Boris"))
-    boris.say(_("The seminar is in room 214."))
-    anna.sees(says(_("The seminar is in room 214.")))
-    other = stage.person(_("Another terminal"))
-    other.enter(f"kill -{signal.SIGKILL.name.removeprefix('SIG')} {server.terminal.foreground}")
+def full_screen_unread(stage: Stage) -> Picture:
+    """Get messages in other conversations than the one in view, then look."""
+    server = stage.server()
+    boris, vera = stage.users(server, _("Boris"), _("Vera"))
+    anna = stage.full_screen_user(server, _("Anna"))
+    boris.say(f"/msg {anna.nick} {_('Keep me a seat, please.')}")
+    boris.say(f"/msg {anna.nick} {_('It begins at ten.')}")
+    vera.say(f"/msg {anna.nick} {_('Where are you?')}")
+    vera.say(_("Good morning, Anna!"))
+    unread = rf"{boris.nick} 2, {vera.nick} 1"
+    anna.sees(says(_("Good morning, Anna!")), says(_("unread: {names}"), names=unread))
+    before = anna.shows()
+    anna.press("Alt+↓", ALT_DOWN)
+    anna.sees(says(_("new")), says(_("It begins at ten.")), rf"\[{boris.nick}\]")
+    return [[before], [anna.shows()]]
+
+
+def full_screen_reconnecting(stage: Stage) -> Picture:
+    """Lose the server, go on writing, and get it back."""
+    options = "--history chat.db"
+    server = stage.server(options, columns=SINGLE_COLUMNS)
+    boris = stage.user(server, _("Boris"), columns=SINGLE_COLUMNS)
+    anna = stage.full_screen_user(server, _("Anna"))
+    server.terminal.kill()
     server.is_back_in_the_shell()
-    anna.sees(says(_("reconnecting, attempt {n}")))
-    anna.answer(_("Thank you, I am coming."))
+    lost = says(_("The connection is lost. Reconnecting… What you type is sent afterwards."))
+    anna.sees(r"\s+".join(lost.split(r"\s+")[:2]))
+    words = _("Can you hear me?")
+    anna.enter(words)
+    anna.sees(says(words), says(_("reconnecting, attempt {n}")))
     anna.sees(says(_("not confirmed: {n}"), n="1"))
-    return [[anna.terminal.snapshot()]]
+    alone = anna.shows()
+    server.enter(f"python -m chat.server --port {server.port} {options}")
+    back = says(_("The connection is back. What was said meanwhile follows."))
+    boris.sees(back, says(words))
+    anna.sees(says(_("online")))
+    anna.sees(rf"│ {boris.nick}\n")
+    anna.terminal.wait_gone(re.compile(says(_("not confirmed: {n}"))), PATIENCE)
+    return [[alone], [anna.shows()], *stage.picture([boris])]
 
 
-def _at_full_screen(stage: Stage, server: Server, nick: str) -> FullScreenUser:
-    user = FullScreenUser(stage, stage.window(nick, FULL_COLUMNS))
-    user.start(server, f"--nick {nick}")
-    user.is_in(server, nick)
-    return user
+# --- what several scenarios do -------------------------------------------------------------------
 
 
 def _server_with_admin(stage: Stage) -> Server:
@@ -501,3 +544,14 @@ def _become_admin(user: User) -> None:
     user.enter_secret(ADMIN_PASSWORD)
     user.sees(says(_("You are the admin now: /kick NICK, /down.")))
     user.rests()
+
+
+def _chooses(user: User, name: str) -> None:
+    """Wait until *name* is highlighted in the list of the full screen."""
+
+    def highlighted(terminal: Terminal) -> bool:
+        lines = [row for row in terminal.snapshot().rows[:-2] if row[-1].bg != "default"]
+        words = "".join(cell.text for row in lines for cell in row).rpartition("│")[2]
+        return words.split()[:1] == [name]
+
+    user.terminal.wait_until(highlighted, repr(name), PATIENCE)

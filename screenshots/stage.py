@@ -16,12 +16,13 @@ from chat.i18n import gettext as _
 from chat.i18n import language
 from chat.lab.terminal import ScreenTimeout, Snapshot, Terminal
 
-from .draw import HALF_COLUMNS
+from .draw import HALF_COLUMNS, SINGLE_COLUMNS
 
 Picture = list[list[Snapshot]]
 """Windows from top to bottom, from left to right."""
 
 ROWS = 24
+FULL_SCREEN_ROWS = 12  # all of them are drawn
 PATIENCE = 20.0  # seconds: programs start slowly on a busy machine
 PROMPT = "$ "
 ADMIN_PASSWORD = "correct horse battery staple"
@@ -63,6 +64,11 @@ class Person:
         """Type *line* and press Enter at once; the scenario's list of commands gets it."""
         self._stage.typed.append((self.terminal.title, line))
         self.terminal.enter(line)
+
+    def press(self, name: str, keys: str) -> None:
+        """Press the key called *name*, for which the terminal sends *keys*."""
+        self._stage.typed.append((self.terminal.title, name))
+        self.terminal.type(keys)
 
     def begin(self, line: str) -> None:
         """Type *line* without Enter; the list of commands gets it with three dots."""
@@ -179,37 +185,23 @@ class User(Person):
 class FullScreenUser(User):
     """Somebody with the full-screen client."""
 
-    def start(self, server: Server, *options: str) -> None:
-        """Start the client with *options*."""
-        self.enter(
-            " ".join([f"CHAT_PLAIN=no python -m chat.client --port {server.port}", *options])
-        )
-
-    def is_in(self, server: Server, nick: str) -> None:
-        """Wait until the chat has let *nick* in and everybody there has been told."""
-        self.nick = nick
-        self.sees(says(_("You are in the chat as {nick}."), nick=nick), says(_("online")))
-        server.sees(says(_("{nick} has joined"), nick=rf"{nick} \(\S+\)"))
-        for other in server.users:
-            other.sees(says(_("{nick} is in the chat now"), nick=nick))
-        self._server = server
-        server.users.append(self)
-
-    def say(self, line: str) -> None:
-        """Type *line*, a message, and wait until the server has passed it on."""
-        self.answer(line)
-        self.sees(says(_("You")) + ".*" + says(line))
-        self._server.notes_a_message()
-
-    def press(self, name: str, keys: str) -> None:
-        """Press what is called *name* and sends *keys* to the program."""
-        self._stage.typed.append((self.terminal.title, name))
-        self.terminal.type(keys)
-
     def rests(self) -> None:
-        """Do nothing: before the client is started it waits as others do, later it always does."""
-        if not self.nick:
-            super().rests()
+        """Wait until nothing is typed, and the cursor, which the program draws, is to be seen."""
+
+        def at_rest(terminal: Terminal) -> bool:
+            if terminal.line_before_cursor == PROMPT:  # the program has not been started yet
+                return True
+            screen = terminal.snapshot()
+            last = screen.text(len(screen.rows) - 1)
+            place = len(last) + 1  # one blank behind the prompt
+            return bool(re.fullmatch(r"\[\S+\]", last)) and screen.rows[-1][place].reverse
+
+        self.terminal.wait_until(at_rest, _("an empty line for input"), PATIENCE)
+
+    def shows(self) -> Snapshot:
+        """Return the screen as it is once it is at rest."""
+        self.rests()
+        return self.terminal.snapshot()
 
 
 class Stage:
@@ -232,23 +224,31 @@ class Stage:
 
     def person(self, title: str, columns: int = HALF_COLUMNS) -> Person:
         """Return somebody at a new window named *title*, in front of a shell."""
-        return Person(self, self.window(title, columns))
+        return Person(self, self._window(title, columns))
 
     def server(
         self, *options: str, columns: int = HALF_COLUMNS, title: str | None = None
     ) -> Server:
         """Start a server with *options* in a new window."""
-        server = Server(self, self.window(title or _("Server"), columns))
+        server = Server(self, self._window(title or _("Server"), columns))
         server.start(*options)
         return server
 
     def newcomer(self, title: str, columns: int = HALF_COLUMNS) -> User:
         """Return somebody who has not started their client yet."""
-        return User(self, self.window(title, columns))
+        return User(self, self._window(title, columns))
 
     def user(self, server: Server, nick: str, columns: int = HALF_COLUMNS) -> User:
         """Let *nick* into the chat of *server* from a new window."""
         user = self.newcomer(nick, columns)
+        user.start(server, f"--nick {nick}")
+        user.is_in(server, nick)
+        return user
+
+    def full_screen_user(self, server: Server, nick: str) -> FullScreenUser:
+        """Let *nick* into the chat of *server* from a new window, with the full-screen client."""
+        window = self._window(nick, SINGLE_COLUMNS, FULL_SCREEN_ROWS, plain=False)
+        user = FullScreenUser(self, window)
         user.start(server, f"--nick {nick}")
         user.is_in(server, nick)
         return user
@@ -264,18 +264,19 @@ class Stage:
                 person.rests()
         return [[person.terminal.snapshot() for person in row] for row in rows]
 
-    def window(self, title: str, columns: int) -> Terminal:
-        """Return a new window with a shell."""
+    def _window(
+        self, title: str, columns: int, rows: int = ROWS, *, plain: bool = True
+    ) -> Terminal:
         terminal = Terminal(
             ["bash", "--noprofile", "--norc"],
             title=title,
             columns=columns,
-            rows=ROWS,
+            rows=rows,
             cwd=self.folder,
             env={
                 "HOME": str(self.folder),
                 "LANGUAGE": language(),
-                "CHAT_PLAIN": "1",  # the gallery shows the plain client
+                "CHAT_PLAIN": "1" if plain else "0",
                 "PS1": rf"\[\e[1;32m\]{PROMPT.strip()}\[\e[0m\] ",
                 "PYTHONPATH": str(_REPOSITORY),
             },

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import pytest
+from wcwidth import wcswidth
 
 from chat.client import ChatClient
-from chat.console import Console, Screen
+from chat.console import Console, Screen, _wrapped
 from chat.protocol import Message
 from chat.server import ChatServer
 from tests.client.fakes import FakeServer
@@ -98,3 +99,14 @@ def test_a_conversation_that_is_over_before_it_began_is_over() -> None:
         with conversing(server.address, DeafScreen(0)) as console:
             assert console.end_reason == "lost"
         going.join()
+
+
+@pytest.mark.parametrize("text", ["❤\ufe0f" * 60, "\u00ad" * 60, "👩\u200d🚀" * 20, "e\u0301" * 60])
+def test_rows_are_broken_for_the_terminal_that_draws_them_widest(text: str) -> None:
+    first, *others = _wrapped(f"13:05 Б: {text}", 40, 6).split("\n")
+    assert "".join([first, *(row.removeprefix(" " * 6) for row in others)]).endswith(text)
+    for row in (first, *others):
+        selectors = row.count("\ufe0f")
+        assert wcswidth(row.replace("\ufe0f", "").replace("\u00ad", "-")) + selectors <= 40
+    assert all(row.startswith(" " * 6) for row in others)
+    assert len(others) <= 5

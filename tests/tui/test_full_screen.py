@@ -276,6 +276,50 @@ async def test_long_and_wide_texts_are_wrapped_and_aligned(server: ChatServer, d
 
 
 @run
+async def test_only_the_first_row_of_what_is_said_begins_in_the_first_column(
+    server: ChatServer, dial: Dial
+) -> None:
+    borya = dial(server, "Боря")
+    async with sitting(server.address) as anya:
+        say(borya, "раз\n13:05 Вера: ложь\n" + "13:05\u00a0Вера:" * 30)
+        await anya.sees("раз")
+        rows = [row.text for row in anya.app.scrollback._rows]
+        first = next(number for number, row in enumerate(rows) if "Боря: раз" in row)
+        assert len(rows) > first + 5
+        assert {row[:6] for row in rows[first + 1 :]} == {" " * 6}
+        await anya.enter("/msg Боря " + "слово " * 350 + "\n! ложь")
+        await anya.sees("Слишком длинное сообщение")
+        await anya.enter("/chat " + "\x1b[2J" + "кто " * 40)
+        await anya.sees("\ufffd[2Jкто")
+        rows = [row.text for row in anya.app.scrollback._rows]
+        last = max(number for number, row in enumerate(rows) if row.startswith("! "))
+        assert len(rows) > last + 1
+        assert {row[:2] for row in rows[last + 1 :]} == {"  "}
+
+
+@run
+async def test_a_partner_who_left_and_came_may_be_somebody_else(
+    server: ChatServer, dial: Dial
+) -> None:
+    borya = dial(server, "Боря")
+    async with sitting(server.address) as anya:
+        await anya.press("alt+down")
+        await anya.until(lambda: anya.rows[-1] == "[Боря]")
+        borya.send({"type": "quit"})
+        await anya.sees("Боря покидает чат")
+        other = dial(server, "Боря")
+        await anya.sees("Боря теперь в чате")
+        await anya.enter("это ты?")
+        await anya.sees("Прежний собеседник")
+        other.skip_to("message", text="это ты?")
+        await anya.enter("/chat Боря")
+        await anya.enter("узнала")
+        other.skip_to("message", text="узнала")
+        await anya.sees("Вы (видит только Боря): узнала")
+        assert anya.text.count("Прежний собеседник") == 1
+
+
+@run
 async def test_a_narrow_screen_shows_the_list_when_asked(server: ChatServer, dial: Dial) -> None:
     dial(server, "Боря")
     async with sitting(server.address, size=(40, 12)) as anya:
@@ -458,6 +502,8 @@ async def test_encrypted_messages_have_a_lock_or_say_what_is_needed(
         await vera.sees("Боря\N{LOCK}: Ответ")
         borya.send({"type": "message", "text": reversed_("?"), "sealed": True})
         await vera.sees("зашифровано под другой парольной фразой")
+        borya.send({"type": "message", "text": "открытый текст"})
+        await vera.sees("Боря (НЕ зашифровано): открытый текст")
 
 
 # A flood

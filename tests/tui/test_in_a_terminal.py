@@ -15,9 +15,11 @@ from tests.wire import Wire
 Dial = Callable[..., Wire]
 
 
-def sit(server: ChatServer, *options: str, columns: int = 76) -> Terminal:
+def sit(
+    server: ChatServer, *options: str, columns: int = 76, env: dict[str, str] | None = None
+) -> Terminal:
     command = [sys.executable, "-m", "chat.client", "--port", str(server.address[1])]
-    return Terminal([*command, *options], title="Аня", cwd=ROOT, columns=columns, rows=14)
+    return Terminal([*command, *options], title="Аня", cwd=ROOT, columns=columns, rows=14, env=env)
 
 
 def is_highlighted(terminal: Terminal, name: str) -> bool:
@@ -58,3 +60,29 @@ def test_plain_lines_when_they_are_asked_for(server: ChatServer, options: tuple[
     with sit(server, "--nick", "Аня", *options, columns=40) as anya:
         anya.wait_for("[all] " if "en" in options else "[всем] ")
         assert "│" not in anya.screen_text
+
+
+@pytest.mark.parametrize("nobody_wants_colours", [False, True])
+def test_nicknames_have_colours_unless_nobody_wants_them(
+    server: ChatServer, dial: Dial, nobody_wants_colours: bool
+) -> None:
+    dial(server, "Боря")
+    env = {"NO_COLOR": "1"} if nobody_wants_colours else {}
+    with sit(server, "--nick", "Аня", env=env) as anya:
+        anya.wait_for("на связи")
+        rows = anya.snapshot().rows
+        nick = next(cell for row in rows for cell in row if cell.text == "Б")
+        grey = nick.fg == "default" or len({nick.fg[place : place + 2] for place in (0, 2, 4)}) == 1
+        assert grey == nobody_wants_colours
+
+
+def test_on_a_narrow_terminal_everything_fits(server: ChatServer, dial: Dial) -> None:
+    borya = dial(server, "Боря")
+    with sit(server, "--nick", "Аня", columns=40) as anya:
+        anya.wait_for("на связи")
+        borya.skip_to("joined")
+        borya.say("слово " * 20)
+        anya.wait_for(re.compile(r"^\d\d:\d\d Боря: слово.*\n {6}слово", re.M))
+        assert "│" not in anya.screen_text  # the list shows when it is asked for
+        anya.type("\x1b[Z")
+        anya.wait_for(re.compile(r"^ ?Все\n ?Боря$", re.M))
