@@ -16,16 +16,23 @@ OTHER := $(if $(PYTHON),$(filter-out $(shell { $(BIN)/python $(VERSION); } 2>/de
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report test exercise fuzz soak notebooks screenshots cert lint locale lock clean
+.PHONY: help report test grade grade-all exercise fuzz soak notebooks screenshots cert lint \
+	edition locale lock clean
 
 help: ## показать этот список
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 report: $(INSTALLED) ## выполнить блокноты и собрать отчёт: HTML, PDF, DOCX, Markdown
 	@$(BIN)/python -m report $(ARGS)
 
 test: lint ## проверить код и выполнить все тесты
 	@$(BIN)/pytest $(ARGS)
+
+grade: $(INSTALLED) ## оценить чат по требованиям задания: make grade ARGS="--submission ФАЙЛ.toml"
+	@$(BIN)/python -m tests.grading $(ARGS)
+
+grade-all: $(INSTALLED) ## оценить все работы в папке: make grade-all DIR=submissions
+	@$(BIN)/python -m tests.grading.many "$(or $(DIR),submissions)" $(ARGS)
 
 exercise: $(INSTALLED) ## проверить упражнение из exercises/ru: make exercise N=3
 	@$(BIN)/python -m tests.exercises $(N)
@@ -50,6 +57,9 @@ lint: $(INSTALLED) ## проверить только оформление и т
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --check; exit 1; }
 	@$(BIN)/mypy --no-error-summary
+
+edition: $(INSTALLED) ## обновить английские главы и упражнения по каталогам переводов
+	@$(BIN)/python -m report.edition
 
 locale: $(INSTALLED) ## обновить каталоги переводов в chat/locale
 	@$(BIN)/python -m chat.locale

@@ -264,11 +264,13 @@ class Terminal:
         rows: int = 24,
         env: Mapping[str, str] | None = None,
         cwd: str | Path | None = None,
+        most_output: int | None = None,
     ) -> None:
         """Start *argv* in folder *cwd*, on a screen of *columns* by *rows* characters.
 
         The program sees nothing of this process's environment but `clean_environment`, and *env*
-        on top of it. *title* names the window in pictures and error messages.
+        on top of it. *title* names the window in pictures and error messages. A program that
+        prints more than *most_output* bytes is killed, and what it prints further is not shown.
         Raises `pexpect.ExceptionPexpect` when there is no such program.
         """
         self.title = title
@@ -276,6 +278,7 @@ class Terminal:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._unsent = b""
         self._typed: deque[str] = deque(maxlen=_TYPED_SHOWN)
+        self._output_left = most_output
         self._hung_up = False  # the program's side of the terminal is closed
         self._closed = False
         self._child: Any = pexpect.spawn(
@@ -345,6 +348,30 @@ class Terminal:
         return "".join(self._screen.scrolled)
 
     @property
+    def text(self) -> str:
+        """All that is remembered: the scrollback and the screen, long lines joined."""
+        return self.scrollback_text + self._joined_rows()
+
+    @property
+    def cursor_row_begin(self) -> int:
+        """Where in `text` the cursor's row begins: what comes next stands there or further on."""
+        above = "".join(
+            self._screen.row_text(y) + ("" if self._screen.row_is_full(y) else "\n")
+            for y in range(self.cursor[1])
+        )
+        return min(len(self.scrollback_text) + len(above), len(self.text))
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the program is still running."""
+        return bool(self._child.isalive())
+
+    @property
+    def is_too_loud(self) -> bool:
+        """Whether the program has printed more than it was allowed to."""
+        return self._output_left is not None and self._output_left < 0
+
+    @property
     def cursor(self) -> tuple[int, int]:
         """The cursor's column and row, counted from 0."""
         cursor = self._screen.cursor
@@ -359,7 +386,7 @@ class Terminal:
 
     def find(self, what: str | re.Pattern[str]) -> re.Match[str] | None:
         """Return where *what* stands on the screen or above its top, None if nowhere."""
-        return _pattern(what).search(self.scrollback_text + self._joined_rows())
+        return _pattern(what).search(self.text)
 
     def snapshot(self) -> Snapshot:
         """Return the screen as it is now, with its colours."""
@@ -440,15 +467,18 @@ class Terminal:
         self._closed = True
         _opened.terminals.remove(self)
         alive = self._child.isalive()
-        session = _session(self.pid)
-        if alive or self.pid not in session:  # else the number is somebody else's by now
-            for pid in session:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        self._kill_session()
         if alive:
             self._child.wait()
         self._child.ptyproc.delayafterclose = 0  # seconds of sleep, for a process that has ended
         self._child.close()
+
+    def _kill_session(self) -> None:
+        session = _session(self.pid)
+        if self._child.isalive() or self.pid not in session:  # else it is somebody else's by now
+            for pid in session:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     # Output and input
 
@@ -467,10 +497,14 @@ class Terminal:
             if error.errno != errno.EIO:  # Linux says so when the other side is closed
                 raise
             data = b""
-        if data:
-            self._screen.feed(self._decoder.decode(data))
-        else:
+        if not data:
             self._hung_up = True
+        elif not self.is_too_loud:
+            self._screen.feed(self._decoder.decode(data))
+            if self._output_left is not None:
+                self._output_left -= len(data)
+                if self.is_too_loud:
+                    self._kill_session()
 
     def _send_input(self) -> None:
         try:

@@ -1,0 +1,26 @@
+"""Grading: this chat, and anybody's chat.
+
+``python -m tests.grading`` (`make grade`) plays users at real terminals and gives points with
+reasons. It knows no chat's protocol: it types what a person types and looks at what a person sees.
+
+From the data to the grade:
+
+``rubric.toml``, ``rubric``
+    the requirements with their points; a teacher edits them without touching Python
+``chat.toml``, ``submission``
+    how one chat is started and spoken to: this one; every student's has such a file
+``confine``, ``sandbox``
+    the student's programs on a network of their own, with limits, in a folder of their own
+``meddler``
+    a peer that misbehaves on the network: stays silent, sends garbage, hangs up, cuts up
+``stage``
+    server and users at terminals; waiting, and what is said when something does not come
+``checks``, ``papers``
+    what each requirement plays at the terminals, or looks up in the files
+``engine``, ``output``
+    all requirements for one submission; the grade in the terminal, as JSON, as Markdown
+``many``
+    a folder of submissions, several at a time
+``describe``
+    tries out how a chat is spoken to and writes its file
+"""

@@ -1,0 +1,157 @@
+"""What a submission's programs cannot do: each of these tries it."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from chat.lab.terminal import Terminal
+
+from .sandbox import LimitError, Sandbox, SandboxLimits, SubmissionFilesError
+
+PATIENCE = 20.0
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    (tmp_path / "submission").mkdir()
+    (tmp_path / "submission" / "notes.txt").write_text("a file of the submission")
+    limits = SandboxLimits(processes=20, output_mb=1)
+    with Sandbox(tmp_path / "submission", limits=limits) as sandbox:
+        sandbox.renew()
+        yield sandbox
+
+
+@pytest.fixture
+def run(sandbox: Sandbox) -> Callable[[str], Terminal]:
+    """Run Python code in the sandbox."""
+
+    def start(code: str) -> Terminal:
+        return sandbox.terminal([sys.executable, "-c", code], "program", 100, 24)
+
+    return start
+
+
+def test_the_environment_is_its_own(
+    run: Callable[[str], Terminal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEACHERS_TOKEN", "swordfish")
+    program = run(
+        "import os; print(*sorted(os.environ)); print('HOME is', os.path.expanduser('~'))"
+    )
+    program.wait_for("HOME is", PATIENCE)
+    assert "TEACHERS_TOKEN" not in program.text
+    assert str(Path.home()) not in program.text.split("HOME is")[1].split()
+
+
+def test_the_files_are_a_copy(
+    run: Callable[[str], Terminal], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    program = run("open('notes.txt', 'a').write('!'); print(open('notes.txt').read())")
+    program.wait_for("a file of the submission!", PATIENCE)
+    assert (tmp_path / "submission" / "notes.txt").read_text() == "a file of the submission"
+    sandbox.renew()
+    assert (sandbox.folder / "notes.txt").read_text() == "a file of the submission"
+
+
+def test_there_is_no_network_but_its_own(run: Callable[[str], Terminal], sandbox: Sandbox) -> None:
+    if not sandbox.has_network:
+        assert sandbox.without, "the teacher is told"
+        pytest.skip("; ".join(sandbox.without))
+    # 192.0.2.1 is nobody's address (RFC 5737)
+    program = run("import socket; socket.create_connection(('192.0.2.1', 80), 5)")
+    program.wait_for("Network is unreachable", PATIENCE)
+    program = run(
+        "import socket; s = socket.create_server(('127.0.0.1', 9100));"
+        "c = socket.create_connection(('127.0.0.1', 9100)); print('lo is up')"
+    )
+    program.wait_for("lo is up", PATIENCE)
+
+
+def test_memory_has_a_limit(run: Callable[[str], Terminal]) -> None:
+    program = run("x = bytearray(1 << 31)")
+    program.wait_for("MemoryError", PATIENCE)
+
+
+def test_a_file_has_a_limit(run: Callable[[str], Terminal], sandbox: Sandbox) -> None:
+    program = run("f = open('big', 'wb')\nwhile True: f.write(bytes(1 << 20)); f.flush()")
+    program.wait_until_exit(PATIENCE)
+    assert (sandbox.folder / "big").stat().st_size == 1 << 20
+
+
+def test_output_has_a_limit(run: Callable[[str], Terminal]) -> None:
+    program = run("while True: print('x' * 70)")
+    program.wait_until(lambda terminal: terminal.is_too_loud, "the end", PATIENCE)
+    assert program.wait_until_exit(PATIENCE) < 0
+
+
+def test_processes_and_threads_have_a_limit(
+    run: Callable[[str], Terminal], sandbox: Sandbox
+) -> None:
+    program = run(
+        "import threading\n"
+        "for n in range(30):\n"
+        "    threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "input()"
+    )
+
+    def look(_terminal: Terminal) -> bool:
+        sandbox.is_busy()
+        return False
+
+    with pytest.raises(LimitError, match="31"):
+        program.wait_until(look, "the end", PATIENCE)
+    assert not program.is_alive
+
+
+@pytest.fixture
+def pid_file(tmp_path: Path) -> Iterator[Path]:
+    """Where a daemon writes its number; check that it has gone when the sandbox has."""
+    path = tmp_path / "pid"
+    yield path
+    assert not psutil.pid_exists(int(path.read_text()))
+
+
+def test_nothing_outlives_it(
+    pid_file: Path, tmp_path: Path, run: Callable[[str], Terminal]
+) -> None:
+    # As a daemon does: two forks and a session of its own, no parent, no terminal.
+    program = run(
+        "import os, signal\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "    if os.fork() == 0:\n"
+        f"        open({str(pid_file)!r}, 'w').write(str(os.getpid()))\n"
+        "        signal.pause()\n"
+        "    os._exit(0)\n"
+        "os.wait(); print('daemon is away')\n"
+    )
+    program.wait_for("daemon is away", PATIENCE)
+    program.wait_until(
+        lambda _terminal: pid_file.exists() and bool(pid_file.read_text()), "it", PATIENCE
+    )
+    pid = int(pid_file.read_text())
+    assert psutil.pid_exists(pid)
+    with Sandbox(tmp_path) as other:  # it is not in the way of another
+        assert other.time_left() > 0
+    assert psutil.pid_exists(pid)
+
+
+def test_too_much_to_copy_is_said(tmp_path: Path) -> None:
+    with (tmp_path / "film.mp4").open("wb") as file:
+        file.truncate(1 << 30)
+    with Sandbox(tmp_path) as sandbox, pytest.raises(SubmissionFilesError, match=r"film\.mp4"):
+        sandbox.renew()
+
+
+def test_only_what_is_named_is_copied(tmp_path: Path) -> None:
+    for name in ("code", "private"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    with Sandbox(tmp_path, copy=["code"]) as sandbox:
+        sandbox.renew()
+        assert os.listdir(sandbox.folder) == ["code"]  # noqa: PTH208
