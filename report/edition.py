@@ -28,6 +28,9 @@ ORIGINAL = "ru"
 EDITIONS = ("en",)
 
 _RUSSIAN = re.compile(r"[А-Яа-яЁё]")
+_RUSSIAN_CODE = '"ru"'
+"""The language itself, where the code of a chapter names it."""
+
 # From Python 3.12 on the parts of an f-string are tokens of their own.
 _F_STRING_START = getattr(token, "FSTRING_START", None)
 _F_STRING_END = getattr(token, "FSTRING_END", None)
@@ -131,7 +134,11 @@ Span = tuple[int, int]
 
 def russian_tokens(code: str) -> list[tuple[Span, str]]:
     """Return the strings, quotes included, and the comments of *code* that have Russian letters."""
-    return [(span, text) for span, text in _words(code) if _RUSSIAN.search(text)]
+    return [
+        (span, text)
+        for span, text in _words(code)
+        if _RUSSIAN.search(text) or text == _RUSSIAN_CODE
+    ]
 
 
 def translate_code(code: str, translations: dict[str, str]) -> str:

@@ -13,6 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+from chat.i18n import gettext as _
 from chat.lab.figures import BLACK, BLUE, GREEN, GREY, MONO, ORANGE, VERMILION, WIDTH, styled
 
 Point = tuple[float, float]
@@ -132,9 +133,9 @@ class _Canvas:
 
 def _legend(canvas: _Canvas, y: float, *looks: Look) -> None:
     meaning = {
-        Look.THREAD: (0.35, "поток исполнения (thread)"),
-        Look.SHARED: (2.65, "общие данные под замком"),
-        Look.PROCESS: (4.75, "процесс"),
+        Look.THREAD: (0.35, _("thread of execution")),
+        Look.SHARED: (2.65, _("shared data under a lock")),
+        Look.PROCESS: (4.75, _("process")),
     }
     for look in looks:
         x, text = meaning[look]
@@ -147,24 +148,29 @@ def architecture() -> Figure:
     """Draw two clients and the server: processes, their threads, the connections between them."""
     canvas = _Canvas(3.8)
     keyboard, screen = (
-        ("главный поток", "клавиатура → say()"),
-        ("chat listener", "on_event() → экран"),
+        (_("main thread"), _("keyboard → say()")),
+        ("chat listener", _("on_event() → screen")),
     )
-    for y, who, rows in ((0.1, "Аня", (keyboard, screen)), (1.8, "Боря", (screen, keyboard))):
-        canvas.box((0.1, y), (2.0, 1.5), f"Клиент: {who}", Look.PROCESS, top=True)
+    for y, who, rows in (
+        (0.1, _("Anya"), (keyboard, screen)),
+        (1.8, _("Borya"), (screen, keyboard)),
+    ):
+        canvas.box((0.1, y), (2.0, 1.5), _("Client: {who}").format(who=who), Look.PROCESS, top=True)
         for row, (thread, note) in enumerate(rows):
             canvas.box((0.22, y + 0.31 + row * 0.58), (1.76, 0.5), thread, Look.THREAD, note=note)
-    canvas.box((3.4, 0.1), (3.0, 3.2), "Сервер", Look.PROCESS, top=True)
-    for y, who in ((0.41, "Ани"), (2.69, "Бори")):
-        canvas.box((3.55, y), (1.4, 0.5), "ClientConnection", Look.THREAD, note=f"recv() у {who}")
+    canvas.box((3.4, 0.1), (3.0, 3.2), _("Server"), Look.PROCESS, top=True)
+    for y, whose in ((0.41, _("recv() from Anya")), (2.69, _("recv() from Borya"))):
+        canvas.box((3.55, y), (1.4, 0.5), "ClientConnection", Look.THREAD, note=whose)
     canvas.box((5.1, 0.41), (1.18, 0.5), "listener", Look.THREAD, note="accept()")
-    canvas.box((3.55, 1.4), (1.36, 0.8), "Sender", Look.SHARED, note="очередь к каждому\nсокету")
-    canvas.box((5.1, 1.4), (1.18, 0.8), "Room", Look.SHARED, note="кто здесь\nи что сказано")
-    canvas.arrow((1.98, 0.66), (3.55, 0.66), "кадры JSON", color=BLUE, at=0.48)
+    canvas.box((3.55, 1.4), (1.36, 0.8), "Sender", Look.SHARED, note=_("a queue for each\nsocket"))
+    canvas.box(
+        (5.1, 1.4), (1.18, 0.8), "Room", Look.SHARED, note=_("who is here\nand what was said")
+    )
+    canvas.arrow((1.98, 0.66), (3.55, 0.66), _("frames of JSON"), color=BLUE, at=0.48)
     canvas.arrow((1.98, 2.94), (3.55, 2.94), color=BLUE)
     canvas.arrow((3.55, 1.65), (1.98, 1.24), color=VERMILION)
     canvas.arrow((3.55, 1.95), (1.98, 2.36), color=VERMILION)
-    canvas.text((2.76, 1.8), "сообщения,\nподтверждения", color=VERMILION, paper=True)
+    canvas.text((2.76, 1.8), _("messages,\nacknowledgements"), color=VERMILION, paper=True)
     canvas.text((2.76, 0.25), "TCP", weight="bold", size=8.5)
     canvas.arrow((5.1, 0.66), (4.95, 0.66), color=GREY)
     canvas.arrow((4.75, 0.91), (5.3, 1.4))
@@ -183,30 +189,38 @@ def server_threads() -> Figure:
         (1.75, 0.6),
         "listener",
         Look.THREAD,
-        note="accept();\nоткрывает и закрывает дом",
+        note=_("accept();\nopens and closes the house"),
     )
-    for y, who in ((1.12, "Ани"), (2.0, "Бори"), (2.88, "Веры")):
-        canvas.box((0.15, y), (1.75, 0.55), "ClientConnection", Look.THREAD, note=f"recv() у {who}")
-    canvas.box((0.15, 3.62), (1.75, 0.5), "sender", Look.THREAD, note="ждёт полные сокеты")
+    for y, whose in (
+        (1.12, _("recv() from Anya")),
+        (2.0, _("recv() from Borya")),
+        (2.88, _("recv() from Vera")),
+    ):
+        canvas.box((0.15, y), (1.75, 0.55), "ClientConnection", Look.THREAD, note=whose)
+    canvas.box((0.15, 3.62), (1.75, 0.5), "sender", Look.THREAD, note=_("waits for full sockets"))
     shared = (1.5, 0.95)
     canvas.box(
-        (2.75, 0.12), (1.5, 0.6), "_clients", Look.SHARED, note="чьи потоки живы\nзамок ChatServer"
+        (2.75, 0.12),
+        (1.5, 0.6),
+        "_clients",
+        Look.SHARED,
+        note=_("whose threads live\nlock of ChatServer"),
     )
     canvas.box(
         (2.75, 1.0),
         shared,
         "Room",
         Look.SHARED,
-        note="ники, порядок\nсообщений; история\nзамки Room, History",
+        note=_("nicknames, order of\nmessages; history\nlocks of Room, History"),
     )
     canvas.box(
         (4.85, 1.0),
         shared,
         "Sender",
         Look.SHARED,
-        note="список: какой кадр\nкому послать\nзамок Sender",
+        note=_("list: which frame\ngoes to whom\nlock of Sender"),
     )
-    canvas.box((4.85, 2.88), (1.5, 0.55), "сокеты", Look.PLAIN, note="буферы в ядре")
+    canvas.box((4.85, 2.88), (1.5, 0.55), _("sockets"), Look.PLAIN, note=_("buffers in the kernel"))
     canvas.arrow((1.9, 0.42), (2.75, 0.42))
     canvas.arrow((1.02, 0.72), (1.02, 1.12), "start()", at=0.42)
     canvas.text((0.15, 0.98), "① recv()", color=BLUE, align="left")
@@ -217,12 +231,12 @@ def server_threads() -> Figure:
     canvas.arrow((1.9, 1.6), (4.85, 3.0), color=BLUE)
     canvas.text(
         (4.2, 2.3),
-        "④ flush(): записать историю,\nразложить по очередям, каждому\nсокету — один send()",
+        _("④ flush(): write the history,\nfill the queues, one send()\nfor each socket"),
         color=BLUE,
         paper=True,
     )
     canvas.arrow((1.9, 3.87), (5.6, 3.43), color=VERMILION, bend=0.15)
-    canvas.text((3.7, 3.72), "⑤ сокет полон: ждёт и досылает", color=VERMILION, paper=True)
+    canvas.text((3.7, 3.72), _("⑤ a full socket: wait, send the rest"), color=VERMILION, paper=True)
     _legend(canvas, 4.34, Look.THREAD, Look.SHARED)
     return canvas.figure
 
@@ -232,17 +246,17 @@ def connection_life() -> Figure:
     """Draw the life of one connection in the server, from accept to close, and its early ends."""
     canvas = _Canvas(4.8)
     stages = [
-        ("accept()", "listener принял соединение и запустил поток", Look.THREAD),
-        ("run()", "договориться о шифре; послать register", Look.PLAIN),
-        ("_register()", "читать, пока ник не принят", Look.PLAIN),
-        ("_converse()", "recv → кадры → дела → flush, и снова", Look.PLAIN),
+        ("accept()", _("listener accepts and starts a thread"), Look.THREAD),
+        ("run()", _("agree on encryption; send register"), Look.PLAIN),
+        ("_register()", _("read until the nickname is accepted"), Look.PLAIN),
+        ("_converse()", _("recv → frames → deeds → flush, again"), Look.PLAIN),
         (
             "_part()",
-            "освободить ник и сказать остальным,\nдослать очередь, закончить поток (FIN)",
+            _("free the nickname and tell the others,\nsend what is queued, end the stream (FIN)"),
             Look.PLAIN,
         ),
-        ("discard()", "дочитать, пока не закроет и он", Look.PLAIN),
-        ("close(), forget()", "отдать дескриптор; поток кончился", Look.THREAD),
+        ("discard()", _("read until the peer closes as well"), Look.PLAIN),
+        ("close(), forget()", _("give back the descriptor; the thread ends"), Look.THREAD),
     ]
     step, heights = 0.67, [0.46, 0.46, 0.46, 0.46, 0.52, 0.46, 0.46]
     left, width = 0.15, 2.85
@@ -256,14 +270,14 @@ def connection_life() -> Figure:
         (
             (2, 3),
             "register_timeout, server_full,\nframe_too_long",
-            "отказ, после которого закрывают",
+            _("a refusal that ends the connection"),
             GREY,
         ),
-        ((3,), "quit", "попросил сам", GREEN),
-        ((3,), "replaced", "вернулся по новому соединению", GREEN),
-        ((3,), "lost, timeout", "соединение потеряно", VERMILION),
-        ((3,), "kicked, slow, flood", "выставил сервер", VERMILION),
-        ((3,), "shutdown", "закрывается весь сервер", BLUE),
+        ((3,), "quit", _("asked to leave"), GREEN),
+        ((3,), "replaced", _("came back on a new connection"), GREEN),
+        ((3,), "lost, timeout", _("the connection is lost"), VERMILION),
+        ((3,), "kicked, slow, flood", _("thrown out by the server"), VERMILION),
+        ((3,), "shutdown", _("the whole server closes"), BLUE),
     ]
     exits, y = 4.05, 0.85
     for origins, reasons, meaning, color in ends:
@@ -278,6 +292,6 @@ def connection_life() -> Figure:
     part = (left + width, 0.1 + 4 * step + heights[4] / 2)
     canvas.arrow((exits + 0.5, y - 0.1), part, bend=-0.3)
     canvas.text(
-        (3.2, y + 0.14), "каждый из этих концов ведёт в _part()", align="left", weight="bold"
+        (3.2, y + 0.14), _("each of these ends leads to _part()"), align="left", weight="bold"
     )
     return canvas.figure

@@ -1,8 +1,8 @@
 """Figures of what the laboratory recorded, in one style; each function returns a ``Figure``.
 
-Nothing here goes through pyplot, so no figure outlives the cell that made it. Text is Russian, with
-units. Times are taken as they were measured; where a chart is not to scale, the times stand
-beside it in numbers.
+Nothing here goes through pyplot, so no figure outlives the cell that made it. Text is in the
+reader's language, with units. Times are taken as they were measured; where a chart is not to
+scale, the times stand beside it in numbers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from matplotlib.font_manager import findfont, get_font
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
-from chat.i18n import ngettext
+from chat.i18n import gettext as _
+from chat.i18n import language, ngettext
 from chat.lab.wiretap import Direction, Kind, Record, Stage
 
 STYLE = Path(__file__).with_name("lab.mplstyle")
@@ -64,13 +65,16 @@ def _bare_figure(height: float) -> Figure:
     return fig
 
 
-# --- numbers, as a Russian reader writes them ----------------------------------------------------
+# --- numbers, as the reader writes them ----------------------------------------------------------
+
+
+_RUSSIAN_NUMBERS = str.maketrans(",.", "\N{NO-BREAK SPACE},")
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Return *value* as a Russian reader writes it; a float rounded to that many digits.
+    """Return *value* as the reader writes it; a float rounded to that many digits.
 
-    A comma before the fraction, and thousands set apart: «1 234», «0,25».
+    Thousands are set apart: “1,234” and “0.25”, in Russian «1 234» and «0,25».
     """
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
@@ -79,37 +83,38 @@ def number(value: float, digits: int = 3) -> str:
         digits_after = digits - 1 - math.floor(math.log10(abs(value)))
         value = round(value, digits_after)
         places = max(0, digits_after)
-    text = f"{value:,.{places}f}".replace(",", "\N{NO-BREAK SPACE}").replace(".", ",")
-    return text.rstrip("0").rstrip(",") if "," in text else text
+    text = f"{value:,.{places}f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return text.translate(_RUSSIAN_NUMBERS) if language() == "ru" else text
 
 
 def duration(seconds: float, digits: int = 2) -> str:
-    """Return a time with the unit that suits it: «0,35 мс», «1,2 с»."""
+    """Return a time with the unit that suits it: “0.35 ms”, “1.2 s”."""
     if abs(seconds) >= 1:
-        factor, unit = 1.0, "с"
+        factor, unit = 1.0, _("s")
     elif abs(seconds) >= 1e-3:
-        factor, unit = 1e3, "мс"
+        factor, unit = 1e3, _("ms")
     else:
-        factor, unit = 1e6, "мкс"
+        factor, unit = 1e6, _("µs")
     return f"{number(seconds * factor, digits)}\N{NO-BREAK SPACE}{unit}"
 
 
 def times(ratio: float, digits: int = 2) -> str:
-    """Return how many times as much that is: «2,3 раза», «3 300 раз»."""
+    """Return how many times as much that is: “2.3 times”, “3,300 times”."""
     rounded = round(ratio, digits - 1 - math.floor(math.log10(abs(ratio))))
-    few = rounded % 10 in (2, 3, 4) and rounded % 100 not in (12, 13, 14)
-    word = "раза" if few or rounded % 1 else "раз"
+    word = ngettext("time", "times", 2 if rounded % 1 else int(rounded))
     return f"{number(rounded, digits)}\N{NO-BREAK SPACE}{word}"
 
 
 def size(count: float, digits: int = 3) -> str:
-    """Return a number of bytes with the unit that suits it: «12 Б», «2,5 МиБ»."""
+    """Return a number of bytes with the unit that suits it: “12 B”, “2.5 MiB”."""
     if count < 1024:
-        return f"{number(int(count))}\N{NO-BREAK SPACE}Б"
+        return f"{number(int(count))}\N{NO-BREAK SPACE}{_('B')}"
     count /= 1024
     if count < 1024:
-        return f"{number(count, digits)}\N{NO-BREAK SPACE}КиБ"
-    return f"{number(count / 1024, digits)}\N{NO-BREAK SPACE}МиБ"
+        return f"{number(count, digits)}\N{NO-BREAK SPACE}{_('KiB')}"
+    return f"{number(count / 1024, digits)}\N{NO-BREAK SPACE}{_('MiB')}"
 
 
 # --- sequence charts -----------------------------------------------------------------------------
@@ -121,12 +126,14 @@ SAME_MOMENT = 0.02
 LONG_PAUSE = 0.02
 """Seconds of silence that a chart points out."""
 
-KIND_NAMES = {
-    Kind.OPEN: "соединение",
-    Kind.END: "конец потока (FIN)",
-    Kind.RESET: "сброс (RST)",
-    Kind.CUT: "обрыв",
-}
+
+def _kind_name(kind: Kind) -> str:
+    return {
+        Kind.OPEN: _("connection"),
+        Kind.END: _("end of the stream (FIN)"),
+        Kind.RESET: _("reset (RST)"),
+        Kind.CUT: _("cut"),
+    }[kind]
 
 
 def describe(data: bytes, width: int = 30) -> str:
@@ -207,13 +214,13 @@ def _passed_straight(records: Sequence[Record], position: int, used: set[int]) -
 @styled
 def sequence_chart(
     records: Sequence[Record],
-    lanes: Sequence[str] = ("Клиент", "Сеть", "Сервер"),
+    lanes: Sequence[str] | None = None,
     *,
     describe: Callable[[bytes], str] = describe,
 ) -> Figure:
     """Draw what a wiretap recorded: time runs down, a lane each for client, network and server.
 
-    With several connections give a lane for each client, then the network's and the server's.
+    With several connections name *lanes*: one for each client, then the network's and the server's.
     Rows are not to scale; the moments stand beside them, and long pauses are pointed out.
     """
     return _sequence_charts({"": records}, lanes, describe, {})
@@ -222,7 +229,7 @@ def sequence_chart(
 @styled
 def sequence_charts(
     charts: Mapping[str, Sequence[Record]],
-    lanes: Sequence[str] = ("Клиент", "Сеть", "Сервер"),
+    lanes: Sequence[str] | None = None,
     *,
     describe: Callable[[bytes], str] = describe,
     outcomes: Mapping[str, str] | None = None,
@@ -233,10 +240,11 @@ def sequence_charts(
 
 def _sequence_charts(
     charts: Mapping[str, Sequence[Record]],
-    lanes: Sequence[str],
+    lanes: Sequence[str] | None,
     describe: Callable[[bytes], str],
     outcomes: Mapping[str, str],
 ) -> Figure:
+    lanes = lanes or (_("Client"), _("Network"), _("Server"))
     if not all(charts.values()):
         raise ValueError("nothing was recorded")
     layouts = {title: _layout(_steps(records)) for title, records in charts.items()}
@@ -302,7 +310,7 @@ def _draw_sequence(
             ax.text(-0.07, y, moment, ha="right", va="center", fontsize=7, color=GREY)
             if above is not None and y - above > 2:
                 _pause(ax, (above + y) / 2, server / 2)
-    ax.text(-0.07, -0.4, "мс", ha="right", va="center", fontsize=7, color=GREY)
+    ax.text(-0.07, -0.4, _("ms"), ha="right", va="center", fontsize=7, color=GREY)
 
 
 @contextlib.contextmanager
@@ -347,7 +355,7 @@ def _arrow(
     if record.kind is Kind.DATA:
         label = f"{describe(record.data)}  {size(len(record.data))}"
     else:
-        label = KIND_NAMES[record.kind]
+        label = _kind_name(record.kind)
     if violent:
         label = f"✕ {label}"
     ax.text(
@@ -376,7 +384,7 @@ def stream_bytes(
     *,
     per_row: int = 24,
     chunk_name: str = "recv",
-    frame_name: str = "кадр",
+    frame_name: str | None = None,
 ) -> Figure:
     """Draw the bytes of one stream as cells, cut twice: into *chunks* above, *frames* below.
 
@@ -421,7 +429,7 @@ def stream_bytes(
                 weight="bold",
             )
     _borders(ax, chunks, place, per_row, above=True, name=chunk_name)
-    _borders(ax, frames, place, per_row, above=False, name=frame_name)
+    _borders(ax, frames, place, per_row, above=False, name=frame_name or _("frame"))
     return fig
 
 
@@ -537,7 +545,7 @@ def queue_lengths(
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: size(value)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _position: number(value)))
     ax.set_xlabel(xlabel)
-    ax.set_ylabel("Байты в очередях ядра")
+    ax.set_ylabel(_("Bytes in the kernel's queues"))
     ax.set_xlim(steps[0], steps[-1])
     fig.legend(loc="outside upper center", ncols=len(queues))
     return fig
@@ -620,7 +628,7 @@ class Span:
 
 @styled
 def timelines(
-    charts: Mapping[str, Sequence[Span]], kinds: Sequence[str], *, xlabel: str = "Время, с"
+    charts: Mapping[str, Sequence[Span]], kinds: Sequence[str], *, xlabel: str | None = None
 ) -> Figure:
     """Draw who was busy with what and when; charts one under the other share one time axis.
 
@@ -659,7 +667,7 @@ def timelines(
         ax.grid(axis="x")
         ax.grid(visible=False, axis="y")
         ax.set_title(title)
-    axes[-1].set_xlabel(xlabel)
+    axes[-1].set_xlabel(xlabel or _("Time, s"))
     axes[-1].set_xlim(left=0)
     axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _position: number(value)))
     handles = [
@@ -678,7 +686,7 @@ def lifelines(
     lanes: Sequence[str],
     *,
     colors: Mapping[str, str] | None = None,
-    left: str = "Что сделала программа",
+    left: str | None = None,
 ) -> Figure:
     """Draw the states that several parties went through: a row for each step, a lane for each.
 
@@ -695,7 +703,7 @@ def lifelines(
     text_width = 2.1
     ax.set_xlim(0, text_width + len(lanes))
     ax.set_ylim(len(steps) + 0.05, -0.95)
-    ax.text(0, -0.5, left, va="center", weight="bold", fontsize=8.5)
+    ax.text(0, -0.5, left or _("What the program did"), va="center", weight="bold", fontsize=8.5)
     for index, lane in enumerate(lanes):
         ax.text(text_width + index + 0.5, -0.5, lane, ha="center", va="center", weight="bold")
     for row, (done, after) in enumerate(steps):
@@ -766,7 +774,7 @@ def layers(rows: Sequence[tuple[str, str, str]], *, border_after: int) -> Figure
     ax.text(
         5,
         y,
-        "  сокет: граница программы и ядра  ",
+        f"  {_('the socket: border of program and kernel')}  ",
         ha="center",
         va="center",
         fontsize=8.5,
@@ -797,7 +805,7 @@ def delivered(rows: Mapping[str, Sequence[bool]], *, xlabel: str) -> Figure:
         ax.text(
             longest + 0.5 + longest * 0.015,
             row,
-            f"{sum(arrived)} из {len(arrived)}",
+            _("{here} of {all}").format(here=sum(arrived), all=len(arrived)),
             va="center",
             fontsize=8.5,
         )

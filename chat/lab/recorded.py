@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from chat.i18n import gettext as _
 from chat.lab import show
 
 RECORDING = Path(__file__).with_name("recorded.json")
@@ -32,7 +33,11 @@ def linux_only(name: str, experiment: Callable[[], Any]) -> Any:
         return result
     recording = _recordings()[name]
     show.prose(
-        f"*Этот опыт требует Linux. Показан результат, записанный на {recording['system']}.*"
+        "*"
+        + _("This experiment needs Linux. Shown is a result that was recorded on {system}.").format(
+            system=recording["system"]
+        )
+        + "*"
     )
     return recording["result"]
 

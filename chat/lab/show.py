@@ -35,6 +35,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 import chat
+from chat.i18n import gettext as _
 from chat.lab import figures
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def listing(what: object, *, label: str, caption: str) -> None:
     code = "\n".join(line.text for line in lines)
     numbers = [line.number for line in lines]
     known = [number for number in numbers if number is not None]
-    place = f"{path}, строки {known[0]}–{known[-1]}"
+    place = _("{file}, lines {first}–{last}").format(file=path, first=known[0], last=known[-1])
     _emit(
         {
             "text/x-python": code,
@@ -271,7 +272,7 @@ def _callable_inside(what: object) -> Any:
 
 def _assignment(reference: str) -> Span:
     """Find ``module:NAME``, an assignment at the top level, with its comment and its docstring."""
-    module_name, _, name = reference.partition(":")
+    module_name, _colon, name = reference.partition(":")
     if not name:
         raise ValueError(f"{reference!r}: write it as 'package.module:NAME'")
     file = Path(inspect.getsourcefile(import_module(module_name)) or "")

@@ -41,6 +41,7 @@ def test_a_good_chat_is_described_by_trying(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.usefixtures("english")
 def test_what_is_not_found_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ALL", "PRIVATE", "USERS", "HISTORY", "LEAVE"):
         monkeypatch.setattr(describe, name, ())  # a menu understands none of them anyway

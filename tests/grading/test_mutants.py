@@ -1,12 +1,18 @@
 """The grader is graded: of every chat that is wrong in one way it says which, and no other."""
 
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .engine import ALL_CHECKS
-from .mutants import MUTANTS, NOTHING, try_all
+from .engine import ALL_CHECKS, grade
+from .mutants import GOOD, MUTANTS, NOTHING, quick_rubric, try_all
 from .rubric import RUBRIC, read_rubric
+from .submission import read_submission
 
 
 def test_each_mutant_breaks_a_requirement_that_there_is() -> None:
@@ -32,3 +38,31 @@ def test_points_are_taken_off_what_is_broken_and_nothing_else(
             f"{mutant.name}: {test['tags']}: no reason" for test in lost if not test["output"]
         ]
     assert not wrong, "\n".join(wrong)
+
+
+@contextlib.contextmanager
+def busy_machine() -> Iterator[None]:
+    """Give every processor two programs that never rest."""
+    program = [sys.executable, "-c", "while True: pass"]
+    with contextlib.ExitStack() as stack:
+        for _number in range(2 * (os.cpu_count() or 1)):
+            burner = stack.enter_context(subprocess.Popen(program))
+            stack.callback(burner.kill)
+        yield
+
+
+@pytest.mark.timeout(3600)
+def test_a_busy_machine_costs_no_points(pytestconfig: pytest.Config, tmp_path: Path) -> None:
+    """Twenty gradings of one submission, of everything, when asked for; else one, of what waits."""
+    thorough = pytestconfig.getoption("--thorough", default=False)
+    rubric = read_rubric(quick_rubric(tmp_path), ALL_CHECKS)
+    submission = read_submission(GOOD / "submission.toml")
+    only = [] if thorough else ["threads", "unique_name", "no_echo", "leave_announced", "bursts"]
+    with busy_machine():
+        for number in range(20 if thorough else 1):
+            lost = [
+                f"{result.requirement.id}: {result.reason}"
+                for result in grade(submission, rubric, only=only).results
+                if not result.is_full
+            ]
+            assert not lost, f"grading {number + 1}: " + "\n".join(lost)
