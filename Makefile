@@ -16,8 +16,7 @@ OTHER := $(if $(PYTHON),$(filter-out $(shell { $(BIN)/python $(VERSION); } 2>/de
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report test grade grade-all exercise fuzz soak notebooks screenshots cert lint \
-	edition locale lock clean
+.PHONY: help report test grade grade-all exercise fuzz soak notebooks screenshots cert lint edition locale lock clean
 
 help: ## показать этот список
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -110,11 +110,12 @@ def times(ratio: float, digits: int = 2) -> str:
 def size(count: float, digits: int = 3) -> str:
     """Return a number of bytes with the unit that suits it: “12 B”, “2.5 MiB”."""
     if count < 1024:
-        return f"{number(int(count))}\N{NO-BREAK SPACE}{_('B')}"
-    count /= 1024
-    if count < 1024:
-        return f"{number(count, digits)}\N{NO-BREAK SPACE}{_('KiB')}"
-    return f"{number(count / 1024, digits)}\N{NO-BREAK SPACE}{_('MiB')}"
+        value, unit = int(count), _("B")
+    elif count < 1024**2:
+        value, unit = count / 1024, _("KiB")
+    else:
+        value, unit = count / 1024**2, _("MiB")
+    return f"{number(value, digits)}\N{NO-BREAK SPACE}{unit}"
 
 
 # --- sequence charts -----------------------------------------------------------------------------
@@ -774,7 +775,7 @@ def layers(rows: Sequence[tuple[str, str, str]], *, border_after: int) -> Figure
     ax.text(
         5,
         y,
-        f"  {_('the socket: border of program and kernel')}  ",
+        "  " + _("the socket: border of program and kernel") + "  ",
         ha="center",
         va="center",
         fontsize=8.5,

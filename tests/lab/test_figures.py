@@ -10,6 +10,7 @@ from matplotlib._pylab_helpers import Gcf
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from chat.i18n import set_language
 from chat.lab import figures
 from chat.lab.background import RecordingClient, connected_pair
 from chat.lab.wiretap import Direction, Kind, Record, Stage, Wiretap
@@ -241,6 +242,27 @@ def test_numbers_are_written_the_russian_way() -> None:
     assert figures.size(1023) == f"1{space}023{space}Б"
     assert figures.size(3 << 19) == f"1,5{space}МиБ"
     assert figures.size(2048) == f"2{space}КиБ"
+
+
+@pytest.fixture
+def english() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LANGUAGE", "ru")
+        set_language("en")
+        yield
+        set_language("ru")
+
+
+@pytest.mark.usefixtures("english")
+def test_numbers_are_written_the_english_way() -> None:
+    space = "\N{NO-BREAK SPACE}"
+    assert figures.number(1234567) == "1,234,567"
+    assert figures.number(0.25) == "0.25"
+    assert figures.number(100.0) == "100"
+    assert figures.duration(0.04398) == f"44{space}ms"
+    assert figures.size(3 << 19) == f"1.5{space}MiB"
+    assert figures.times(3305) == f"3,300{space}times"
+    assert figures.times(1.5) == f"1.5{space}times"
 
 
 @pytest.mark.parametrize(
