@@ -564,7 +564,7 @@ class ChatClient:
         with self._lock:
             connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            self._sender.close(connection)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -79,6 +79,7 @@ class Connection:
         self.queued_frames = 0
         self.blocked = False
         self.ended = False
+        self.finished = False
         self._finished = threading.Event()
 
     def connect(self, address: tuple[object, ...], deadline: Deadline) -> None:
@@ -181,12 +182,13 @@ class Connection:
         self._finished.wait(timeout)
 
     def note_finished(self) -> None:
-        """Note that nothing more will be sent. Only for the `Sender`."""
+        """Note that nothing more will be sent. Only for the `Sender`, which then lets go of it."""
+        self.finished = True
         self._finished.set()
 
     def close(self) -> None:
-        """Close, once no other thread uses the socket. Reader thread, at its end; once."""
-        self.abort("closed")
+        """Close, once nothing more is sent. Only for `Sender.close`, which sees to that."""
+        self._finished.wait()
         self._selector.close()
         self.release()
 

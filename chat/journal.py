@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from chat.cli import address_text, left_sentence, system_phrase, write
+from chat.history import Entry
 from chat.i18n import gettext as _
 from chat.i18n import ngettext
 from chat.protocol import Limits, nick_key, printable
@@ -30,7 +31,13 @@ MESSAGES_A_SECOND = 1000
 WAITING_LINES = 10_000
 """Lines that wait for a terminal that stands still; further ones are counted, the chat goes on."""
 
+TICK = 0.05
+"""Seconds between two looks at what there is to print: a thread that woke for every message would
+take the interpreter from those who deliver them."""
+
 Facts = dict[str, Any]
+Said = tuple[tuple[str, int], Entry]
+"""A message, and from which address it came."""
 
 
 class Formatter(logging.Formatter):
@@ -47,13 +54,20 @@ class Formatter(logging.Formatter):
         if facts["event"] != "messages":
             return self.line(record.created, facts)
         return "\n".join(
-            self.line(record.created, {"event": "message"} | message)
-            for message in facts["messages"]
+            self.line(record.created, message_facts(address, entry))
+            for address, entry in facts["messages"]
         )
 
     def line(self, moment: float, facts: Facts) -> str:
         """Return the line that says *facts* of *moment* (Unix seconds)."""
         raise NotImplementedError
+
+
+def message_facts(address: tuple[str, int], entry: Entry) -> Facts:
+    """Return what is told of a message that came from *address*."""
+    said = {"nick": entry.sender, "to": entry.to, "text": entry.text, "sealed": entry.sealed}
+    size = len(entry.text.encode())
+    return {"event": "message"} | said | {"address": address, "bytes": size}
 
 
 class SentenceFormatter(Formatter):
@@ -141,6 +155,7 @@ class Printer(logging.Handler):
         self._hidden = self._hidden_bytes = 0  # messages only counted
         self._tally = Tally()
         self._stopping = False
+        self._stopped = threading.Event()
 
     # Any thread
 
@@ -163,16 +178,18 @@ class Printer(logging.Handler):
                 self._take(record, 1)
             self._changed.notify()
 
-    def _take_messages(self, record: logging.LogRecord, messages: list[Facts]) -> None:
+    def _take_messages(self, record: logging.LogRecord, messages: list[Said]) -> None:
         now = time.monotonic()
         if now - self._second >= 1:
             self._second, self._shown = now, 0
         room = min(MESSAGES_A_SECOND - self._shown, WAITING_LINES - self._lines)
         shown, hidden = messages[: max(0, room)], messages[max(0, room) :]
+        if hidden:
+            event = {"event": {"event": "messages", "messages": shown}}
+            record = logging.makeLogRecord(record.__dict__ | event)
         if shown:
             self._shown += len(shown)
-            event = {"event": {"event": "messages", "messages": shown}}
-            self._take(logging.makeLogRecord(record.__dict__ | event), len(shown))
+            self._take(record, len(shown))
         self._hidden += len(hidden)
         self._hidden_bytes += _size(hidden)
 
@@ -194,6 +211,7 @@ class Printer(logging.Handler):
         with self._changed:
             self._stopping = True
             self._changed.notify()
+        self._stopped.set()
         self._thread.join()
 
     # The printing thread
@@ -210,6 +228,7 @@ class Printer(logging.Handler):
                 records[len(records) :] = self._counted(at_once=stopping)
             if records:
                 write("".join(self.format(record) + "\n" for record in records))
+            self._stopped.wait(TICK)
 
     def _pause(self) -> float | None:
         """Return the seconds until there may be something to say about the flood."""
@@ -292,8 +311,8 @@ def _record(facts: Facts) -> logging.LogRecord:
     return logging.makeLogRecord({"event": facts, "created": time.time()})
 
 
-def _size(messages: list[Facts]) -> int:
-    return sum(message["bytes"] for message in messages)
+def _size(messages: list[Said]) -> int:
+    return sum(len(entry.text.encode()) for _address, entry in messages)
 
 
 # Sentences

@@ -52,7 +52,7 @@ class Session:
     id: str
     """Derived from the secret, which it does not give away: a history may keep it."""
 
-    said: dict[int, Entry] = field(default_factory=dict)
+    said: OrderedDict[int, Entry] = field(default_factory=OrderedDict)
     """The user's last messages by their ids, the oldest first: to know again what comes again."""
 
     answered: int = 0
@@ -258,7 +258,7 @@ class Room:
     def _remember(self, session: Session, message_id: int, entry: Entry) -> None:
         session.said[message_id] = entry
         if len(session.said) > self._limits.window_messages:
-            del session.said[next(iter(session.said))]
+            session.said.popitem(last=False)
 
     def _nicks(self) -> list[str]:
         return sorted((member.nick for member in self._by_key.values()), key=str.casefold)
@@ -286,8 +286,8 @@ class Room:
     def _recall(self, session_id: str) -> Session:
         """Return a session with what the history knows of it: the server may have started anew."""
         said = self._history.said_by(session_id, self._limits.window_messages)
-        known = {entry.message_id: entry for entry in said if entry.message_id is not None}
-        return Session(session_id, known)
+        known = ((entry.message_id, entry) for entry in said if entry.message_id is not None)
+        return Session(session_id, OrderedDict(known))
 
     def _last_said(self, session_id: str, limit: int, before: int | None) -> bytes:
         messages = self._fitting(self._history.before(session_id, limit, before))

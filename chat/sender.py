@@ -15,6 +15,7 @@ for every delivery is slow whoever reads: system calls are what a chat spends it
 
 import selectors
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from chat.connection import Connection, Waker
@@ -91,6 +92,13 @@ class Sender:
         with self._lock:
             self._log.append((None, connections, None))
 
+    def close(self, connection: Connection) -> None:
+        """Close *connection*, once nobody writes to it any more. Its reader thread, at its end."""
+        connection.abort("closed")
+        self.finish((connection,))
+        self.flush()
+        connection.close()
+
     @property
     def crowded(self) -> bool:
         """Whether so much is waiting for the next round that who posts should `flush` first."""
@@ -159,14 +167,19 @@ class Sender:
     ) -> dict[Connection, None]:
         """Put the frames of *log* into the queues; return who has something to send.
 
-        Frames in a row for the same audience are one run, whose bytes its members share.
+        Frames in a row for the same audience are one run, whose bytes its members share. So are
+        those for an audience that others have joined meanwhile: many come at once.
         """
         ready = dict.fromkeys(touched)
         audience: Sequence[Connection] = ()
         run: list[_Posted] = []
         for posted in log:
             frame, connections, _but = posted
-            if len(connections) != 1 and connections is not audience:
+            if not (
+                connections is audience
+                or len(connections) == 1
+                or (audience and connections[: len(audience)] == audience)
+            ):
                 self._distribute_run(run, audience, ready)
                 run, audience = [], connections
             if frame is not None:
@@ -203,24 +216,27 @@ class Sender:
     ) -> tuple[list[bytes], dict[Connection, list[bytes]]]:
         """Return what all of *audience* get, and what those get who get a frame less or more."""
         shared: list[bytes] = []
-        special: dict[Connection, list[bytes]] = {}
-        for _frame, connections, but in run:
-            one = but if connections is audience else connections[0]
-            if one is not None:
-                special[one] = []
-        in_audience = [(one, special[one]) for one in audience if one in special]
+        # Where the stream of one differs: at which frame, and what comes there (nothing: not that).
+        differences: dict[Connection, list[tuple[int, bytes]]] = {}
         for frame, connections, but in run:
             data = frame() if callable(frame) else frame
             if not data:
                 continue
-            if connections is audience:
+            others: Sequence[Connection] = ()
+            if connections is not audience:
+                others = connections if len(connections) == 1 else connections[len(audience) :]
+                for one in others:
+                    if one is not but:
+                        differences.setdefault(one, []).append((len(shared), data))
+            if others is not connections:
+                if but is not None and but not in others:
+                    differences.setdefault(but, []).append((len(shared), b""))
                 shared.append(data)
-                for connection, frames in in_audience:
-                    if connection is not but:
-                        frames.append(data)
-            elif connections[0] is not but:
-                special[connections[0]].append(data)
-        return shared, special
+        members = set(audience) if differences else ()
+        return shared, {
+            one: _spliced(shared if one in members else [], places)
+            for one, places in differences.items()
+        }
 
     def _enqueue(
         self, connection: Connection, data: bytes, frames: int, ready: dict[Connection, None]
@@ -233,11 +249,12 @@ class Sender:
             self._give_up(connection, "lost")
             return
         connection.queue.append((sealed, frames))
-        connection.queued_bytes += len(sealed)
-        connection.queued_frames += frames
         if not connection.blocked:
             ready[connection] = None
-        elif (
+            return
+        connection.queued_bytes += len(sealed)
+        connection.queued_frames += frames
+        if (
             connection.queued_bytes > self._limits.queue_bytes
             or connection.queued_frames > self._limits.queue_frames
         ):
@@ -245,14 +262,14 @@ class Sender:
 
     def _drain(self, connection: Connection) -> None:
         """Send what is in the queue of *connection*; what the socket does not take stays there."""
-        if connection.blocked:
+        if connection.blocked or connection.finished:
             return
-        if not connection.hold():
-            self._give_up(connection, "closed")
-            return
+        queue = connection.queue
         try:
-            while connection.queue:
-                data, frames = self._take(connection)
+            while queue:
+                data, frames = queue.popleft()
+                if queue:
+                    data, frames = _joined(data, frames, queue)
                 sent = connection.send(data)
                 if sent < len(data):
                     self._put_back(connection, data, sent, frames)
@@ -262,24 +279,6 @@ class Sender:
                 connection.note_finished()
         except OSError:
             self._give_up(connection, "lost")
-        finally:
-            connection.release()
-
-    def _take(self, connection: Connection) -> tuple[bytes | memoryview, int]:
-        """Take pieces of `SEND_BYTES` in all from the queue, joined."""
-        data, frames = connection.queue.popleft()
-        size = len(data)
-        if connection.queue and size < SEND_BYTES:
-            pieces = [data]
-            while connection.queue and size < SEND_BYTES:
-                piece, more = connection.queue.popleft()
-                pieces.append(piece)
-                size += len(piece)
-                frames += more
-            data = b"".join(pieces)
-        connection.queued_bytes -= size
-        connection.queued_frames -= frames
-        return data, frames
 
     def _put_back(
         self, connection: Connection, data: bytes | memoryview, sent: int, frames: int
@@ -287,8 +286,8 @@ class Sender:
         """Return the rest that the full socket did not take, and have the socket watched."""
         rest = memoryview(data)[sent:]  # a slice of bytes would copy a slow reader's backlog
         connection.queue.appendleft((rest, frames))
-        connection.queued_bytes += len(rest)
-        connection.queued_frames += frames
+        connection.queued_bytes = sum(len(piece) for piece, _frames in connection.queue)
+        connection.queued_frames = sum(frames for _piece, frames in connection.queue)
         connection.blocked = True
         with self._lock:
             self._to_watch.append(connection)
@@ -296,9 +295,8 @@ class Sender:
     def _give_up(self, connection: Connection, reason: str) -> None:
         connection.ended = True
         connection.queue.clear()
-        connection.queued_bytes = connection.queued_frames = 0
-        connection.note_finished()
         connection.abort(reason)
+        connection.note_finished()
 
     def _start_thread(self) -> None:
         self._waker = Waker()
@@ -343,3 +341,28 @@ class Sender:
         self._flushing = bool(self._log or self._writable)
         self._caught_up.notify_all()
         return self._flushing
+
+
+def _joined(
+    data: bytes | memoryview, frames: int, queue: deque[tuple[bytes | memoryview, int]]
+) -> tuple[bytes, int]:
+    """Return *data* and what follows it in the *queue*, together `SEND_BYTES` or a little more."""
+    pieces, size = [data], len(data)
+    while queue and size < SEND_BYTES:
+        piece, more = queue.popleft()
+        pieces.append(piece)
+        size += len(piece)
+        frames += more
+    return b"".join(pieces), frames
+
+
+def _spliced(shared: list[bytes], places: list[tuple[int, bytes]]) -> list[bytes]:
+    """Return the *shared* frames with what comes at some *places*; nothing: that one left out."""
+    frames: list[bytes] = []
+    begin = 0
+    for place, data in places:
+        frames += shared[begin:place]
+        begin = place if data else place + 1
+        if data:
+            frames.append(data)
+    return frames + shared[begin:]

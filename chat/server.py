@@ -70,12 +70,6 @@ def log(kind: str, **facts: object) -> None:
     logger.info(kind, extra={"event": {"event": kind, **facts}})
 
 
-def facts(address: tuple[str, int], entry: Entry) -> dict[str, object]:
-    """Return what the log says of a message."""
-    said = {"nick": entry.sender, "to": entry.to, "text": entry.text, "sealed": entry.sealed}
-    return said | {"address": address, "bytes": len(entry.text.encode())}
-
-
 class ClientConnection(threading.Thread):
     """The thread of one client: reads its socket, carries out what it asks."""
 
@@ -161,7 +155,7 @@ class ClientConnection(threading.Thread):
         self.server.sender.finish([self.connection])
         self.server.sender.flush()
         self.connection.discard(Deadline(self.server.limits.drain_timeout))
-        self.connection.close()
+        self.server.sender.close(self.connection)
         log("disconnected", address=self.address)
         self.server.forget(self)
 
@@ -448,8 +442,8 @@ class ChatServer:
         said = []
         while self._said and (self._said[0][1].seq or self._said[0][1].failed):
             said.append(self._said.popleft())
-        if said and logger.isEnabledFor(logging.INFO):
-            log("messages", messages=[facts(*one) for one in said if not one[1].failed])
+        if said:
+            log("messages", messages=[one for one in said if not one[1].failed])
 
     def _wake_listener(self) -> None:
         if self._waker is not None:
@@ -500,7 +494,7 @@ class ChatServer:
             client.start()
         except RuntimeError as error:  # out of threads
             log("exhausted", reason=str(error))
-            client.connection.close()
+            self.sender.close(client.connection)
             self.forget(client)
         return True
 

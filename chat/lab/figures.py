@@ -110,12 +110,12 @@ def times(ratio: float, digits: int = 2) -> str:
 def size(count: float, digits: int = 3) -> str:
     """Return a number of bytes with the unit that suits it: “12 B”, “2.5 MiB”."""
     if count < 1024:
-        value, unit = int(count), _("B")
+        shown, unit = number(int(count)), _("B")
     elif count < 1024**2:
-        value, unit = count / 1024, _("KiB")
+        shown, unit = number(count / 1024, digits), _("KiB")
     else:
-        value, unit = count / 1024**2, _("MiB")
-    return f"{number(value, digits)}\N{NO-BREAK SPACE}{unit}"
+        shown, unit = number(count / 1024**2, digits), _("MiB")
+    return f"{shown}\N{NO-BREAK SPACE}{unit}"
 
 
 # --- sequence charts -----------------------------------------------------------------------------

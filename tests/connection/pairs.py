@@ -41,7 +41,7 @@ def connected(*, small: bool = False) -> Iterator[tuple[Connection, socket.socke
         try:
             yield connection, peer
         finally:
-            connection.close()
+            Sender(Limits()).close(connection)
 
 
 @contextmanager

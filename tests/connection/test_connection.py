@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from chat.connection import Connection
+from chat.protocol import Limits
+from chat.sender import Sender
 from chat.timing import Deadline
 from tests.connection.pairs import connected, read_to_end, sending, stands_in, tcp_pair
 from tests.wire import PATIENCE, eventually
@@ -97,7 +99,7 @@ def test_a_descriptor_in_use_stays_open_until_it_is_released() -> None:
         connection = Connection(accepted)
         descriptor = connection.fileno()
         assert connection.hold()
-        connection.close()
+        Sender(Limits()).close(connection)
         assert is_open(descriptor)
         assert peer.recv(1) == b""  # closed for the peer at once
         connection.release()

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chat import sender as sender_module
 from chat.connection import Connection, Waker
@@ -71,7 +73,7 @@ def test_frames_that_gathered_go_out_in_one_send_and_in_order() -> None:
         sender.flush()
         assert read_exactly(peer, 100_000) == b"".join(frames(100))
         assert connection.sends == 1
-        connection.close()
+        sender.close(connection)
 
 
 def test_flush_with_nothing_to_send() -> None:
@@ -160,7 +162,7 @@ def test_a_reader_too_slow_is_given_up_when_the_queue_has_too_many_bytes() -> No
         sender.flush()
         assert waiting.result(PATIENCE) == b""  # its reader is woken
         assert connection.close_reason == "slow"
-        assert connection.queued_bytes == 0
+        assert not connection.queue
         sender.post([connection], b"never\n")
         sender.flush()
         assert not connection.queue
@@ -267,23 +269,25 @@ def test_a_connection_aborted_while_its_socket_is_full_is_let_go() -> None:
             connection = Connection(accepted)
             sender.post([connection], b"x" * MUCH)
             sender.flush()
-            connection.close()
-            eventually(lambda: connection.fileno() == -1)  # the sender's thread has let it go
+            sender.close(connection)  # waits for the sender's thread, which has to notice
+            assert connection.fileno() == -1
 
 
 def test_a_descriptor_is_not_closed_under_the_thread_that_sends() -> None:
     """Its number could be another connection's before ``send`` gets to use it."""
     accepted, peer = tcp_pair()
-    with sending() as sender, peer, ThreadPoolExecutor(1) as pool:
+    with sending() as sender, peer, ThreadPoolExecutor(2) as pool:
         connection = GatedConnection(accepted)
         descriptor = connection.fileno()
         sender.post([connection], b"one\n")
         flushing = pool.submit(sender.flush)
         assert connection.entered.wait(PATIENCE)
-        connection.close()
+        closing = pool.submit(sender.close, connection)
+        eventually(lambda: connection.close_reason == "closed")
         assert os.fstat(descriptor)
         connection.gate.set()
         flushing.result(PATIENCE)
+        closing.result(PATIENCE)
         assert connection.fileno() == -1
 
 
@@ -328,7 +332,7 @@ def test_whoever_posts_while_another_thread_flushes_need_not_wait() -> None:
         flushing.result(PATIENCE)
         assert peer.recv(100) == b"two\n"  # by the sender's thread: the other has a client to serve
         assert unread.recv(100) == b"one\n"
-        stuck.close()
+        sender.close(stuck)
 
 
 def test_a_reader_waits_when_too_many_bytes_are_on_their_way() -> None:
@@ -359,7 +363,7 @@ def test_a_reader_waits_when_too_many_bytes_are_on_their_way() -> None:
         waiting.result(PATIENCE)
         flushing.result(PATIENCE)
         assert read_exactly(peer, 1999) == b"x" * 1999
-        stuck.close()
+        sender.close(stuck)
 
 
 def test_two_threads_that_need_help_at_once_start_one_thread(
@@ -391,3 +395,31 @@ def test_two_threads_that_need_help_at_once_start_one_thread(
         assert len(sender_threads()) == 1
         assert read_exactly(first_peer, MUCH) == b"x" * MUCH
         assert read_exactly(second_peer, MUCH) == b"y" * MUCH
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 4), st.integers(0, 4), st.one_of(st.none(), st.integers(0, 4))),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_everybody_gets_what_was_posted_to_them_however_audiences_change(
+    posts: list[tuple[int, int, int | None]],
+) -> None:
+    """From the *first* to the *last* of five; those who share a stream have it joined once."""
+    with sending() as sender, ExitStack() as stack:
+        ends = [stack.enter_context(connected()) for _ in range(5)]
+        everybody = tuple(connection for connection, _peer in ends)
+        expected = [b""] * 5
+        for number, (first, last, but) in enumerate(posts):
+            frame = b"%d\n" % number
+            left_out = None if but is None else everybody[but]
+            sender.post(everybody[first : last + 1], frame, left_out)
+            for position in range(first, last + 1):
+                if position != but:
+                    expected[position] += frame
+        sender.finish(everybody)
+        sender.flush()
+        assert [read_to_end(peer) for _connection, peer in ends] == expected

@@ -86,9 +86,9 @@ def test_no_connection_gets_the_bytes_of_another_although_descriptors_are_used_a
                 checks.append(pool.submit(check, peer, current[-1][1]))
                 if len(current) > 3:
                     oldest, _frame = current.pop(0)
-                    oldest.close()
+                    sender.close(oldest)
             for connection, _frame in current:
-                connection.close()
+                sender.close(connection)
             for checking in checks:
                 checking.result(30)
         finally:

@@ -161,7 +161,10 @@ def test_what_is_sent_again_counts_neither_as_too_fast_nor_twice_in_the_log(
     assert answers[6]["code"] == "too_fast"
     events = [record.__dict__["event"] for record in caplog.records]
     texts = [
-        m["text"] for event in events if event["event"] == "messages" for m in event["messages"]
+        entry.text
+        for event in events
+        if event["event"] == "messages"
+        for _address, entry in event["messages"]
     ]
     assert texts == ["1", "2", "3", "4", "5", "6"]
 

@@ -1,0 +1,148 @@
+"""``python -m benchmarks``: measure, say which goals are met, keep the results."""
+
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from chat import cli
+from chat.i18n import gettext as _
+from chat.lab.figures import number
+
+from . import plan
+from .goals import Goal, goals
+from .run import RESULTS, Results, codec, run
+from .servers import titles
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure; return 0 when that was possible, whatever came of it."""
+    cli.choose_language(arguments)
+    options = _parser().parse_args(arguments)
+    console = Console(highlight=False)
+    if options.show:
+        if not options.output.exists():
+            return cli.fail(_("There are no results in {path}.").format(path=options.output))
+        results = json.loads(options.output.read_text("utf-8"))
+    else:
+        results = _measure(console, quick=options.quick)
+        if not options.quick or options.output != RESULTS:
+            options.output.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    _show(results, console)
+    return 0
+
+
+def _measure(console: Console, *, quick: bool) -> Results:
+    cases = plan.quick() if quick else plan.full()
+    with Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=None)
+
+        def progress(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, description=name)
+
+        results = run(cases, progress)
+        bar.update(task, description=_("encoder and decoder"))
+        return results | {"codec": codec(quick=quick)}
+
+
+def _show(results: Results, console: Console) -> None:
+    machine = results["machine"]
+    console.print(
+        _("{system}, {processor}, processors: {processors}, Python {python}, {date}").format(
+            **machine
+        )
+    )
+    console.print(_rates(results))
+    console.print(_goals([goal for goal in goals(results) if goal.reached is not None]))
+    console.print(
+        _("One frame: ")
+        + ", ".join(f"{name} {seconds * 1e6:.2f} µs" for name, seconds in results["codec"].items())
+    )
+    for name, why in results["skipped"].items():
+        console.print(_("Skipped: {name}: {why}").format(name=name, why=why))
+    for why in results["failures"].values():
+        console.print(_("Failed: {why}").format(why=why), style="red")
+    for case in results["cases"]:
+        if case["name"] == "correctness":
+            _show_correctness(case, console)
+
+
+def _show_correctness(case: Results, console: Console) -> None:
+    problems = case["middle"]["problems"]
+    name = titles()[case["peer"]]
+    if problems:
+        console.print(
+            _("Not everything arrived as it was said: {name}: {problems}").format(
+                name=name, problems="; ".join(problems)
+            ),
+            style="red",
+        )
+
+
+def _rates(results: Results) -> Table:
+    table = Table(title=_("As fast as it goes: thousands of deliveries a second"))
+    for heading in (_("Server"), "N", "W", _("median"), _("least"), _("most"), _("load busy")):
+        table.add_column(heading, justify="left" if heading == _("Server") else "right")
+    for case in results["cases"]:
+        if case["name"] in ("throughput", "durable", "stalled", "not stalled", "scaling"):
+            rates = [number(case[kind]["rate"] / 1000, 3) for kind in ("median", "least", "most")]
+            busy = f"{100 * case['median']['busy']:.0f} %"
+            table.add_row(
+                f"{titles()[case['peer']]} ({case['name']})",
+                str(case["clients"]),
+                str(case["window"]),
+                *rates,
+                busy,
+            )
+    return table
+
+
+def _goals(reached: list[Goal]) -> Table:
+    table = Table(title=_("Goals"))
+    for heading in ("", _("Goal"), _("wanted"), _("reached")):
+        table.add_column(heading, justify="right" if heading[:1] == _("wanted")[:1] else "left")
+    for goal in reached:
+        sign = "≥" if goal.at_least else "≤"
+        table.add_row(
+            "✓" if goal.is_met else "✗",
+            goal.what,
+            f"{sign} {number(goal.wanted)} {goal.unit}",
+            f"{number(float(goal.reached or 0))} {goal.unit}",
+        )
+    return table
+
+
+def _parser() -> cli.ArgumentParser:
+    parser = cli.ArgumentParser(
+        prog="benchmarks",
+        description=_("Measures this chat and others side by side, on this machine."),
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help=_("the most important, once, in under a minute")
+    )
+    parser.add_argument(
+        "--show", action="store_true", help=_("measure nothing, show the results that are there")
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=RESULTS,
+        metavar=_("FILE"),
+        help=_("where the results go (default: benchmarks/results.json, unless --quick)"),
+    )
+    cli.add_language(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
