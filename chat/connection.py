@@ -72,8 +72,8 @@ class Connection:
         self._users_lock = threading.Lock()
         self._users = 1
 
-        # The outbound queue: pieces of the stream, and how many frames each ends. It belongs to
-        # whichever thread flushes.
+        # The outbound queue: pieces of the stream, and how many frames each ends; while the socket
+        # is full (`blocked`), how much it is in all. It belongs to whichever thread flushes.
         self.queue: deque[tuple[bytes | memoryview, int]] = deque()
         self.queued_bytes = 0
         self.queued_frames = 0
@@ -177,7 +177,7 @@ class Connection:
                 pass
             self.wait_finished(deadline.remaining())
 
-    def wait_finished(self, timeout: float) -> None:
+    def wait_finished(self, timeout: float | None) -> None:
         """Wait until all is sent that will be, at most *timeout* seconds. Any thread."""
         self._finished.wait(timeout)
 
@@ -187,8 +187,8 @@ class Connection:
         self._finished.set()
 
     def close(self) -> None:
-        """Close, once nothing more is sent. Only for `Sender.close`, which sees to that."""
-        self._finished.wait()
+        """Close. Reader thread, at its end; once. Whoever has sent by it calls `Sender.close`."""
+        self.abort("closed")
         self._selector.close()
         self.release()
 

@@ -97,6 +97,7 @@ class Sender:
         connection.abort("closed")
         self.finish((connection,))
         self.flush()
+        connection.wait_finished(None)
         connection.close()
 
     @property
@@ -146,6 +147,7 @@ class Sender:
         self._before_round()
         for connection in writable:
             connection.blocked = False
+            connection.queued_bytes = connection.queued_frames = 0  # counted anew if it is full
         for connection in self._distribute(log, writable):
             self._drain(connection)
 
