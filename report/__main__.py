@@ -1,49 +1,97 @@
 """``python -m report``: build the report, or say that it is fresh."""
 
 import argparse
+import os
 import shutil
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chat.i18n import LANGUAGES, set_language
 from chat.i18n import gettext as _
 
 from . import ReportError
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Build the report that the command line asks for; return the exit status."""
-    started = time.monotonic()
+    """Build the reports that the command line asks for; return the exit status."""
     set_language()
     options = _parser().parse_args(arguments)
-    set_language(options.lang)
+    root = options.root.resolve()
+    editions = [options.lang] if options.lang else _editions(root)
+    set_language(editions[0])
     # Nothing heavy is loaded before the command line is known to be right.
     from rich.console import Console  # noqa: PLC0415
 
-    from . import build  # noqa: PLC0415
-
-    place = build.Place(options.root.resolve(), options.lang)
     console = Console(highlight=False)
     try:
-        if not options.force and build.is_fresh(place):
+        status = max([_build(root, lang, console, force=options.force) for lang in editions])
+        if options.watch:
+            _watch(root, editions, console)
+    except KeyboardInterrupt:
+        if options.watch:
+            return 0
+        print(_("Interrupted: the report was not built."), file=sys.stderr)
+        return 130
+    return status
+
+
+def _editions(root: Path) -> list[str]:
+    """Return the languages in which there are notebooks, or the one that the environment names."""
+    wanted = os.environ.get("LANG_EDITION")
+    if wanted in LANGUAGES:
+        return [wanted]
+    there = [lang for lang in LANGUAGES if any((root / "notebooks" / lang).glob("0*.ipynb"))]
+    return there or [LANGUAGES[0]]
+
+
+def _build(root: Path, lang: str, console: "Console", *, force: bool = False) -> int:
+    """Build the report in *lang*, if it is not fresh; return the exit status."""
+    from . import build  # noqa: PLC0415
+
+    started = time.monotonic()
+    set_language(lang)
+    place = build.Place(root, lang)
+    try:
+        if not force and build.is_fresh(place):
             console.print(
                 _("The sources have not changed since the last build: the report is fresh.")
             )
         else:
-            if options.force:
+            if force:
                 shutil.rmtree(place.build, ignore_errors=True)
             build.build(place, console)
     except ReportError as error:
         print(_("The report was not built."), error, sep="\n\n", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(_("Interrupted: the report was not built."), file=sys.stderr)
-        return 130
     console.print(build.summary(place, time.monotonic() - started), markup=False)
     return 0
+
+
+def _watch(root: Path, editions: list[str], console: "Console") -> None:
+    """Build again after every change of a source, until Ctrl-C."""
+    from watchfiles import watch  # noqa: PLC0415
+
+    from . import build, digest  # noqa: PLC0415
+
+    def is_source(_change: object, path: str) -> bool:
+        return Path(path).suffix in digest.SOURCE_SUFFIXES
+
+    folders = [root / name for name in ("chat", "notebooks", "report", "screenshots")]
+    there = [folder for folder in folders if folder.is_dir()]
+    console.print(_("Waiting for changes; Ctrl-C ends."))
+    for _changes in watch(*there, watch_filter=is_source, raise_interrupt=True):
+        stale = [lang for lang in editions if not build.is_fresh(build.Place(root, lang))]
+        for lang in stale:
+            _build(root, lang, console)
+        if stale:
+            console.print(_("Waiting for changes; Ctrl-C ends."))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,10 +103,17 @@ def _parser() -> argparse.ArgumentParser:
         ),
     )
     parser.add_argument(
-        "--lang", choices=LANGUAGES, default="ru", help=_("the language of the report")
+        "--lang",
+        choices=LANGUAGES,
+        help=_("only the edition in this language (default: LANG_EDITION, or all there are)"),
     )
     parser.add_argument(
         "--force", action="store_true", help=_("do everything again, changed or not")
+    )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help=_("go on, and build again whenever something changes, until Ctrl-C"),
     )
     parser.add_argument(
         "--root",

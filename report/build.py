@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import screenshots
+from chat.i18n import LANGUAGES
 from chat.i18n import gettext as _
 from chat.lab.terminal import ScreenTimeout
 
@@ -66,16 +67,25 @@ def build(place: Place, console: Console) -> None:
             )
         )
     sources = digest.sources_digest(place.root, place.lang)
-    title_page = settings.load(place.root / "report" / "report.toml")
+    title_page = settings.load(place.root / "report" / "report.toml", place.lang)
     with _steps(console) as step:
         _take_screenshots(place, step)
         executed = _execute(place, notebooks, step)
         document = Document(
-            merge(executed), title_page, place.lang, sources, original.changes(place.root)
+            merge(executed, place.lang),
+            title_page,
+            place.lang,
+            sources,
+            original.changes(place.root),
+            tuple(lang for lang in LANGUAGES if _has_other(place, lang)),
         )
         finished = _write(document, place.build, step)
     _publish(finished, place)
     _stamp_file(place).write_text(json.dumps(_stamp(place, sources)), "utf-8")
+
+
+def _has_other(place: Place, lang: str) -> bool:
+    return lang != place.lang and bool(Place(place.root, lang).notebooks)
 
 
 # --- what is done already ---------------------------------------------------------------------

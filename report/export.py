@@ -14,6 +14,8 @@ from .original import Changes
 from .settings import TitlePage
 
 TEMPLATES = Path(__file__).parent / "templates"
+OTHER_EDITION = {"ru": "По-русски", "en": "In English"}
+"""How a link to an edition is called, for who reads that language."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +28,9 @@ class Document:
     digest: str
     changes: Changes
     """What is not as in the original."""
+
+    others: tuple[str, ...] = ()
+    """The languages in which there is this report too."""
 
     @property
     def headings(self) -> list[Heading]:
@@ -47,7 +52,7 @@ def render(document: Document, folder: str, template: str, **filters: Any) -> st
     """Return the document written by ``templates/<folder>/<template>``.
 
     The template gets ``nb``, ``resources.document``, ``resources.title_lines``,
-    ``resources.words``, nbconvert's filters and *filters*.
+    ``resources.words``, ``resources.others`` (language and the words of a link), nbconvert's filters and *filters*.
     """
     exporter = TemplateExporter(  # type: ignore[no-untyped-call]
         template_name=folder,
@@ -58,7 +63,12 @@ def render(document: Document, folder: str, template: str, **filters: Any) -> st
     )
     text, _resources = exporter.from_notebook_node(
         document.merged.notebook,
-        resources={"document": document, "words": _words(), "title_lines": _title_lines(document)},
+        resources={
+            "document": document,
+            "words": _words(),
+            "title_lines": _title_lines(document),
+            "others": [(lang, OTHER_EDITION[lang]) for lang in document.others],
+        },
     )
     return str(text)
 

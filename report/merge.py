@@ -80,13 +80,13 @@ class Merged:
     """The content of every picture under its name, ``figures/fig-handshake.svg``."""
 
 
-def merge(notebooks: list[tuple[Path, NotebookNode]]) -> Merged:
-    """Return one document of the executed *notebooks*: pairs of the file and its content.
+def merge(notebooks: list[tuple[Path, NotebookNode]], lang: str) -> Merged:
+    """Return one document in *lang* of executed *notebooks*: pairs of the file and its content.
 
     Raises MergeError for a notebook without a title, a label used twice, a reference to
     nowhere, a picture that is not there.
     """
-    merger = _Merger()
+    merger = _Merger(lang)
     for path, book in notebooks:
         merger.add(path, book)
     merger.resolve_references()
@@ -100,12 +100,12 @@ def merge(notebooks: list[tuple[Path, NotebookNode]]) -> Merged:
 class _Merger:
     """The state of merging: what was numbered so far, and what is known by which name."""
 
-    def __init__(self) -> None:
+    def __init__(self, lang: str) -> None:
         self.cells: list[tuple[Path, NotebookNode]] = []
         self.headings: list[Heading] = []
         self.pictures: dict[str, bytes] = {}
         self.numbers_by_label: dict[str, tuple[str, int]] = {}
-        self._sources = Sources()
+        self._sources = Sources(lang)
         self._anchors_of_headings: dict[tuple[str, str], str] = {}
         self._anchors_of_notebooks: dict[str, str] = {}
         self._counts = {"figure": 0, "listing": 0, "table": 0}

@@ -31,17 +31,20 @@ class TitlePage:
     """Four digits; empty: the year in which the report is built."""
 
 
-def load(path: Path) -> TitlePage:
-    """Read the title page from the TOML file *path*.
+def load(path: Path, lang: str) -> TitlePage:
+    """Read the title page from the TOML file *path*, with what it says of an edition in *lang*.
 
     Raises SettingsError for a file that is not TOML, a key that is not known, or a value
     that is neither a string nor a number.
     """
     try:
         with path.open("rb") as file:
-            table = tomllib.load(file).get("title_page", {})
+            table = dict(tomllib.load(file).get("title_page", {}))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path}: {error}") from error
+    # A table inside, [title_page.en], is for that edition.
+    editions = {name: table.pop(name) for name in list(table) if isinstance(table[name], dict)}
+    table |= editions.get(lang, {})
     known = [field.name for field in dataclasses.fields(TitlePage)]
     for key, value in table.items():
         if key not in known:

@@ -28,8 +28,9 @@ class SourceError(ReportError):
 class Sources:
     """The sources that were cited so far, in that order."""
 
-    def __init__(self) -> None:
-        """Read what is known; nothing is cited yet."""
+    def __init__(self, lang: str) -> None:
+        """Read what is known; nothing is cited yet. The list is to be in *lang*."""
+        self._locale = {"ru": "ru-RU", "en": "en-GB"}[lang]
         known: list[dict[str, Any]] = json.loads(SOURCES.read_text("utf-8"))
         self._by_address = {source["URL"]: source for source in known}
         self._cited: list[dict[str, Any]] = []
@@ -59,7 +60,7 @@ class Sources:
                 path,
                 *("--from", "markdown", "--to", "plain", "--wrap=none", "--citeproc"),
                 *("--bibliography", "sources.json", "--csl", str(STYLE)),
-                *("--metadata", "lang=ru-RU", "--fail-if-warnings", "marks.md"),
+                *("--metadata", f"lang={self._locale}", "--fail-if-warnings", "marks.md"),
             )
         _marks, *entries = printed.decode().strip().split("\n\n")
         return [_entry(entry) for entry in entries]

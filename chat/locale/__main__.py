@@ -14,7 +14,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("chat", "report", "screenshots", "tests")
+ROOMS = ("benchmarks", "chat", "report", "screenshots", "tests")
 DOMAIN = "chat"
 
 

@@ -174,9 +174,63 @@ def test_help_is_russian_and_a_bad_option_ends_with_status_2(tmp_path: Path) -> 
 
 def test_an_empty_title_page_leaves_the_year(tmp_path: Path) -> None:
     (tmp_path / "report.toml").write_text("[title_page]\nyear = ''\n")
-    page = settings.load(tmp_path / "report.toml")
+    page = settings.load(tmp_path / "report.toml", "ru")
     assert page.title == ""
     assert page.year.isdigit()
+
+
+def test_an_edition_has_its_own_words_for_the_title_page(tmp_path: Path) -> None:
+    path = tmp_path / "report.toml"
+    path.write_text(
+        "[title_page]\ntitle = 'Чат'\nyear = 2026\n[title_page.en]\ntitle = 'A chat'\n"
+    )
+    assert settings.load(path, "ru").title == "Чат"
+    english = settings.load(path, "en")
+    assert (english.title, english.year) == ("A chat", "2026")
+    path.write_text("[title_page.en]\nsubject = 'A chat'\n")
+    with pytest.raises(settings.SettingsError, match="subject"):
+        settings.load(path, "en")
+
+
+def test_two_editions_are_built_and_link_to_each_other(small: Path) -> None:
+    english = small / "notebooks" / "en"
+    english.mkdir()
+    nbformat.write(notebook(markdown("# One"), code("6 * 7")), english / "01_description.ipynb")  # type: ignore[no-untyped-call]
+    done = run_builder(small)
+    assert done.returncode == 0, done.stderr
+    for lang, other, words in (("ru", "en", "In English"), ("en", "ru", "По-русски")):
+        folder = small / "report" / lang
+        assert f'<a href="../{other}/report.html"' in (folder / "report.html").read_text("utf-8")
+        assert f"[{words}](../{other}/report.md)" in (folder / "report.md").read_text("utf-8")
+    assert "Fonts" not in (small / "report" / "ru" / "report.html").read_text("utf-8")
+    (small / "report" / "ru" / "report.md").unlink()
+    done = run_builder(small, "--lang", "en")
+    assert done.returncode == 0
+    assert not (small / "report" / "ru" / "report.md").exists()
+
+
+def test_watching_builds_what_changes_until_ctrl_c(small: Path) -> None:
+    command = [sys.executable, "-m", "report", "--root", str(small), "--watch"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"LANGUAGE": "ru"}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            waiting = (line for line in process.stdout if "Жду изменений" in line)
+            assert next(waiting)
+            page = small / "report" / "ru" / "report.md"
+            write(small, "01_description", notebook(markdown("# Раз"), code("7 * 11")))
+            assert next(waiting)
+            assert "77" in page.read_text("utf-8")
+            write(small, "01_description", notebook(markdown("# Раз"), code("1 / 0")))
+            assert next(waiting)  # a failure does not end it
+            write(small, "01_description", notebook(markdown("# Раз"), code("9 * 11")))
+            assert next(waiting)
+            assert "99" in page.read_text("utf-8")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(SECONDS) == 0
+        finally:
+            process.kill()
 
 
 def test_an_empty_title_page_still_makes_a_report(small: Path) -> None:

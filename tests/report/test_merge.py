@@ -26,7 +26,8 @@ def merged(*books: Sequence[NotebookNode]) -> Merged:
         [
             (Path("notebooks") / name, v4.new_notebook(cells=list(cells)))  # type: ignore[no-untyped-call]
             for name, cells in zip(names, books, strict=False)
-        ]
+        ],
+        "ru",
     )
 
 

@@ -1,0 +1,109 @@
+"""The results that the report shows: what they hold, what is drawn and concluded from them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import __main__ as program
+from benchmarks import figures, plan
+from benchmarks.goals import Goal, goals
+from benchmarks.run import RESULTS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, Any]:
+    """What stands in the repository."""
+    found: dict[str, Any] = json.loads(RESULTS.read_text("utf-8"))
+    return found
+
+
+def test_the_kept_results_are_of_a_full_run_without_failures(results: dict[str, Any]) -> None:
+    kept = {(case["name"], case["peer"], case["clients"]) for case in results["cases"]}
+    wanted = {(case.name, case.peer, case.clients) for case in plan.full()}
+    assert kept == {case for case in wanted if case[1] in results["versions"]}
+    assert results["failures"] == {}
+    for case in results["cases"]:
+        if case["name"] == "throughput":
+            assert case["repeats"] >= 5
+
+
+def test_in_the_kept_results_everything_arrived(results: dict[str, Any]) -> None:
+    checks = [case for case in results["cases"] if case["name"] == "correctness"]
+    assert {case["peer"] for case in checks} == set(results["versions"]) - {"chat-durable"}
+    assert [case["middle"]["problems"] for case in checks] == [[]] * len(checks)
+
+
+@pytest.mark.parametrize("name", ["throughput", "latency", "memory", "stalled", "scaling"])
+def test_a_figure_is_drawn_of_them(name: str, results: dict[str, Any], tmp_path: Path) -> None:
+    getattr(figures, name)(results).savefig(tmp_path / "figure.svg")
+    assert (tmp_path / "figure.svg").stat().st_size > 1000
+
+
+def test_the_fitted_line_is_near_what_was_measured(results: dict[str, Any]) -> None:
+    line = figures.cost(results)
+    assert line.per_message > 0
+    assert line.per_delivery > 0
+    for clients, seconds in line.points:
+        assert line.of(clients) == pytest.approx(seconds, rel=0.5)
+
+
+def test_every_goal_was_measured(results: dict[str, Any]) -> None:
+    assert [goal.what for goal in goals(results) if goal.reached is None] == []
+
+
+def test_a_goal_is_met_or_not() -> None:
+    assert Goal("more", 2.0, 2.0).is_met
+    assert not Goal("more", 2.0, 1.9).is_met
+    assert Goal("less", 2.0, 1.9, at_least=False).is_met
+    assert not Goal("less", 2.0, 2.1, at_least=False).is_met
+    assert Goal("nothing", 2.0, None).is_met is None
+
+
+def test_a_ratio_is_of_the_medians_of_the_same_case() -> None:
+    def case(peer: str, clients: int, rate: float) -> dict[str, Any]:
+        named = {"name": "throughput", "peer": peer, "clients": clients, "window": 256}
+        return named | {"median": {"rate": rate}}
+
+    kept = {"cases": [case("chat", 10, 30.0), case("naive", 10, 2.0), case("chat", 100, 70.0)]}
+    reached = {goal.what: goal.reached for goal in goals(kept) if goal.reached is not None}
+    assert list(reached.values()) == [15.0]
+
+
+def test_the_program_shows_what_is_kept() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--show", "--lang", "en"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "this chat (throughput)" in done.stdout
+    assert "Goals" in done.stdout
+
+
+def test_the_program_measures_and_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = {"kind": "throughput", "senders": 2, "window": 8, "seconds": 0.2, "warmup": 0.1}
+    cases = [
+        plan.Case("throughput", peer, 5, job | {"stalled": False}, repeats=2)
+        for peer in ("chat", "naive")
+    ]
+    monkeypatch.setattr(plan, "quick", lambda: cases)
+    kept = tmp_path / "results.json"
+    assert program.main(["--quick", "--output", str(kept), "--lang", "ru"]) == 0
+    results = json.loads(kept.read_text("utf-8"))
+    assert [case["repeats"] for case in results["cases"]] == [2, 2]
+    assert results["failures"] == {}
+    assert len(results["codec"]) == 4
+    assert "наивный" in capsys.readouterr().out
