@@ -471,7 +471,7 @@ def full_screen_private(stage: Stage) -> Picture:
     anya.say(greeting)
     for other in (borya, vera):
         other.sees(says(greeting))
-    question, answer = _("Shall we meet at six?"), _("Yes, at the entrance.")
+    question, answer = _("Meet at six?"), _("Yes, see you.")
     anya.enter(f"/chat {borya.nick}")
     anya.sees(rf"\[{borya.nick}\]")
     anya.say(question)

@@ -38,7 +38,9 @@ SAID = {"a": ["1", "2"], "b": ["3"]}
 )
 def test_what_a_client_got_is_judged(heard: list[tuple[str, str]], complaint: str) -> None:
     problems = judge(SAID, {"listener": heard, "a": [("b", "3")], "b": [("a", "1"), ("a", "2")]})
-    assert [problem.partition(": ")[2] for problem in problems] == ([complaint] if complaint else [])
+    assert [problem.partition(": ")[2] for problem in problems] == (
+        [complaint] if complaint else []
+    )
 
 
 def test_an_echo_is_a_message_that_should_not_come() -> None:

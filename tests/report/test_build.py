@@ -181,9 +181,7 @@ def test_an_empty_title_page_leaves_the_year(tmp_path: Path) -> None:
 
 def test_an_edition_has_its_own_words_for_the_title_page(tmp_path: Path) -> None:
     path = tmp_path / "report.toml"
-    path.write_text(
-        "[title_page]\ntitle = 'Чат'\nyear = 2026\n[title_page.en]\ntitle = 'A chat'\n"
-    )
+    path.write_text("[title_page]\ntitle = 'Чат'\nyear = 2026\n[title_page.en]\ntitle = 'A chat'\n")
     assert settings.load(path, "ru").title == "Чат"
     english = settings.load(path, "en")
     assert (english.title, english.year) == ("A chat", "2026")
