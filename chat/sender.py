@@ -13,8 +13,10 @@ for every delivery is slow whoever reads: system calls are what a chat spends it
   written again. A queue that goes on growing meanwhile is a reader too slow to keep: it is closed.
 """
 
+import os
 import selectors
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
@@ -26,6 +28,8 @@ SEND_BYTES = 256 * 1024
 
 Frame = bytes | Callable[[], bytes]
 """A frame, or a way to make it once it is known what it says; ``b""`` then: nothing at all."""
+
+_give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: time.sleep(0))  # Windows
 
 _Posted = tuple[Frame | None, Sequence[Connection], Connection | None]
 """A frame, to whom, and who of them is left out; None instead of a frame ends the stream."""
@@ -121,6 +125,7 @@ class Sender:
                 return
             self._flushing = True
         try:
+            self._gather()
             self._flush_round()
         finally:  # Ctrl-C in the middle must not leave everybody waiting
             self._pass_on()
@@ -138,6 +143,17 @@ class Sender:
             self._waker.close()
 
     # The thread that flushes
+
+    def _gather(self) -> None:
+        """Give way to those who are about to post, as long as they do.
+
+        What they have read already is then in this round, and not in one of its own: the next
+        round would cost another system call for each recipient.
+        """
+        posted = -1
+        while posted < len(self._log) and not self.crowded:
+            posted = len(self._log)
+            _give_way()
 
     def _flush_round(self) -> None:
         with self._lock:

@@ -199,7 +199,8 @@ class ClientConnection(threading.Thread):
 
     def _check_rate(self) -> None:
         if self._allowance.take():
-            self._refusals = 0 if self._allowance.full else self._refusals
+            if self._refusals and self._allowance.full:
+                self._refusals = 0
             return
         self._refusals += 1
         if self._refusals > self.server.limits.refusals:
