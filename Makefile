@@ -16,7 +16,7 @@ OTHER := $(if $(PYTHON),$(filter-out $(shell { $(BIN)/python $(VERSION); } 2>/de
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report test grade grade-all exercise fuzz soak notebooks screenshots cert lint edition locale lock clean
+.PHONY: help report test grade grade-all bench exercise fuzz soak notebooks screenshots cert lint edition locale lock clean
 
 help: ## показать этот список
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ grade: $(INSTALLED) ## оценить чат по требованиям зад�
 grade-all: $(INSTALLED) ## оценить все работы в папке: make grade-all DIR=submissions
 	@$(BIN)/python -m tests.grading.many "$(or $(DIR),submissions)" $(ARGS)
 
+bench: $(INSTALLED) ## измерить чат рядом с другими: make bench ARGS=--quick
+	@$(BIN)/python -m benchmarks $(ARGS)
+
 exercise: $(INSTALLED) ## проверить упражнение из exercises/ru: make exercise N=3
 	@$(BIN)/python -m tests.exercises $(N)
 
@@ -43,11 +46,11 @@ soak: $(INSTALLED) ## десять минут под двумя сотнями �
 	@$(BIN)/python -m chat.lab.soak $(ARGS)
 
 notebooks: $(INSTALLED) ## открыть блокноты в JupyterLab, чтобы выполнять их по шагам
-	@$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/ru/01_description.ipynb \
+	@$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(or $(LANG_EDITION),ru)/01_description.ipynb \
 		$(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 screenshots: $(INSTALLED) ## снять экраны настоящих программ заново
-	@$(BIN)/python -m screenshots --lang ru $(ARGS)
+	@$(BIN)/python -m screenshots --lang $(or $(LANG_EDITION),ru) $(ARGS)
 
 cert: $(INSTALLED) ## создать сертификат и ключ для TLS: make cert ARGS=192.168.1.5
 	@$(BIN)/python -m chat.certificate $(ARGS)

@@ -52,7 +52,8 @@ def render(document: Document, folder: str, template: str, **filters: Any) -> st
     """Return the document written by ``templates/<folder>/<template>``.
 
     The template gets ``nb``, ``resources.document``, ``resources.title_lines``,
-    ``resources.words``, ``resources.others`` (language and the words of a link), nbconvert's filters and *filters*.
+    ``resources.words``, ``resources.others`` (language and the words of a link), nbconvert's
+    filters and *filters*.
     """
     exporter = TemplateExporter(  # type: ignore[no-untyped-call]
         template_name=folder,

@@ -1,17 +1,18 @@
 """``python -m tests.exercises 3``: is exercise 3 solved? ``make exercise N=3`` calls it."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
 
+from chat.i18n import LANGUAGES, ngettext, set_language
 from chat.i18n import gettext as _
-from chat.i18n import ngettext
 from tests.exercises.checks import CHECKS, Hint
 
-FOLDER = Path(__file__).resolve().parents[2] / "exercises" / "ru"
+EXERCISES = Path(__file__).resolve().parents[2] / "exercises"
 PATIENCE = 20
 """Seconds after which an answer is taken for one that waits for ever."""
 
@@ -38,10 +39,17 @@ def judge(number: int, path: Path) -> str | None:
     return None
 
 
+def edition() -> str:
+    """Return the language of the exercises: ``LANG_EDITION`` in the environment, or Russian."""
+    wanted = os.environ.get("LANG_EDITION", "")
+    return wanted if wanted in LANGUAGES else "ru"
+
+
 def main(arguments: list[str]) -> int:
     """Judge one exercise, in a process of its own; return the exit status."""
+    set_language(edition())
     if len(arguments) == 2 and arguments[0] == "--here":
-        problem = judge(int(arguments[1]), FOLDER / f"ex{arguments[1]}.py")
+        problem = judge(int(arguments[1]), EXERCISES / edition() / f"ex{arguments[1]}.py")
         print(problem or _("Right!"))
         return int(problem is not None)
     if len(arguments) != 1 or arguments[0] not in map(str, CHECKS):

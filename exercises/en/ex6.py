@@ -1,0 +1,23 @@
+"""Exercise 6. One nickname, one owner.
+
+Many threads ask whether a nickname is free. Now and then this class gives one nickname to two of
+them: between the check and the assignment another thread gets in. Mend it. The check does not wait
+for the race, it arranges one: the dictionary *taken* dawdles on purpose between question and answer.
+"""
+
+from collections.abc import MutableMapping
+
+
+class Registry:
+    """Who owns which nickname."""
+
+    def __init__(self, taken: MutableMapping[str, object]) -> None:
+        """Keep the owners in *taken*."""
+        self._taken = taken
+
+    def claim(self, nick: str, owner: object) -> bool:
+        """Give *nick* to *owner*; False if it is taken."""
+        if nick in self._taken:
+            return False
+        self._taken[nick] = owner
+        return True
