@@ -206,3 +206,31 @@ def test_nobody_is_shut_out(visit: Visit) -> None:
         for violation in results.response["violations"]
     ]
     assert found == []
+
+
+def test_a_source_shows_in_the_margin_while_one_points_at_its_number(browser: Browser) -> None:
+    """Of the real page: by the mouse, by the keyboard, and on a phone without widening it."""
+    report = Path(__file__).resolve().parents[2] / "report" / "ru" / "report.html"
+    for width in (1600, 390):
+        visit = Visit(browser, report, width, "light")
+        link = visit.page.locator("main p a[href^='#src-']").first
+        note = visit.page.locator("#note")
+        assert not note.is_visible()
+        link.scroll_into_view_if_needed()
+        link.hover()
+        assert note.is_visible()
+        number = (link.get_attribute("href") or "").removeprefix("#src-")
+        entry = visit.page.locator(f"#src-{number}").text_content() or ""
+        assert entry.strip() in (note.text_content() or "")
+        box, text = note.bounding_box(), link.locator("xpath=ancestor::p").bounding_box()
+        assert box is not None
+        assert text is not None
+        if width == 1600:
+            assert box["x"] >= text["x"] + text["width"]
+        assert box["x"] + box["width"] <= width
+        visit.page.mouse.move(0, 0)
+        link.focus()
+        assert note.is_visible()
+        visit.page.keyboard.press("Escape")
+        assert not note.is_visible()
+        visit.page.close()

@@ -106,6 +106,42 @@ function offerSteps() {
   }
 }
 
+// The source behind a number shows in the margin while one points at it; on a narrow page, below.
+function showSources() {
+  const note = document.createElement("aside");
+  note.id = "note";
+  note.className = "note";
+  note.setAttribute("role", "note");
+  note.hidden = true;
+  document.body.append(note);
+  function show(event) {
+    const link = event.currentTarget;
+    const entry = document.getElementById(link.hash.slice(1));
+    note.textContent = `${link.textContent} ${entry.textContent}`;
+    note.hidden = false;
+    link.setAttribute("aria-describedby", "note");
+    const line = link.getBoundingClientRect();
+    const text = link.closest("p, li, td, blockquote, figcaption").getBoundingClientRect();
+    const margin = document.documentElement.clientWidth - text.right;
+    const beside = margin > note.offsetWidth + 48;
+    const below = Math.max(16, Math.min(line.left, text.right - note.offsetWidth));
+    note.style.left = `${scrollX + (beside ? text.right + 28 : below)}px`;
+    note.style.top = `${scrollY + (beside ? line.top - 4 : line.bottom + 6)}px`;
+  }
+  function hide(event) {
+    note.hidden = true;
+    event.currentTarget.removeAttribute?.("aria-describedby");
+  }
+  for (const link of document.querySelectorAll('main a[href^="#src-"]')) {
+    link.addEventListener("pointerenter", show);
+    link.addEventListener("focus", show);
+    link.addEventListener("pointerleave", hide);
+    link.addEventListener("blur", hide);
+  }
+  addEventListener("keydown", (event) => { if (event.key === "Escape") note.hidden = true; });
+}
+
 followReader();
+showSources();
 offerCopies();
 offerSteps();
