@@ -79,8 +79,7 @@ class Connection:
         self.queued_frames = 0
         self.blocked = False
         self.ended = False
-        self.finished = False
-        self._finished = threading.Event()
+        self.finished = threading.Event()
 
     def connect(self, address: tuple[object, ...], deadline: Deadline) -> None:
         """Connect to *address*. Raises `OSError`, as `TimeoutError` in time. Reader thread."""
@@ -179,12 +178,11 @@ class Connection:
 
     def wait_finished(self, timeout: float | None) -> None:
         """Wait until all is sent that will be, at most *timeout* seconds. Any thread."""
-        self._finished.wait(timeout)
+        self.finished.wait(timeout)
 
     def note_finished(self) -> None:
         """Note that nothing more will be sent. Only for the `Sender`, which then lets go of it."""
-        self.finished = True
-        self._finished.set()
+        self.finished.set()
 
     def close(self) -> None:
         """Close. Reader thread, at its end; once. Whoever has sent by it calls `Sender.close`."""

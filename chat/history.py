@@ -12,8 +12,9 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 
 from chat.protocol import Message, message_frame
@@ -178,6 +179,8 @@ CREATE TABLE IF NOT EXISTS messages (
     seq INTEGER PRIMARY KEY
 );
 """
+_KEPT = ("sender", "session", "to", "to_session", "text", "time", "message_id", "sealed")
+_COLUMNS = attrgetter(*_KEPT)
 _VISIBLE = "(to_session IS NULL OR :session IN (session, to_session))"
 
 
@@ -219,7 +222,7 @@ class SqliteHistory(History):
             stack.pop_all()
 
     def _keep(self, entries: list[Entry]) -> bool:
-        rows = [(*astuple(entry)[:8], seq) for seq, entry in enumerate(entries, self.last_seq + 1)]
+        rows = [(*_COLUMNS(entry), seq) for seq, entry in enumerate(entries, self.last_seq + 1)]
         try:
             self._file.execute("BEGIN")
             self._file.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)

@@ -280,7 +280,7 @@ class Sender:
 
     def _drain(self, connection: Connection) -> None:
         """Send what is in the queue of *connection*; what the socket does not take stays there."""
-        if connection.blocked or connection.finished:
+        if connection.blocked or connection.finished.is_set():
             return
         queue = connection.queue
         try:

@@ -328,7 +328,8 @@ def _marked_as_step(ax: Axes, number: int) -> Iterator[None]:
 def _milliseconds(seconds: float) -> str:
     milliseconds = seconds * 1000
     places = 2 if milliseconds < 10 else 1 if milliseconds < 100 else 0
-    return f"{milliseconds:.{places}f}".replace(".", ",")
+    text = f"{milliseconds:.{places}f}"
+    return text.translate(_RUSSIAN_NUMBERS) if language() == "ru" else text
 
 
 def _arrow(
