@@ -26,8 +26,9 @@ _MARK = re.compile(rb"source-digest(?:\" content=\"|: ?)([0-9a-f]{64})")
 def source_files(root: Path, lang: str) -> list[Path]:
     """Return the files that the report in *lang* is built from, sorted by relative path.
 
-    Takes the chat, the notebooks of that language, the screenshots' scenarios, this builder
-    with its templates and settings, and the locked versions of the libraries.
+    Takes the chat, the notebooks of that language, the screenshots' scenarios, what was measured,
+    what is graded, this builder with its templates and settings, and the locked versions of the
+    libraries.
     """
     places: Iterable[Iterable[Path]] = (
         (root / "chat").rglob("*"),
@@ -35,10 +36,19 @@ def source_files(root: Path, lang: str) -> list[Path]:
         (root / "screenshots").glob("*"),
         (root / "report").glob("*"),
         (root / "report" / "templates").rglob("*"),
-        [root / "requirements.lock"],
+        *_beside(root),
     )
     files = {file for place in places for file in place if _is_source(file, root)}
     return sorted(files, key=lambda file: file.relative_to(root).as_posix())
+
+
+def _beside(root: Path) -> Iterable[Iterable[Path]]:
+    """What the chapters look at besides the chat."""
+    return (
+        (root / "benchmarks").glob("*"),
+        (root / "tests" / "grading").glob("rubric.toml"),
+        root.glob("requirements.lock"),
+    )
 
 
 def _is_source(file: Path, root: Path) -> bool:
@@ -52,9 +62,9 @@ def sources_digest(root: Path, lang: str) -> str:
 
 
 def run_files(root: Path) -> list[Path]:
-    """Return the files that a run of any notebook depends on: the chat, the locked libraries."""
-    files = [file for file in (root / "chat").rglob("*") if _is_source(file, root)]
-    return [*sorted(files), *(root.glob("requirements.lock"))]
+    """Return the files that a run of any notebook depends on: the chat, what lies beside it."""
+    places = ((root / "chat").rglob("*"), *_beside(root))
+    return sorted(file for place in places for file in place if _is_source(file, root))
 
 
 def screenshot_files(root: Path) -> list[Path]:

@@ -83,6 +83,7 @@ def update(catalogue: Path, sources: list[Path]) -> list[tuple[str, str]]:
     known.update(template, update_creation_date=False)
     known.obsolete.clear()
     known.header_comment = ""
+    known.last_translator = known.language_team = known.msgid_bugs_address = ""
     with catalogue.open("wb") as file:
         write_po(file, known, width=0, include_lineno=False)
     return missing(known)

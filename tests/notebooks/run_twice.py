@@ -13,13 +13,14 @@ from nbclient import NotebookClient
 CELL_SECONDS = 120
 
 
-def main(path: Path) -> None:
+def main(path: Path, times: int) -> None:
     """Execute the notebook at *path* from its own folder; raises when a cell fails."""
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     again = copy.deepcopy(notebook.cells)
     for cell in again:
         cell.id += "-again"
-    notebook.cells += again
+    if times == 2:
+        notebook.cells += again
     resources = {"metadata": {"path": str(path.parent)}}
     NotebookClient(
         notebook, timeout=CELL_SECONDS, kernel_name="python3", resources=resources
@@ -27,4 +28,4 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))
