@@ -13,14 +13,13 @@ from nbclient import NotebookClient
 CELL_SECONDS = 120
 
 
-def main(path: Path, times: int) -> None:
+def main(path: Path) -> None:
     """Execute the notebook at *path* from its own folder; raises when a cell fails."""
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     again = copy.deepcopy(notebook.cells)
     for cell in again:
         cell.id += "-again"
-    if times == 2:
-        notebook.cells += again
+    notebook.cells += again
     resources = {"metadata": {"path": str(path.parent)}}
     NotebookClient(
         notebook, timeout=CELL_SECONDS, kernel_name="python3", resources=resources
@@ -28,4 +27,4 @@ def main(path: Path, times: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]))

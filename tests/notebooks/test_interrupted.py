@@ -43,7 +43,7 @@ def listening(process: psutil.Process) -> set[int]:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("name", "cells"), [("03_practice", 6), ("05_conclusions", 3)])
+@pytest.mark.parametrize(("name", "cells"), [("03_practice", 4), ("05_conclusions", 2)])
 def test_an_interrupted_cell_leaves_no_server(name: str, cells: int) -> None:
     """Each of the first *cells* that open a server is interrupted once the server is there."""
     path = ROOT / "notebooks" / "ru" / f"{name}.ipynb"
