@@ -105,11 +105,13 @@ def wrong_server(answer: Callable[[bytes], Sequence[bytes]]) -> Iterator[tuple[s
     with socket.create_server(("127.0.0.1", 0)) as listener:
         accepting = threading.Thread(target=accept)
         accepting.start()
-        yield listener.getsockname()
-        listener.shutdown(socket.SHUT_RDWR)
-    accepting.join()
-    for thread in threads:
-        thread.join()
+        try:
+            yield listener.getsockname()
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            accepting.join()
+            for thread in threads:
+                thread.join()
 
 
 def generate(address: tuple[str, int], **job: Any) -> subprocess.CompletedProcess[str]:
@@ -136,6 +138,7 @@ def test_a_server_that_says_everything_twice_is_found() -> None:
         done = generate(address, **FLOOD)
         assert done.returncode == 1
         assert "more messages than were said" in done.stderr
+    with wrong_server(lambda line: [line, line]) as address:
         result = json.loads(generate(address, **CHECK).stdout)
         assert any("too many" in problem for problem in result["problems"])
 
@@ -215,10 +218,9 @@ def test_a_server_that_does_not_start_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_a_failed_measurement_is_named(
-    peers: tuple[dict[str, Peer], dict[str, str]], tmp_path: Path
-) -> None:
-    case = Case("throughput", "chat", 5000, {"kind": "throughput", **FLOOD, "senders": 1})
-    wrong = Peer("chat", "irc", peers[0]["chat"].command, "0")
-    with pytest.raises(MeasurementError):
-        measure(wrong, Case("latency", "chat", 1, case.job | {"at_once": 1}), tmp_path)
+def test_a_failed_measurement_is_named(tmp_path: Path) -> None:
+    program = "print('127.0.0.1:9', flush=True); import time; time.sleep(60)"
+    nobody = Peer("nobody", "lines", lambda *_: [sys.executable, "-c", program], "0")
+    case = Case("throughput", "nobody", 2, FLOOD | {"senders": 1})
+    with pytest.raises(MeasurementError, match="throughput nobody N=2 W=8: "):
+        measure(nobody, case, tmp_path)
