@@ -63,6 +63,7 @@ def _show(results: Results, console: Console) -> None:
         )
     )
     console.print(_rates(results))
+    console.print(_latencies(results))
     console.print(_goals([goal for goal in goals(results) if goal.reached is not None]))
     console.print(
         _("One frame: ")
@@ -72,9 +73,8 @@ def _show(results: Results, console: Console) -> None:
         console.print(_("Skipped: {name}: {why}").format(name=name, why=why))
     for why in results["failures"].values():
         console.print(_("Failed: {why}").format(why=why), style="red")
-    for case in results["cases"]:
-        if case["name"] == "correctness":
-            _show_correctness(case, console)
+    for case in _cases(results, "correctness"):
+        _show_correctness(case, console)
 
 
 def _show_correctness(case: Results, console: Console) -> None:
@@ -90,21 +90,46 @@ def _show_correctness(case: Results, console: Console) -> None:
 
 
 def _rates(results: Results) -> Table:
-    table = Table(title=_("As fast as it goes: thousands of deliveries a second"))
+    table = Table(title=_("Thousands of deliveries a second"))
     for heading in (_("Server"), "N", "W", _("median"), _("least"), _("most"), _("load busy")):
         table.add_column(heading, justify="left" if heading == _("Server") else "right")
-    for case in results["cases"]:
-        if case["name"] in ("throughput", "durable", "stalled", "not stalled", "scaling"):
+    experiments = {
+        "throughput": _("As fast as it goes"),
+        "durable": _("History on disk"),
+        "stalled": _("One does not read"),
+        "not stalled": _("The same, all read"),
+        "scaling": _("More and more people"),
+    }
+    for experiment, title in experiments.items():
+        if cases := _cases(results, experiment):
+            table.add_section()
+            table.add_row(title, style="bold")
+        for case in cases:
             rates = [number(case[kind]["rate"] / 1000, 3) for kind in ("median", "least", "most")]
             busy = f"{100 * case['median']['busy']:.0f} %"
-            table.add_row(
-                f"{titles()[case['peer']]} ({case['name']})",
-                str(case["clients"]),
-                str(case["window"]),
-                *rates,
-                busy,
-            )
+            table.add_row(*_settings(case), str(case["window"]), *rates, busy)
     return table
+
+
+def _latencies(results: Results) -> Table:
+    table = Table(title=_("From saying to reading, at a steady pace: milliseconds"))
+    for heading in (_("Server"), "N", _("messages a second"), "p50", "p99", _("p99, most")):
+        table.add_column(heading, justify="left" if heading == _("Server") else "right")
+    for case in _cases(results, "latency"):
+        median, most = case["median"], case["most"]
+        times = (median["p50"], median["p99"], most["p99"])
+        table.add_row(
+            *_settings(case), str(case["pace"]), *(number(1000 * seconds, 3) for seconds in times)
+        )
+    return table
+
+
+def _cases(results: Results, name: str) -> list[Results]:
+    return [case for case in results["cases"] if case["name"] == name]
+
+
+def _settings(case: Results) -> tuple[str, str]:
+    return titles()[case["peer"]], str(case["clients"])
 
 
 def _goals(reached: list[Goal]) -> Table:
