@@ -10,7 +10,7 @@ from rich.table import Table
 
 from chat import cli
 from chat.i18n import gettext as _
-from chat.lab.figures import number
+from chat.lab.figures import duration, number
 
 from . import plan
 from .goals import Goal, goals
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure; return 0 when that was possible, whatever came of it."""
     cli.choose_language(arguments)
     options = _parser().parse_args(arguments)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     if options.show:
         if not options.output.exists():
             return cli.fail(_("There are no results in {path}.").format(path=options.output))
@@ -65,10 +65,7 @@ def _show(results: Results, console: Console) -> None:
     console.print(_rates(results))
     console.print(_latencies(results))
     console.print(_goals([goal for goal in goals(results) if goal.reached is not None]))
-    console.print(
-        _("One frame: ")
-        + ", ".join(f"{name} {seconds * 1e6:.2f} µs" for name, seconds in results["codec"].items())
-    )
+    console.print(_codec(results))
     for name, why in results["skipped"].items():
         console.print(_("Skipped: {name}: {why}").format(name=name, why=why))
     for why in results["failures"].values():
@@ -122,6 +119,17 @@ def _latencies(results: Results) -> Table:
             *_settings(case), str(case["pace"]), *(number(1000 * seconds, 3) for seconds in times)
         )
     return table
+
+
+def _codec(results: Results) -> str:
+    work = {
+        "test_encode": _("encoding"),
+        "test_decode[one-by-one]": _("decoding one by one"),
+        "test_decode[64-KiB]": _("decoding 64 KiB at a time"),
+        "test_decode[16-bytes]": _("decoding 16 bytes at a time"),
+    }
+    times = [f"{work[name]} {duration(time, 3)}" for name, time in results["codec"].items()]
+    return _("One frame: {times}").format(times=", ".join(times))
 
 
 def _cases(results: Results, name: str) -> list[Results]:
