@@ -101,8 +101,9 @@ def find(folder: Path) -> tuple[dict[str, Peer], dict[str, str]]:
         relay = folder / "relay"
         build = [compiler, "-O2", "-o", str(relay), str(PEERS / "relay.c")]
         subprocess.run(build, check=True, timeout=60)
-        peers.append(Peer("relay", "lines", _program_at(relay), _version_of(compiler)))
-        peers.append(Peer("relay-each", "lines", _program_at(relay, "each"), _version_of(compiler)))
+        built = f"{Path(compiler).name} {_version_of(compiler)}"
+        peers.append(Peer("relay", "lines", _program_at(relay), built))
+        peers.append(Peer("relay-each", "lines", _program_at(relay, "each"), built))
     else:
         skipped |= dict.fromkeys(("relay", "relay-each"), _("no C compiler: apt install gcc"))
     return {peer.name: peer for peer in peers}, skipped
