@@ -7,6 +7,7 @@ import contextlib
 import queue
 import re
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -14,6 +15,7 @@ import psutil
 from jupyter_client.manager import start_new_kernel
 
 SECONDS = 60
+TRIES = 5  # a quick cell may be over before its server is seen
 # A server that the cell itself opens, and not a function in it.
 OPENS_A_SERVER = re.compile(r"^(with ChatServer\(|    ChatServer\()", re.MULTILINE)
 CHECK = "from chat.lab.background import assert_nothing_left as _check\n_check(before)"
@@ -31,8 +33,8 @@ def main(path: Path, cells: int) -> None:
         for cell in notebook.cells:
             if cell.cell_type != "code":
                 continue
-            if OPENS_A_SERVER.search(cell.source) and _interrupt(
-                manager, client, kernel, cell.source
+            if OPENS_A_SERVER.search(cell.source) and any(
+                _interrupt(manager, client, kernel, cell.source) for _ in range(TRIES)
             ):
                 _run(client, CHECK, cell.id)
                 print("interrupted", cell.id)
@@ -54,16 +56,20 @@ def _run(client, source: str, cell: str) -> None:  # type: ignore[no-untyped-def
 def _interrupt(manager, client, kernel: psutil.Process, source: str) -> bool:  # type: ignore[no-untyped-def]
     """Run *source*, interrupt it once it listens; return False if it was over before that."""
     before = _listening(kernel)
-    request = client.execute(source)
+    requests = {client.execute(source, stop_on_error=False)}
     seen = False
-    while True:
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
         if not seen and _listening(kernel) - before:
             seen = True
             manager.interrupt_kernel()
+        if seen:  # interrupted between two cells, a kernel forgets to answer: ask it again
+            requests.add(client.execute(""))
         with contextlib.suppress(queue.Empty):
-            reply = client.get_shell_msg(timeout=SECONDS if seen else 0)
-            if reply["parent_header"].get("msg_id") == request:
+            reply = client.get_shell_msg(timeout=1 if seen else 0)
+            if reply["parent_header"].get("msg_id") in requests:
                 return seen
+    raise AssertionError("the kernel does not answer")
 
 
 def _listening(kernel: psutil.Process) -> set[int]:
