@@ -93,7 +93,7 @@ def _rates(results: Results) -> Table:
     experiments = {
         "throughput": _("As fast as it goes"),
         "durable": _("History on disk"),
-        "stalled": _("One does not read"),
+        "stalled": _("While one does not read"),
         "not stalled": _("The same, all read"),
         "scaling": _("More and more people"),
     }

@@ -150,16 +150,22 @@ def memory(results: Results) -> Figure:
 
 @styled
 def stalled(results: Results) -> Figure:
-    """Draw what the others get, tenth of a second by tenth, while one of them does not read."""
+    """Draw what the others get, tenth of a second by tenth, before, while and after one sleeps."""
     measured = Measured(results)
     fig = Figure(figsize=(WIDTH, 2.5))
     ax = fig.add_subplot()
-    words = {"not stalled": (_("all read"), GREY, "--"), "stalled": (_("one sleeps"), BLUE, "-")}
+    words = {
+        "not stalled": (_("all read"), GREY, "--"),
+        "stalled": (_("one falls asleep"), BLUE, "-"),
+    }
     for name, (label, color, dash) in words.items():
         case = measured.find(name, "chat")
         if case is None:
             continue
         steps = list(pairwise(case["middle"]["timeline"]))
+        if name == "stalled":
+            asleep, dropped = case["middle"]["asleep"]
+            ax.axvspan(asleep, dropped, color=BLUE, alpha=0.15, lw=0, label=_("it is asleep"))
         ax.plot(
             [end for _begin, (end, _count) in steps],
             [(after - before) / (end - begin) / 1e6 for (begin, before), (end, after) in steps],

@@ -24,6 +24,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,9 @@ QUIET = 0.05
 
 BUCKET = 0.1
 """Seconds between two looks at how much has arrived."""
+
+WITNESSES = 3
+"""How many clients listen for who leaves: one could have the word cut in two by its reads."""
 
 _MARK = MARK[0]
 _FEW_BYTES = 2048  # below, bytes.count is faster than a vector comparison
@@ -81,6 +85,9 @@ class Crowd:
         self.said = 0
         """Messages said to everybody, by all together."""
 
+        self.departed = False
+        """Whether somebody was heard to have left, after `enter_apart`."""
+
         self.streams: dict[int, bytearray] | None = None
         """What each client gets, byte for byte, when this is set."""
 
@@ -94,6 +101,7 @@ class Crowd:
         self._vector = np.frombuffer(self._buffer, dtype=np.uint8)
         self._slowest = 0
         self._slow_clients = 0
+        self._witnesses: set[int] = set()
 
     def __enter__(self) -> Crowd:
         return self
@@ -130,26 +138,26 @@ class Crowd:
                         self._receive(fd)
         return refused, len(waiting) + len(self._newcomers)
 
-    def enter_stalled(self, nick: str) -> None:
-        """Let *nick* enter, who then never reads again: nobody waits for it."""
-        self._connect(nick, receive_buffer=4096)
-        [fd] = self._newcomers
-        deadline = Deadline(ENTER_TIMEOUT)
-        while self._newcomers:
-            for ready, _events in self._epoll.poll(_remaining(deadline, "cannot enter")):
-                if ready != fd:
-                    self._receive(ready)
-                elif not self._step(fd):
-                    raise LoadError("refused")
-        self._epoll.unregister(fd)
-        del self.nicks[fd], self.has[fd], self._own[fd]
+    def enter_apart(self, nick: str) -> int:
+        """Let *nick* enter, who reads but is neither counted nor waited for; return the descriptor.
 
-    def _connect(self, nick: str, receive_buffer: int = 0) -> None:
+        From now on some of the others listen for who leaves: not all, for that takes time.
+        """
+        self.enter([nick], at_once=1)
+        [*_others, fd] = self.nicks
+        del self.nicks[fd], self.has[fd], self._own[fd]
+        self._slow_clients = 0  # to be counted anew
+        self._witnesses = {*islice(self.nicks, WITNESSES)}
+        return fd
+
+    def fall_asleep(self, fd: int) -> None:
+        """Let the client *fd* read no more."""
+        self._epoll.unregister(fd)
+
+    def _connect(self, nick: str) -> None:
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if receive_buffer:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         failure = sock.connect_ex(self._address)
         if failure not in (0, errno.EINPROGRESS):
             sock.close()
@@ -248,11 +256,13 @@ class Crowd:
             raise LoadError("the server has hung up on a client")
         if self.streams is not None:
             self.streams[fd] += self._buffer[:size]
+        if fd in self._witnesses and self._buffer.find(self._protocol.departure, 0, size) >= 0:
+            self.departed = True
         if size < _FEW_BYTES:
             count = self._buffer.count(_MARK, 0, size)
         else:
             count = int(np.count_nonzero(self._vector[:size] == _MARK))
-        if count:
+        if count and fd in self.has:
             self._gain(fd, count)
 
     def _gain(self, fd: int, count: int) -> None:
@@ -331,11 +341,11 @@ class _Speakers:
 def throughput(crowd: Crowd, job: Job) -> Result:
     """Keep *window* messages on their way for *seconds*; count the deliveries.
 
-    With *stalled*, somebody else is there as well who does not read at all.
+    With *stalled*, somebody else is there as well and reads, until half a second has been
+    measured; the rate is then that of the others from this moment until the server drops it.
     """
     crowd.enter(_nicks(job["clients"]), at_once=job["at_once"])
-    if job["stalled"]:
-        crowd.enter_stalled("stalled")
+    sleeper = _Sleeper(crowd) if job["stalled"] else None
     crowd.settle()
     speakers = _Speakers(crowd, job["senders"], job["window"])
 
@@ -353,6 +363,8 @@ def throughput(crowd: Crowd, job: Job) -> Result:
         now = time.perf_counter()
         if now - start >= len(timeline) * BUCKET:
             timeline.append((round(now - start, 4), crowd.delivered - delivered))
+        if sleeper is not None:
+            sleeper.look(now - start, crowd.delivered - delivered)
     seconds = now - start
     result = {
         "deliveries": crowd.delivered - delivered,
@@ -362,9 +374,37 @@ def throughput(crowd: Crowd, job: Job) -> Result:
         "timeline": timeline,
         **cores.busy(),
     }
-    if not job["stalled"]:
-        _finish(crowd)
-    return result
+    _finish(crowd)
+    return result if sleeper is None else result | sleeper.result()
+
+
+class _Sleeper:
+    """Somebody who falls asleep while the others are counted, until the server drops it."""
+
+    AFTER = 0.5
+    """Seconds."""
+
+    def __init__(self, crowd: Crowd) -> None:
+        self._crowd = crowd
+        self._fd = crowd.enter_apart("sleeper")
+        self._moments: list[tuple[float, int]] = []
+
+    def look(self, now: float, delivered: int) -> None:
+        """Take note of how many deliveries there were when it fell asleep, and was dropped."""
+        if not self._moments:
+            if now >= self.AFTER:
+                self._crowd.fall_asleep(self._fd)
+                self._moments.append((now, delivered))
+        elif len(self._moments) == 1 and self._crowd.departed:
+            self._moments.append((now, delivered))
+
+    def result(self) -> Result:
+        """Return when it slept, and the rate meanwhile; raise `LoadError` if it is still there."""
+        if len(self._moments) != 2:
+            raise LoadError("the server has not dropped the client that does not read")
+        (asleep, before), (dropped, after) = self._moments
+        rate = (after - before) / (dropped - asleep)
+        return {"asleep": [asleep, dropped], "rate": rate}
 
 
 def _finish(crowd: Crowd) -> None:

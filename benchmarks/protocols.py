@@ -20,6 +20,9 @@ class Protocol(ABC):
     refusals: Sequence[bytes] = ()
     """What a server says to somebody whom it does not let in."""
 
+    departure = b""
+    """What everybody hears when somebody has gone; empty: this is not looked for."""
+
     @abstractmethod
     def entering(self, nick: str) -> Sequence[tuple[bytes, bytes]]:
         """Return the steps of entering as *nick*: what to send, and what to wait for then."""
@@ -44,6 +47,7 @@ class Chat(Protocol):
     """The protocol of this chat, which the asyncio peers speak as well."""
 
     refusals = (b'"type":"error"',)
+    departure = b'"type":"left"'
 
     def entering(self, nick: str) -> Sequence[tuple[bytes, bytes]]:
         """Register, and be welcome."""

@@ -188,7 +188,8 @@ def test_this_chat_gives_everybody_one_order(
 @pytest.mark.parametrize(
     ("kind", "job"),
     [
-        ("throughput", FLOOD | {"stalled": True}),
+        ("throughput", FLOOD),
+        ("stalled", FLOOD | {"window": 256, "seconds": 3.0, "stalled": True}),
         ("latency", {"kind": "latency", "pace": 100, "seconds": 0.3, "warmup": 0.1}),
         ("storm", {"kind": "storm", "seconds": 20.0}),
         ("memory", {"kind": "memory", "steps": [5, 10]}),
@@ -202,6 +203,10 @@ def test_the_chat_is_measured(
     if kind == "throughput":
         assert result["deliveries"] > result["messages"]  # each goes to nine
         assert result["rate"] == pytest.approx(result["deliveries"] / result["seconds"])
+    elif kind == "stalled":
+        asleep, dropped = result["asleep"]
+        assert 0.5 <= asleep < dropped <= result["seconds"]
+        assert result["rate"] > 0
     elif kind == "latency":
         assert 0 < result["p50"] <= result["p99"] < 10
         assert result["deliveries"] == 30 * 9

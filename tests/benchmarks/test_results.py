@@ -92,7 +92,7 @@ def test_the_program_shows_what_is_kept() -> None:
     assert done.returncode == 0, done.stderr
     for title in (
         "As fast as it goes",
-        "One does not read",
+        "While one does not read",
         "Goals",
         "decoding 16 bytes at a time",
     ):
