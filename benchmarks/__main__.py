@@ -145,13 +145,7 @@ def _goals(reached: list[Goal]) -> Table:
     for heading in ("", _("Goal"), _("wanted"), _("reached")):
         table.add_column(heading, justify="right" if heading[:1] == _("wanted")[:1] else "left")
     for goal in reached:
-        sign = "≥" if goal.at_least else "≤"
-        table.add_row(
-            "✓" if goal.is_met else "✗",
-            goal.what,
-            f"{sign} {number(goal.wanted)} {goal.unit}",
-            f"{number(float(goal.reached or 0))} {goal.unit}",
-        )
+        table.add_row("✓" if goal.is_met else "✗", goal.what, *goal.words())
     return table
 
 

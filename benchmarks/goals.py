@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.i18n import gettext as _
+from chat.lab.figures import number
 
 from .plan import WINDOW
 from .servers import titles
@@ -65,6 +66,19 @@ class Goal:
         if self.reached is None:
             return None
         return self.reached >= self.wanted if self.at_least else self.reached <= self.wanted
+
+    def words(self) -> tuple[str, str]:
+        """Return what was wanted and what was reached, so exactly that it shows which is more.
+
+        Raises `ValueError` when it could not be measured.
+        """
+        if self.reached is None:
+            raise ValueError(self.what)
+        wanted, digits = number(self.wanted), 3
+        while (reached := number(float(self.reached), digits)) == wanted and not self.is_met:
+            digits += 1
+        sign = "≥" if self.at_least else "≤"
+        return f"{sign} {wanted} {self.unit}".strip(), f"{reached} {self.unit}".strip()
 
 
 def goals(results: Results) -> list[Goal]:

@@ -69,11 +69,11 @@ def titles() -> dict[str, str]:
         "chat-durable": _("this chat, durable history"),
         "naive": _("naive: a list and a lock"),
         "streams": _("asyncio, a write per message"),
-        "coalescing": _("asyncio, coalescing"),
+        "coalescing": _("asyncio, in batches"),
         "websocket": "websockets",
         "ngircd": "ngIRCd",
         "inspircd": "InspIRCd",
-        "relay": _("C relay, coalescing"),
+        "relay": _("C relay, in batches"),
         "relay-each": _("C relay, a send per delivery"),
     }
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import io
 import tokenize
-from types import ModuleType
+from pathlib import Path
 
 _NOT_CODE = {
     tokenize.COMMENT,
@@ -18,9 +17,12 @@ _NOT_CODE = {
 }
 
 
-def code_lines(module: ModuleType) -> int:
-    """Return the number of lines of *module* that are not blank, comment or documentation."""
-    source = inspect.getsource(module)
+def code_lines(path: Path) -> int:
+    """Return the number of lines of the Python file that are not blank, comment or documentation.
+
+    Raises `OSError` and `SyntaxError`.
+    """
+    source = path.read_text(encoding="utf-8")
     lines: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type not in _NOT_CODE:

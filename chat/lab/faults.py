@@ -637,9 +637,9 @@ def table(rows: Iterable[Row]) -> tuple[list[str], list[list[str]]]:
     """Return the header and the rows of a table for a reader: what `show.table` takes."""
     header = [
         _("Fault"),
-        _("Every message once"),
+        _("Each message exactly once"),
         _("One order"),
-        _("Nobody delayed"),
+        _("Others not held up"),
         _("Nickname in order"),
         _("Server serves"),
         _("Messages"),
