@@ -14,66 +14,70 @@ CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11
 VERSION := -c 'import sys; print(sys.version_info[:2])'
 OTHER := $(if $(PYTHON),$(filter-out $(shell { $(BIN)/python $(VERSION); } 2>/dev/null),$(shell { $(PYTHON) $(VERSION); } 2>/dev/null)))
 
+# Not empty for a reader of English: the list of commands is in that language.
+ENGLISH := $(filter en%,$(or $(LANG_EDITION),$(LC_ALL),$(LC_MESSAGES),$(LANG)))
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help report test grade grade-all bench exercise fuzz soak notebooks screenshots cert lint edition locale lock clean
 
-help: ## показать этот список
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+help: ## показать этот список || show this list
+	@awk -F ':.*## | [|][|] ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$$(if $(ENGLISH),3,2) }' \
+		$(MAKEFILE_LIST)
 
-report: $(INSTALLED) ## выполнить блокноты и собрать отчёт: HTML, PDF, DOCX, Markdown
+report: $(INSTALLED) ## выполнить блокноты и собрать отчёт: HTML, PDF, DOCX, Markdown || execute the notebooks and build the report: HTML, PDF, DOCX, Markdown
 	@$(BIN)/python -m report $(ARGS)
 
-test: lint ## проверить код и выполнить все тесты
+test: lint ## проверить код и выполнить все тесты || check the code and run all tests
 	@$(BIN)/pytest $(ARGS)
 
-grade: $(INSTALLED) ## оценить чат по требованиям задания: make grade ARGS="--submission ФАЙЛ.toml"
+grade: $(INSTALLED) ## оценить чат по требованиям задания: make grade ARGS="--submission ФАЙЛ.toml" || grade the chat by the requirements of the assignment: make grade ARGS="--submission FILE.toml"
 	@$(BIN)/python -m tests.grading $(ARGS)
 
-grade-all: $(INSTALLED) ## оценить все работы в папке: make grade-all DIR=submissions
+grade-all: $(INSTALLED) ## оценить все работы в папке: make grade-all DIR=submissions || grade all submissions in a folder: make grade-all DIR=submissions
 	@$(BIN)/python -m tests.grading.many "$(or $(DIR),submissions)" $(ARGS)
 
-bench: $(INSTALLED) ## измерить чат рядом с другими: make bench ARGS=--quick
+bench: $(INSTALLED) ## измерить чат рядом с другими: make bench ARGS=--quick || measure the chat beside others: make bench ARGS=--quick
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-exercise: $(INSTALLED) ## проверить упражнение из exercises/ru: make exercise N=3
+exercise: $(INSTALLED) ## проверить упражнение из exercises/ru: make exercise N=3 || check an exercise of exercises/en: make exercise N=3 LANG_EDITION=en
 	@$(BIN)/python -m tests.exercises $(N)
 
-fuzz: $(INSTALLED) ## прислать серверу и разборщику сто тысяч случайных потоков: make fuzz N=1000
+fuzz: $(INSTALLED) ## прислать серверу и разборщику сто тысяч случайных потоков: make fuzz N=1000 || send the server and the decoder a hundred thousand random streams: make fuzz N=1000
 	@FUZZ_INPUTS=$(or $(N),100000) $(BIN)/pytest tests/fuzz $(ARGS)
 
-soak: $(INSTALLED) ## десять минут под двумя сотнями людей: make soak ARGS='--minutes 1'
+soak: $(INSTALLED) ## десять минут под двумя сотнями людей: make soak ARGS='--minutes 1' || ten minutes under two hundred people: make soak ARGS='--minutes 1'
 	@$(BIN)/python -m chat.lab.soak $(ARGS)
 
-notebooks: $(INSTALLED) ## открыть блокноты в JupyterLab, чтобы выполнять их по шагам
+notebooks: $(INSTALLED) ## открыть блокноты в JupyterLab, чтобы выполнять их по шагам || open the notebooks in JupyterLab, to run them step by step
 	@$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(or $(LANG_EDITION),ru)/01_description.ipynb \
 		$(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
-screenshots: $(INSTALLED) ## снять экраны настоящих программ заново
+screenshots: $(INSTALLED) ## снять экраны настоящих программ заново || photograph the screens of the real programs again
 	@$(BIN)/python -m screenshots --lang $(or $(LANG_EDITION),ru) $(ARGS)
 
-cert: $(INSTALLED) ## создать сертификат и ключ для TLS: make cert ARGS=192.168.1.5
+cert: $(INSTALLED) ## создать сертификат и ключ для TLS: make cert ARGS=192.168.1.5 || make a certificate and a key for TLS: make cert ARGS=192.168.1.5
 	@$(BIN)/python -m chat.certificate $(ARGS)
 
-lint: $(INSTALLED) ## проверить только оформление и типы: ruff и mypy
+lint: $(INSTALLED) ## проверить только оформление и типы: ruff и mypy || check style and types only: ruff and mypy
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --check; exit 1; }
 	@$(BIN)/mypy --no-error-summary
 
-edition: $(INSTALLED) ## обновить английские главы и упражнения по каталогам переводов
+edition: $(INSTALLED) ## обновить английские главы и упражнения по каталогам переводов || update the English chapters and exercises from the catalogues of translations
 	@$(BIN)/python -m report.edition
 
-locale: $(INSTALLED) ## обновить каталоги переводов в chat/locale
+locale: $(INSTALLED) ## обновить каталоги переводов в chat/locale || update the catalogues of translations in chat/locale
 	@$(BIN)/python -m chat.locale
 
-lock: $(INSTALLED) ## заново выбрать точные версии пакетов: requirements.lock
+lock: $(INSTALLED) ## заново выбрать точные версии пакетов: requirements.lock || choose the exact versions of the packages anew: requirements.lock
 	@$(BIN)/python -m venv build/uv
 	@build/uv/bin/pip install --quiet --disable-pip-version-check uv
 	@build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --extra test \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate \
 		pyproject.toml --output-file requirements.lock
 
-clean: ## убрать кэши и промежуточные файлы; .venv и готовый отчёт остаются
+clean: ## убрать кэши и промежуточные файлы; .venv и готовый отчёт остаются || remove caches and intermediate files; .venv and the finished report stay
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	@find . -path ./$(VENV) -prune -o -type d \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +
