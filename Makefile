@@ -91,18 +91,18 @@ $(INSTALLED): requirements.lock pyproject.toml $(if $(OTHER),anew)
 		fi; \
 	done; \
 	if [ -z "$$python" ]; then \
-		echo 'Нужен Python 3.11 или новее; ни одна из этих команд не подошла: $(CANDIDATES).' >&2; \
+		echo '$(if $(ENGLISH),Python 3.11 or newer is needed; none of these commands will do:,Нужен Python 3.11 или новее; ни одна из этих команд не подошла:) $(CANDIDATES).' >&2; \
 		exit 1; \
 	fi; \
 	if [ -n "$(OTHER)" ] || ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
 		if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
-			echo "У $$python нет модуля venv. В Debian и Ubuntu: sudo apt install python3-venv" >&2; \
+			echo "$(if $(ENGLISH),$$python has no module venv. On Debian and Ubuntu:,У $$python нет модуля venv. В Debian и Ubuntu:) sudo apt install python3-venv" >&2; \
 			exit 1; \
 		fi; \
-		echo "Создаю $(VENV): $$("$$python" --version)."; \
+		echo "$(if $(ENGLISH),Creating,Создаю) $(VENV): $$("$$python" --version)."; \
 		"$$python" -m venv --clear $(VENV); \
 	fi; \
-	echo 'Устанавливаю пакеты из requirements.lock (в первый раз это минута или две)…'; \
+	echo '$(if $(ENGLISH),Installing the packages of requirements.lock (the first time: a minute or two)…,Устанавливаю пакеты из requirements.lock (в первый раз это минута или две)…)'; \
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
