@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -99,9 +100,13 @@ class Trial:
         self._sandbox.renew()
         self._start_server(server)
         anna = self._start_client(client)
-        self._log_in(anna, NAMES[0])
-        boris = self._enter(NAMES[1])
-        vera = self._enter(NAMES[2])
+        self._note("prompt", anna.line_before_cursor.strip() or _last_line(anna.screen_text))
+        welcome = self._log_in(anna, NAMES[0])
+        boris, vera = (self._start(self.client_command, name) for name in NAMES[1:3])
+        self._calm(boris)
+        self._note("ready", _in_common(welcome, self._log_in(boris, NAMES[1])))
+        self._calm(vera)
+        self._log_in(vera, NAMES[2])
         users = [anna, boris, vera]
         self._find_all(users)
         commands = self._commands(anna)
@@ -189,14 +194,13 @@ class Trial:
 
     # Names
 
-    def _log_in(self, terminal: Terminal, name: str) -> None:
-        prompt = terminal.line_before_cursor.strip() or _last_line(terminal.screen_text)
-        self._note("prompt", prompt)
-        new = self._types(terminal, name)
-        lines = [line for line in new.split("\n") if name in line and line.strip() != name]
-        typed_after_prompt = [line for line in lines if not line.startswith(prompt or "\0")]
-        shown = typed_after_prompt or [line for line in new.split("\n")[1:] if line.strip()]
-        self._note("ready", _sign(shown[0], {"name": name}) if shown else "")
+    def _log_in(self, terminal: Terminal, name: str) -> list[str]:
+        """Enter as *name*; return the lines of the answer as signs, those with the name first."""
+        new = self._types(terminal, name).split("\n")
+        prompt = self.found.get("prompt", "\0")
+        named = [line for line in new if name in line and line.strip() != name]
+        lines = [line for line in named if not line.startswith(prompt)] + new[1:]
+        return list(dict.fromkeys(_sign(line, {"name": name}) for line in lines if line.strip()))
 
     def _find_taken(self) -> None:
         """See what is said to somebody who wants the name of Anna too."""
@@ -360,6 +364,20 @@ class Trial:
 def _last_line(text: str, fields: dict[str, str] | None = None) -> str:
     lines = [line for line in text.split("\n") if line.strip()]
     return _sign(lines[-1], fields or {}) if lines else ""
+
+
+def _in_common(first: Sequence[str], second: Sequence[str]) -> str:
+    """Return what two people were both told, the *first* before the *second*, as a sign.
+
+    A line that both were told, or else how the lines of both begin: one who comes later may be
+    told of those who are there.
+    """
+    for sign in first:
+        if sign in second:
+            return sign
+    pairs = [[one, other] for one in first for other in second]
+    beginnings = [os.path.commonprefix(pair).strip() for pair in pairs]  # noqa: RUF071 # no paths
+    return max(beginnings, key=len, default="") or next(iter(first), "")
 
 
 def _line_with(terminal: Terminal, text: str, fields: dict[str, str]) -> str:

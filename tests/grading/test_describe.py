@@ -64,6 +64,22 @@ def test_what_is_not_found_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "# history" in text
 
 
+@pytest.mark.timeout(120)
+def test_a_greeting_that_names_the_others_is_no_riddle(tmp_path: Path) -> None:
+    place = undescribed("good", tmp_path)
+    client = place / "client.py"
+    code = client.read_text("utf-8")
+    greeting = """f"Здравствуйте, {name}! В чате: {answer[3:] or 'пока никого'}\""""
+    assert greeting in code
+    client.write_text(
+        code.replace(greeting, '"Здесь: " + ", ".join(filter(None, [answer[3:], name]))'), "utf-8"
+    )
+    assert describe.main([str(place), "--lang", "ru"]) == 0
+    found = read_submission(place / "submission.toml")
+    reached = grade(found, read_rubric(RUBRIC, ALL_CHECKS), only=["starts"])
+    assert reached.is_full, [result.reason for result in reached.results]
+
+
 @pytest.mark.usefixtures("english")
 def test_what_cannot_be_started_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "server.py").write_text("import socket\nsocket.socket().listen(\n")
