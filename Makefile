@@ -57,7 +57,7 @@ screenshots: $(INSTALLED) ## снять экраны настоящих прог
 	@$(BIN)/python -m screenshots --lang $(or $(LANG_EDITION),ru) $(ARGS)
 
 cert: $(INSTALLED) ## создать сертификат и ключ для TLS: make cert ARGS=192.168.1.5 || make a certificate and a key for TLS: make cert ARGS=192.168.1.5
-	@$(BIN)/python -m chat.certificate $(ARGS)
+	@$(BIN)/python -m chat.app.certificate $(ARGS)
 
 lint: $(INSTALLED) ## проверить только оформление и типы: ruff и mypy || check style and types only: ruff and mypy
 	@$(BIN)/ruff check --quiet
@@ -67,8 +67,8 @@ lint: $(INSTALLED) ## проверить только оформление и т
 edition: $(INSTALLED) ## обновить английские главы и упражнения по каталогам переводов || update the English chapters and exercises from the catalogues of translations
 	@$(BIN)/python -m report.edition
 
-locale: $(INSTALLED) ## обновить каталоги переводов в chat/locale || update the catalogues of translations in chat/locale
-	@$(BIN)/python -m chat.locale
+locale: $(INSTALLED) ## обновить каталоги переводов в chat/app/locale || update the catalogues of translations in chat/app/locale
+	@$(BIN)/python -m chat.app.locale
 
 lock: $(INSTALLED) ## заново выбрать точные версии пакетов: requirements.lock || choose the exact versions of the packages anew: requirements.lock
 	@$(BIN)/python -m venv build/uv

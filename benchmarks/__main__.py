@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from chat import cli
-from chat.i18n import gettext as _
+from chat.app import options as cli
+from chat.app.i18n import gettext as _
 from chat.lab.figures import duration, number
 
 from . import plan

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chat.protocol import FrameDecoder, Limits, Message, decode, encode
+from chat.core.protocol import FrameDecoder, Limits, Message, decode, encode
 
 FRAMES = 1000
 MESSAGE: Message = {

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
 from chat.lab.figures import (
     BLACK,
     BLUE,

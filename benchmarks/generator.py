@@ -31,7 +31,7 @@ import numpy as np
 import psutil
 
 from benchmarks.protocols import MARK, PROTOCOLS, Protocol
-from chat.timing import Deadline
+from chat.core.timing import Deadline
 
 Job = dict[str, Any]
 Result = dict[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
 from chat.lab.figures import number
 
 from .plan import WINDOW

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from chat.i18n import gettext as _
-from chat.timing import Deadline
+from chat.app.i18n import gettext as _
+from chat.core.timing import Deadline
 
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT = 10.0

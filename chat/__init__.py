@@ -21,7 +21,7 @@ All of it but ``lab`` needs the standard library alone.
 import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036 - a sentence instead of a SyntaxError
-    from chat.i18n import gettext as _
+    from chat.app.i18n import gettext as _
 
     sys.exit(
         _("The chat needs Python 3.11 or newer; this is {version}.").format(

@@ -2,8 +2,8 @@
 
 import sys
 
-from chat import cli
-from chat.i18n import gettext as _
+from chat.app import options as cli
+from chat.app.i18n import gettext as _
 
 if __name__ == "__main__":
     cli.open_closed_streams()

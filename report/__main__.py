@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chat.i18n import LANGUAGES, set_language
-from chat.i18n import gettext as _
+from chat.app.i18n import LANGUAGES, set_language
+from chat.app.i18n import gettext as _
 
 from . import ReportError
 

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import screenshots
-from chat.i18n import LANGUAGES
-from chat.i18n import gettext as _
+from chat.app.i18n import LANGUAGES
+from chat.app.i18n import gettext as _
 from chat.lab.terminal import ScreenTimeout
 
 from . import ReportError, digest, docx, execute, html, markdown, original, pandoc, pdf, settings

@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
 
 from . import ReportError, digest
 from .export import plain

@@ -7,7 +7,7 @@ from typing import Any
 from nbconvert.exporters import TemplateExporter
 from nbconvert.filters import strip_ansi
 
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
 
 from .merge import Heading, Merged
 from .original import Changes

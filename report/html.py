@@ -19,7 +19,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-from chat.i18n import ngettext
+from chat.app.i18n import ngettext
 
 from .export import TEMPLATES, Document, render
 

@@ -22,7 +22,7 @@ from urllib.parse import unquote
 
 from nbformat import NotebookNode, v4
 
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
 
 from . import ReportError
 from .sources import Sources

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
 
 from .digest import digest_of
 

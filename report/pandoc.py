@@ -8,7 +8,7 @@ listings and tables carry their numbers and labels as attributes, and a filter
 import json
 from pathlib import Path
 
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
 
 from .export import TEMPLATES, Document, plain, render
 from .markdown import fenced, write_pictures

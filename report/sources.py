@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
 
 from . import ReportError
 from .run_pandoc import run

@@ -26,8 +26,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from chat.i18n import LANGUAGES, language, set_language
-from chat.i18n import gettext as _
+from chat.app.i18n import LANGUAGES, language, set_language
+from chat.app.i18n import gettext as _
 from chat.lab.terminal import ScreenTimeout
 
 from . import draw

@@ -12,8 +12,9 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chat import cli, conversation
-from chat.i18n import gettext as _
+from chat.app import conversation
+from chat.app import options as cli
+from chat.app.i18n import gettext as _
 from chat.lab.terminal import Terminal
 
 from .draw import FULL_COLUMNS, SINGLE_COLUMNS

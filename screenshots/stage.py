@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Self
 
 import chat
-from chat.i18n import gettext as _
-from chat.i18n import language
+from chat.app.i18n import gettext as _
+from chat.app.i18n import language
 from chat.lab.terminal import ScreenTimeout, Snapshot, Terminal
 
 from .draw import HALF_COLUMNS, SINGLE_COLUMNS

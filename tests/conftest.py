@@ -13,8 +13,8 @@ import psutil
 import pytest
 from hypothesis import settings
 
-from chat.protocol import Limits
-from chat.server import ChatServer
+from chat.core.protocol import Limits
+from chat.core.server import ChatServer
 from tests.wire import PATIENCE, Wire
 
 # Examples may be slow on a busy machine: that is no failure of theirs.

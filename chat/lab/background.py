@@ -26,8 +26,8 @@ from typing import Any, Generic, Self, TypeVar, TypeVarTuple
 
 import psutil
 
-from chat.client import ChatClient
-from chat.protocol import Limits, Message
+from chat.core.client import ChatClient
+from chat.core.protocol import Limits, Message
 
 LOOPBACK = "127.0.0.1"
 TIMEOUT = 5.0

@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
 from chat.lab.figures import BLACK, BLUE, GREEN, GREY, MONO, ORANGE, VERMILION, WIDTH, styled
 
 Point = tuple[float, float]

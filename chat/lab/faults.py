@@ -32,12 +32,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
-from chat.client import ChatClient, ConnectionClosedError
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
+from chat.core.client import ChatClient, ConnectionClosedError
+from chat.core.protocol import Limits, Message
 from chat.lab.background import LOOPBACK, RecordingClient
 from chat.lab.terminal import clean_environment
 from chat.lab.wiretap import Direction, Wiretap
-from chat.protocol import Limits, Message
 
 PATIENCE = 20.0
 """Seconds after a fault within which everything must be as it was before."""
@@ -506,7 +506,7 @@ import signal, time
 real, behind = time.time, [0.0]
 time.time = lambda: real() - behind[0]
 signal.signal(signal.SIGUSR1, lambda number, frame: behind.append(behind.pop() + 3600.0))
-from chat.service import main
+from chat.server import main
 raise SystemExit(main())
 """
 """A server whose wall clock goes back by an hour on SIGUSR1."""

@@ -25,8 +25,8 @@ from matplotlib.font_manager import findfont, get_font
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
-from chat.i18n import gettext as _
-from chat.i18n import language, ngettext
+from chat.app.i18n import gettext as _
+from chat.app.i18n import language, ngettext
 from chat.lab.wiretap import Direction, Kind, Record, Stage
 
 STYLE = Path(__file__).with_name("lab.mplstyle")

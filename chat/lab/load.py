@@ -17,8 +17,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from chat.protocol import FrameDecoder, Limits, Message, decode, encode
-from chat.timing import Deadline
+from chat.core.protocol import FrameDecoder, Limits, Message, decode, encode
+from chat.core.timing import Deadline
 
 TIME_LIMIT = 60.0
 """Seconds that a measurement may take before it counts as failed."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
 from chat.lab import show
 
 RECORDING = Path(__file__).with_name("recorded.json")

@@ -35,7 +35,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 import chat
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
 from chat.lab import figures
 
 if TYPE_CHECKING:
@@ -134,8 +134,8 @@ def listing(what: object, *, label: str, caption: str) -> None:
     `what` is one of
 
     * a function, method, property, class or module;
-    * a string ``"chat.protocol:DEFAULT_PORT"``: a name assigned at the top level of a module (its
-      value alone does not know where it was written), with the comment above it;
+    * a string ``"chat.core.protocol:DEFAULT_PORT"``: a name assigned at the top level of a module
+      (its value alone does not know where it was written), with the comment above it;
     * a pair ``(outer, [inner, ...])``: a class or module of which the bodies of some methods,
       functions or classes are left out, shown as ``...``;
     * a list of the above from one file, shown in the order of the file.

@@ -23,10 +23,10 @@ from pathlib import Path
 
 import psutil
 
+from chat.core.protocol import Message, encode
+from chat.core.timing import Deadline
 from chat.lab.background import wait_until
 from chat.lab.faults import ServerProcess
-from chat.protocol import Message, encode
-from chat.timing import Deadline
 
 RECORDED = Path(__file__).with_name("soak.json")
 

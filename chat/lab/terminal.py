@@ -41,7 +41,7 @@ import pyte.modes
 from pyte.screens import Char
 from wcwidth import wcwidth
 
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
 
 TIMEOUT = 10.0
 """Seconds that a wait lasts unless told otherwise."""

@@ -33,7 +33,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from chat.connection import Waker
+from chat.core.connection import Waker
 from chat.lab.background import LOOPBACK, TIMEOUT, Background
 
 CHUNK = 64 * 1024

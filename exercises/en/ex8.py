@@ -7,8 +7,8 @@ Teach the server to answer ``{"type": "whoami"}``: who am I, and from where am I
 handler into the server's table by itself.
 """
 
-from chat.protocol import Message
-from chat.server import ClientConnection
+from chat.core.protocol import Message
+from chat.core.server import ClientConnection
 
 
 def on_whoami(client: ClientConnection, message: Message) -> None:

@@ -7,8 +7,8 @@
 обработчик в таблицу сервера.
 """
 
-from chat.protocol import Message
-from chat.server import ClientConnection
+from chat.core.protocol import Message
+from chat.core.server import ClientConnection
 
 
 def on_whoami(client: ClientConnection, message: Message) -> None:

@@ -7,11 +7,11 @@ from contextlib import ExitStack
 import pytest
 import redis
 
-from chat.backplane import Backplane, SharedRoom
+from chat.core.protocol import Limits
+from chat.core.server import ChatServer
 from chat.lab import redis_process
 from chat.lab.redis_process import RedisProcess
-from chat.protocol import Limits
-from chat.server import ChatServer
+from chat.promises.cluster import Backplane, SharedRoom
 
 
 @pytest.fixture(scope="session")

@@ -8,15 +8,15 @@ from contextlib import ExitStack
 
 import pytest
 
-import chat.client
-from chat.backplane import Backplane, SharedRoom
-from chat.cli import OptionError
-from chat.client import RefusedError
+import chat.core.client
+from chat.app.options import OptionError
+from chat.core.client import RefusedError
+from chat.core.server import ChatServer
 from chat.lab.background import RecordingClient, wait_until
 from chat.lab.faults import Chat, Person, ServerProcess
 from chat.lab.redis_process import RedisProcess, url
 from chat.lab.wiretap import Direction, Wiretap
-from chat.server import ChatServer
+from chat.promises.cluster import Backplane, SharedRoom
 
 Serve = Callable[..., ChatServer]
 
@@ -295,7 +295,7 @@ def test_without_redis_a_server_does_not_start_and_leaves_nothing(own_redis: Red
 def test_what_waits_for_redis_is_bounded(
     serve: Serve, own_redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chat.backplane.WAITING_OPERATIONS", 3)
+    monkeypatch.setattr("chat.promises.cluster.WAITING_OPERATIONS", 3)
     server = serve(url=own_redis.url)
     with RecordingClient(server.address, "Аня") as anya:
         own_redis.kill()
@@ -316,8 +316,8 @@ def test_three_servers_under_load_one_killed_one_cut_off(
     store: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every acknowledged message exactly once at everybody entitled to it, in one order."""
-    monkeypatch.setattr(chat.client, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(chat.client, "LONGEST_PAUSE", 0.5)
+    monkeypatch.setattr(chat.core.client, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(chat.core.client, "LONGEST_PAUSE", 0.5)
     nicks = ["Аня", "Боря", "Вера", "Глеб", "Дина", "Ева"]
     with ExitStack() as stack:
         tap = stack.enter_context(Wiretap(store.address, keep_bytes=False))

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from chat.client import ChatClient, ConnectionClosedError, RefusedError
+from chat.core.client import ChatClient, ConnectionClosedError, RefusedError
+from chat.core.protocol import Message
+from chat.core.server import ChatServer
 from chat.lab.background import RecordingClient
-from chat.protocol import Message
-from chat.server import ChatServer
 from tests.wire import PATIENCE, Wire, eventually
 
 Serve = Callable[..., ChatServer]

@@ -8,10 +8,10 @@ from contextlib import closing, contextmanager
 import pytest
 from wcwidth import wcswidth
 
-from chat.client import ChatClient
-from chat.console import Console, Screen, _wrapped
-from chat.protocol import Message
-from chat.server import ChatServer
+from chat.app.console import Console, Screen, _wrapped
+from chat.core.client import ChatClient
+from chat.core.protocol import Message
+from chat.core.server import ChatServer
 from tests.client.fakes import FakeServer
 from tests.wire import PATIENCE
 

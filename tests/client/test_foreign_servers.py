@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from chat.client import WINDOW_BYTES, ChatClient, ConnectionClosedError, RefusedError
+from chat.core.client import WINDOW_BYTES, ChatClient, ConnectionClosedError, RefusedError
+from chat.core.protocol import Limits
 from chat.lab.background import RecordingClient
-from chat.protocol import Limits
 from tests.client.fakes import REGISTER, WELCOME, FakeServer, served
 from tests.connection.pairs import stands_in
 from tests.wire import PATIENCE, eventually

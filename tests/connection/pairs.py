@@ -6,9 +6,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from chat.connection import Connection
-from chat.protocol import Limits
-from chat.sender import Sender
+from chat.core.connection import Connection
+from chat.core.protocol import Limits
+from chat.core.sender import Sender
 from tests.wire import PATIENCE
 
 SMALL_BUFFER = 4096

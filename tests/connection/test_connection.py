@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chat.connection import Connection
-from chat.protocol import Limits
-from chat.sender import Sender
-from chat.timing import Deadline
+from chat.core.connection import Connection
+from chat.core.protocol import Limits
+from chat.core.sender import Sender
+from chat.core.timing import Deadline
 from tests.connection.pairs import connected, read_to_end, sending, stands_in, tcp_pair
 from tests.wire import PATIENCE, eventually
 

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from chat import timing
-from chat.connection import Waker
-from chat.timing import Deadline, TokenBucket
+from chat.core import timing
+from chat.core.connection import Waker
+from chat.core.timing import Deadline, TokenBucket
 from tests.wire import PATIENCE
 
 

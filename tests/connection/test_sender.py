@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat import sender as sender_module
-from chat.connection import Connection, Waker
-from chat.sender import Sender
-from chat.timing import Deadline
+from chat.core import sender as sender_module
+from chat.core.connection import Connection, Waker
+from chat.core.sender import Sender
+from chat.core.timing import Deadline
 from tests.connection.pairs import (
     connected,
     read_exactly,

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from chat.connection import Connection
+from chat.core.connection import Connection
 from tests.connection.pairs import connected, read_exactly, read_to_end, sending, tcp_pair
 from tests.wire import PATIENCE
 

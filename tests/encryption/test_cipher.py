@@ -1,4 +1,4 @@
-"""`chat.encryption`: what is sealed opens for those whom it is for, and for nobody else."""
+"""`chat.promises.encryption`: what is sealed opens for those whom it is for, for nobody else."""
 
 import base64
 import hashlib
@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat import encryption
-from chat.cli import OptionError
-from chat.encryption import Cipher, SealError, sealed_chars
-from chat.protocol import Limits, encode
+from chat.app.options import OptionError
+from chat.core.protocol import Limits, encode
+from chat.promises import encryption
+from chat.promises.encryption import Cipher, SealError, sealed_chars
 from tests.scripts.programs import ROOT
 
 PASSPHRASE = "верная лошадь батарея скрепка"
@@ -153,7 +153,9 @@ def test_without_memory_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_the_package_it_says_how_to_get_it() -> None:
     code = (
         "import sys; sys.modules['cryptography'] = None\n"
-        "from chat import cli, encryption, i18n\n"
+        "from chat.app import i18n\n"
+        "from chat.app import options as cli\n"
+        "from chat.promises import encryption\n"
         "i18n.set_language('en')\n"
         "try: encryption.Cipher('x' * 12)\n"
         "except cli.OptionError as error: print(error)"

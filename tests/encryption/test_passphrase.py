@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from chat import i18n
-from chat.cli import OptionError
-from chat.encryption import read_passphrase
+from chat.app import i18n
+from chat.app.options import OptionError
+from chat.promises.encryption import read_passphrase
 
 PASSPHRASE = "верная лошадь батарея"
 

@@ -8,8 +8,8 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
-from chat.i18n import LANGUAGES, ngettext, set_language
-from chat.i18n import gettext as _
+from chat.app.i18n import LANGUAGES, ngettext, set_language
+from chat.app.i18n import gettext as _
 from tests.exercises.checks import CHECKS, Hint
 
 EXERCISES = Path(__file__).resolve().parents[2] / "exercises"

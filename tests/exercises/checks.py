@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
-from chat import server as server_module
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
+from chat.core import server as server_module
+from chat.core.server import ChatServer
 from chat.lab.background import RecordingClient
 from chat.lab.wiretap import Wiretap
-from chat.server import ChatServer
 from tests.wire import Wire
 
 

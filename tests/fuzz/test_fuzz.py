@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chat.core.protocol import ERROR_CODES, FrameDecoder, Limits, ProtocolError, decode
+from chat.core.server import ChatServer
 from chat.lab.background import Snapshot, assert_nothing_left
-from chat.protocol import ERROR_CODES, FrameDecoder, Limits, ProtocolError, decode
-from chat.server import ChatServer
 from tests.wire import Wire
 
 INPUTS = int(os.environ.get("FUZZ_INPUTS", "200"))

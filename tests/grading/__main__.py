@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from chat import cli
-from chat.i18n import gettext as _
+from chat.app import options as cli
+from chat.app.i18n import gettext as _
 
 from . import output
 from .engine import ALL_CHECKS, grade

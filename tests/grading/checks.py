@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
 
 from .stage import MESSAGE, CannotTell, Missed, Player, Stage, squeezed
 from .submission import Sign, Step, sign

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from chat.i18n import LANGUAGES, language, set_language
+from chat.app.i18n import LANGUAGES, language, set_language
 
 from . import output
 from .__main__ import OURS

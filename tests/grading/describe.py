@@ -16,8 +16,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from chat import cli
-from chat.i18n import gettext as _
+from chat.app import options as cli
+from chat.app.i18n import gettext as _
 from chat.lab.terminal import ScreenTimeout, Terminal
 
 from .many import DESCRIPTION

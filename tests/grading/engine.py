@@ -9,7 +9,7 @@ from typing import Self
 
 import pexpect
 
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
 
 from .checks import CHECKS, Outcome
 from .papers import PAPERS

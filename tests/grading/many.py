@@ -25,9 +25,9 @@ import pypandoc  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from chat import cli
-from chat.i18n import gettext as _
-from chat.i18n import language
+from chat.app import options as cli
+from chat.app.i18n import gettext as _
+from chat.app.i18n import language
 
 from .engine import ALL_CHECKS
 from .output import number

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
 
 from .engine import Grade, Result
 

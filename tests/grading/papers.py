@@ -21,8 +21,8 @@ from typing import Any
 
 import pypandoc  # type: ignore[import-untyped]
 
-from chat.i18n import gettext as _
-from chat.i18n import ngettext
+from chat.app.i18n import gettext as _
+from chat.app.i18n import ngettext
 
 from .checks import Outcome
 from .stage import CannotTell, Missed

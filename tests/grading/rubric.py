@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from chat.i18n import gettext as _
-from chat.i18n import language
+from chat.app.i18n import gettext as _
+from chat.app.i18n import language
 
 from .sandbox import SandboxLimits
 

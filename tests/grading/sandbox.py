@@ -25,7 +25,7 @@ from typing import Self
 
 import psutil
 
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
 from chat.lab.terminal import Terminal
 
 _CONFINE = str(Path(__file__).with_name("confine.py"))

@@ -22,7 +22,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
 from chat.lab.terminal import ScreenTimeout, Terminal
 
 from .rubric import Rubric

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chat.i18n import gettext as _
+from chat.app.i18n import gettext as _
 
 from .rubric import DataError, read_toml
 

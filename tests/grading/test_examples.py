@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chat import i18n
+from chat.app import i18n
 
 from .many import grade_apart
 from .mutants import quick_rubric

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from chat.history import Entry, SqliteHistory
+from chat.core.history import Entry
+from chat.core.protocol import Limits
+from chat.core.server import ChatServer
 from chat.lab.faults import ServerProcess
-from chat.protocol import Limits
-from chat.server import ChatServer
+from chat.promises.durable import SqliteHistory
 from tests.scripts.programs import SERVER, run
 from tests.wire import Message, Wire, eventually
 

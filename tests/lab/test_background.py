@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from chat.core.server import ChatServer
 from chat.lab import background
 from chat.lab.background import (
     Background,
@@ -18,7 +19,6 @@ from chat.lab.background import (
     no_leftovers,
     wait_until,
 )
-from chat.server import ChatServer
 
 
 def echo(listener: socket.socket) -> None:

@@ -12,7 +12,7 @@ from chat.lab.cells import AcrossCells
 
 BEGIN = """
 from chat.lab.cells import AcrossCells
-from chat.server import ChatServer
+from chat.core.server import ChatServer
 stage = AcrossCells()
 server = stage.enter_context(ChatServer())
 """

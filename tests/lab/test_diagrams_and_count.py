@@ -8,9 +8,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from chat.core.server import ChatServer, ClientConnection
 from chat.lab import diagrams
 from chat.lab.count import code_lines
-from chat.server import ChatServer, ClientConnection
 
 DRAWINGS: list[Callable[[], Figure]] = [
     diagrams.architecture,

@@ -10,11 +10,11 @@ from matplotlib._pylab_helpers import Gcf
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from chat.i18n import set_language
+from chat.app.i18n import set_language
+from chat.core.server import ChatServer
 from chat.lab import figures
 from chat.lab.background import RecordingClient, connected_pair
 from chat.lab.wiretap import Direction, Kind, Record, Stage, Wiretap
-from chat.server import ChatServer
 
 TO_SERVER, TO_CLIENT = Direction.TO_SERVER, Direction.TO_CLIENT
 

@@ -4,10 +4,10 @@ import subprocess
 
 import pytest
 
+from chat.core.protocol import Limits
+from chat.core.server import ChatServer
 from chat.lab import load
 from chat.lab.background import no_leftovers
-from chat.protocol import Limits
-from chat.server import ChatServer
 
 
 def test_every_listener_hears_every_message_and_each_is_timed() -> None:

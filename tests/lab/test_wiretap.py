@@ -9,9 +9,9 @@ from itertools import pairwise
 
 import pytest
 
+from chat.core.server import ChatServer
 from chat.lab.background import RecordingClient, wait_until
 from chat.lab.wiretap import HIGH_WATER, Direction, Kind, Record, Stage, Wiretap
-from chat.server import ChatServer
 
 TO_SERVER, TO_CLIENT = Direction.TO_SERVER, Direction.TO_CLIENT
 

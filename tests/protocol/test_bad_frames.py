@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.protocol import LARGEST_INTEGER, ProtocolError, decode, integer
+from chat.core.protocol import LARGEST_INTEGER, ProtocolError, decode, integer
 
 BAD = {
     "empty": b"",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.protocol import FrameDecoder, Message, ProtocolError, decode, encode
+from chat.core.protocol import FrameDecoder, Message, ProtocolError, decode, encode
 
 # Everything that JSON can hold (RFC 8259), without numbers that lose digits on the way.
 _json = st.recursive(

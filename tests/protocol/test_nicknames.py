@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.protocol import Limits, ProtocolError, clean_nick, nick_key
+from chat.core.protocol import Limits, ProtocolError, clean_nick, nick_key
 
 LIMITS = Limits()
 

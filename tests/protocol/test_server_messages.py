@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.protocol import (
+from chat.core.protocol import (
     Limits,
     ProtocolError,
     ack_frame,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.protocol import Limits, ProtocolError, check_text, printable
+from chat.core.protocol import Limits, ProtocolError, check_text, printable
 
 LIMITS = Limits(text_chars=10)
 

@@ -98,8 +98,11 @@ BOOKS = {
     ),
     "03_practice": notebook(
         markdown("# Практическая часть", "Код – в [листинге](#lst-long)."),
-        code(LISTING.format(what="__import__('chat.room').room.Room", label="lst-long")),
-        code(LISTING.format(what="'chat.protocol:DEFAULT_PORT'", label="lst-short"), "hide-input"),
+        code(LISTING.format(what="__import__('chat.core.room').room.Room", label="lst-long")),
+        code(
+            LISTING.format(what="'chat.core.protocol:DEFAULT_PORT'", label="lst-short"),
+            "hide-input",
+        ),
     ),
     "04_screenshots": notebook(
         markdown("# Скриншоты работы в разных ситуациях", "![Кадр](shot.png)"),

@@ -30,8 +30,8 @@ BOOK = {
     "nbformat_minor": 5,
 }
 FILES = {
-    "chat/room.py": "room = 1\n",
-    "chat/locale/ru/LC_MESSAGES/chat.po": 'msgid "a"\nmsgstr "б"\n',
+    "chat/core/room.py": "room = 1\n",
+    "chat/app/locale/ru/LC_MESSAGES/chat.po": 'msgid "a"\nmsgstr "б"\n',
     "notebooks/ru/01_description.ipynb": json.dumps(BOOK),
     "screenshots/scenarios.py": "scenes = 1\n",
     "report/build.py": "steps = 1\n",
@@ -82,8 +82,8 @@ def test_a_source_that_is_gone_counts(root: Path, name: str) -> None:
         "chat/__pycache__/room.cpython-311.pyc",
         "chat/__pycache__/left_by_somebody.py",
         "chat/.room.py.swp",
-        "chat/room.py~",
-        "chat/locale/ru/LC_MESSAGES/chat.mo",
+        "chat/core/room.py~",
+        "chat/app/locale/ru/LC_MESSAGES/chat.mo",
         "notebooks/ru/.ipynb_checkpoints/01_description-checkpoint.ipynb",
         "notebooks/en/01_description.ipynb",
         "screenshots/ru/01.png",

@@ -60,7 +60,7 @@ def test_captions_have_their_styles_and_count_by_themselves(body: ElementTree.El
         "Таблица 1. Сводка с кодом",
         "Рис. 2. Рисунок two.",
     ]
-    assert texts[3].startswith("Листинг 1. Программа (chat/room.py, строки ")
+    assert texts[3].startswith("Листинг 1. Программа (chat/core/room.py, строки ")
     fields = [caption.find(f"{W}fldSimple") for caption in captions]
     codes = [field.get(f"{W}instr", "").split()[1] for field in fields if field is not None]
     assert codes == ["Рис", "Таблица", "Рис", "Листинг", "Листинг"]

@@ -26,9 +26,9 @@ def test_what_is_another_is_named(tmp_path: Path) -> None:
     (folder / "server.py").unlink()
     (folder / "dice.py").write_text("new", "utf-8")
     found = original.changes(tmp_path)
-    assert found == Changes(["chat/room.py"], ["chat/dice.py"], ["chat/server.py"])
+    assert found == Changes(["chat/core/room.py"], ["chat/dice.py"], ["chat/server.py"])
     assert found.sentences() == [
-        ("Изменено", "chat/room.py"),
+        ("Изменено", "chat/core/room.py"),
         ("Добавлено", "chat/dice.py"),
         ("Удалено", "chat/server.py"),
     ]

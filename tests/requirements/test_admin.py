@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from chat.server import GUESS_BURST, ChatServer
+from chat.core.server import GUESS_BURST, ChatServer
 from tests.wire import Wire, eventually
 
 Serve = Callable[..., ChatServer]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from chat.server import ChatServer
+from chat.core.server import ChatServer
 from tests.wire import Wire
 
 Serve = Callable[..., ChatServer]

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from chat.client import ChatClient
+from chat.core.client import ChatClient
+from chat.core.server import ChatServer
 from chat.lab.wiretap import Direction, Wiretap
-from chat.server import ChatServer
 from tests.wire import Message, Wire, eventually
 
 Serve = Callable[..., ChatServer]

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chat import server as server_module
-from chat.protocol import Limits
-from chat.server import ChatServer, ClientConnection
+from chat.core import server as server_module
+from chat.core.protocol import Limits
+from chat.core.server import ChatServer, ClientConnection
 from tests.wire import PATIENCE, Wire
 
 Serve = Callable[..., ChatServer]

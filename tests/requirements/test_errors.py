@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from chat.protocol import ERROR_CODES, FATAL_CODES
-from chat.server import ChatServer
+from chat.core.protocol import ERROR_CODES, FATAL_CODES
+from chat.core.server import ChatServer
 from tests.wire import Message, Wire
 
 Serve = Callable[..., ChatServer]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from chat.server import ChatServer
+from chat.core.server import ChatServer
 from tests.wire import Wire, eventually
 
 Serve = Callable[..., ChatServer]

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from chat import server as server_module
-from chat import service
-from chat.server import ChatServer, ClientConnection
+from chat import server as service
+from chat.core import server as server_module
+from chat.core.server import ChatServer, ClientConnection
 from tests.wire import Wire, eventually
 
 Serve = Callable[..., ChatServer]

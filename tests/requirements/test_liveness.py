@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from chat.core.server import ChatServer
 from chat.lab.background import wait_until
-from chat.server import ChatServer
 from tests.wire import Wire
 
 Serve = Callable[..., ChatServer]

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chat.connection import Connection
-from chat.server import ChatServer
+from chat.core.connection import Connection
+from chat.core.server import ChatServer
 from tests.wire import PATIENCE, Wire
 
 Serve = Callable[..., ChatServer]

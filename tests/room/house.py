@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chat.history import History
-from chat.protocol import Limits, decode
-from chat.room import Frame, Room
+from chat.core.history import History
+from chat.core.protocol import Limits, decode
+from chat.core.room import Frame, Room
 
 Message = dict[str, Any]
 

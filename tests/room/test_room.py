@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from chat.protocol import ProtocolError, encode
-from chat.room import Member, Room
+from chat.core.protocol import ProtocolError, encode
+from chat.core.room import Member, Room
 from tests.room.house import Guest, let_others_run, open_room
 
 

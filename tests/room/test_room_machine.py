@@ -4,8 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from chat.protocol import ProtocolError
-from chat.room import Member, Session
+from chat.core.protocol import ProtocolError
+from chat.core.room import Member, Session
 from tests.room.house import Guest, Message, open_room
 
 MAX_CLIENTS = 4

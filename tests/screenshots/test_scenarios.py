@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import screenshots
-from chat.i18n import LANGUAGES, language, set_language
+from chat.app.i18n import LANGUAGES, language, set_language
 from chat.lab.terminal import ScreenTimeout
 from screenshots import stage as stage_module
 from screenshots.scenarios import all_scenarios

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from chat.client import WINDOW_BYTES
+from chat.core.client import WINDOW_BYTES
+from chat.core.server import ChatServer
 from chat.lab.terminal import clean_environment
-from chat.server import ChatServer
 from tests.client.fakes import FakeServer
 from tests.scripts.programs import CLIENT, ROOT, Program, run
 from tests.wire import Wire, eventually

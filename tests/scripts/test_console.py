@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from chat.conversation import COMMANDS
+from chat.app.conversation import COMMANDS
+from chat.core.server import ChatServer
 from chat.lab.terminal import ScreenTimeout, Terminal
-from chat.server import ChatServer
 from tests.client.fakes import FakeServer
 from tests.scripts.programs import ROOT, Program
 from tests.wire import PATIENCE, Wire, eventually

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.journal import duration
+from chat.app.journal import duration
 from tests.scripts.programs import SERVER, Program
 from tests.wire import Wire
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from chat import cli
-from chat.server import ChatServer
+from chat.app import options as cli
+from chat.core.server import ChatServer
 from tests.scripts.programs import CLIENT, ROOT, SERVER, run
 from tests.scripts.test_client_script import complaint_of, options
 from tests.wire import Wire
@@ -58,7 +58,7 @@ runpy.run_path("chat/{name}.py", run_name="__main__")
 
 
 def test_what_an_older_python_must_read_can_be_read_by_it() -> None:
-    for name in ("__init__.py", "i18n.py", "client.py", "server.py"):
+    for name in ("__init__.py", "app/__init__.py", "app/i18n.py", "client.py", "server.py"):
         ast.parse((ROOT / "chat" / name).read_text(encoding="utf-8"), feature_version=(3, 8))
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from chat import certificate
+from chat.app import certificate
+from chat.core.server import ChatServer
 from chat.lab.terminal import Terminal
-from chat.server import ChatServer
 from tests.client.fakes import FakeServer
 from tests.scripts.programs import CLIENT, SERVER, Program, run
 from tests.scripts.test_client_script import options

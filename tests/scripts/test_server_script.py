@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.server import ChatServer
+from chat.core.server import ChatServer
 from tests.scripts.programs import ROOT, SERVER, Program, run
 from tests.wire import Wire
 
@@ -42,7 +42,7 @@ def test_it_starts_on_a_bare_python_and_says_at_once_where_it_listens(
 def test_it_needs_the_standard_library_alone() -> None:
     """Whatever was imported in the end came from there, or is the chat itself."""
     program = (
-        "import sys, chat.server, chat.client, chat.console;"
+        "import sys, chat.server, chat.client, chat.app.console;"
         "roots = {name.partition('.')[0] for name in sys.modules} - {'chat', '__main__'};"
         "print(sorted(roots - set(sys.stdlib_module_names)))"
     )

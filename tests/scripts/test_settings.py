@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.server import ChatServer
+from chat.core.server import ChatServer
 from tests.scripts.programs import CLIENT, SERVER, Program, run
 from tests.wire import Wire
 

@@ -128,7 +128,7 @@ def test_the_scripts_start_without_any_extra() -> None:
     missing = "; ".join(
         f"sys.modules[{name!r}] = None" for name in sorted(set().union(*EXTRAS.values()))
     )
-    code = f"import sys; {missing}; import chat.server, chat.client, chat.console"
+    code = f"import sys; {missing}; import chat.core.server, chat.client, chat.app.console"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=30)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chat import certificate, i18n
+from chat.app import certificate, i18n
 from tests.tls.sides import Pair
 
 

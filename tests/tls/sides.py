@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chat.lab.background import connected_pair
-from chat.tls import TlsChannel, client_context, server_context
+from chat.promises.tls import TlsChannel, client_context, server_context
 from tests.wire import PATIENCE
 
 HOST = "127.0.0.1"

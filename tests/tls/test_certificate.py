@@ -1,4 +1,4 @@
-"""``python -m chat.certificate``: a pair for a classroom, and what to do with it."""
+"""``python -m chat.app.certificate``: a pair for a classroom, and what to do with it."""
 
 import os
 import stat
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from chat import certificate
-from chat.cli import OptionError
-from chat.tls import server_context
+from chat.app import certificate
+from chat.app.options import OptionError
+from chat.promises.tls import server_context
 from tests.scripts.programs import ROOT
 from tests.tls.sides import Pair, channels, shake_hands
 
@@ -18,7 +18,7 @@ WITHOUT_PACKAGE = "import sys; sys.modules['cryptography'] = None; "
 
 
 def run(folder: Path, *arguments: str, code: str = "") -> "subprocess.CompletedProcess[str]":
-    start = f"{code}from chat.certificate import main; raise SystemExit(main())"
+    start = f"{code}from chat.app.certificate import main; raise SystemExit(main())"
     return subprocess.run(
         [sys.executable, "-c", start, *arguments],
         cwd=folder,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat import certificate
-from chat.tls import TlsChannel, TlsError, TruncatedError, client_context, server_context
+from chat.app import certificate
+from chat.promises.tls import TlsChannel, TlsError, TruncatedError, client_context, server_context
 from tests.tls.sides import HOST, Pair, Sides, channels, connected, shake_hands
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]

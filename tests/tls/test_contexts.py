@@ -1,4 +1,4 @@
-"""What `chat.tls` makes of files: contexts, and sentences when a file will not do."""
+"""What `chat.promises.tls` makes of files: contexts, and sentences when a file will not do."""
 
 import shutil
 import ssl
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chat.cli import OptionError
-from chat.tls import client_context, server_context
+from chat.app.options import OptionError
+from chat.promises.tls import client_context, server_context
 from tests.tls.sides import Pair
 
 pytestmark = pytest.mark.usefixtures("english")

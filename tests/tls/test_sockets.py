@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from chat.lab.background import Background, listen
-from chat.tls import TlsChannel, TruncatedError, client_context, server_context
+from chat.promises.tls import TlsChannel, TruncatedError, client_context, server_context
 from tests.tls.sides import (
     HOST,
     Pair,

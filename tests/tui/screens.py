@@ -8,9 +8,9 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from chat.client import ChatClient, Cipher
-from chat.protocol import Message
-from chat.tui import ChatApp, Talk
+from chat.app.tui import ChatApp, Talk
+from chat.core.client import ChatClient, Cipher
+from chat.core.protocol import Message
 from tests.wire import PATIENCE, Wire
 
 

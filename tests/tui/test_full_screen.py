@@ -11,8 +11,8 @@ import pytest
 from rich.cells import cell_len
 from textual import events
 
-from chat import tui
-from chat.server import ChatServer
+from chat.app import tui
+from chat.core.server import ChatServer
 from tests.client.fakes import FakeServer
 from tests.tui.screens import say, sitting
 from tests.wire import Wire

@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
+from chat.core.server import ChatServer
 from chat.lab.terminal import Terminal
-from chat.server import ChatServer
 from tests.scripts.programs import ROOT
 from tests.wire import Wire
 

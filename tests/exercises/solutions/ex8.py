@@ -1,7 +1,7 @@
 """Ask for the member, which refuses strangers; then answer."""
 
-from chat.protocol import Message
-from chat.server import ClientConnection
+from chat.core.protocol import Message
+from chat.core.server import ClientConnection
 
 
 def on_whoami(client: ClientConnection, _message: Message) -> None:

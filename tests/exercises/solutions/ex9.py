@@ -3,7 +3,7 @@
 import contextlib
 import socket
 
-from chat.protocol import FrameDecoder, Limits, Message, decode, encode
+from chat.core.protocol import FrameDecoder, Limits, Message, decode, encode
 
 
 def say_all(address: tuple[str, int], nick: str, words: list[str]) -> None:

@@ -16,10 +16,10 @@ Redis decides alone, in a script that runs as a whole or not at all: who has a n
 (`_COMMIT`), and the number of a message. Its number is the identifier of its entry in the stream,
 ``SEQ-0``; joining and leaving stand between the messages, ``SEQ-1``, ``SEQ-2`` and so on.
 
-*When a server dies*, its lease runs out, and any other server says for it that its users have
-left. Their clients come back at another server (`chat.client.ChatClient` takes several addresses)
-as the same users: what they said is known from the stream, so nothing is lost or doubled. A user
-has one token for each connection; what a dead connection's server still wants to write under an old
+*When a server dies*, its lease runs out, and any other server says for it that its users have left.
+Their clients come back at another server (`chat.core.client.ChatClient` takes several addresses) as
+the same users: what they said is known from the stream, so nothing is lost or doubled. A user has
+one token for each connection; what a dead connection's server still wants to write under an old
 token is not written, because the user has gone on elsewhere.
 
 *When Redis is away*, users stay connected and are told (``notice`` ``store_lost``). What they say
@@ -49,10 +49,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from chat.cli import OptionError
-from chat.history import Entry, History
-from chat.i18n import gettext as _
-from chat.protocol import (
+from chat.app.i18n import gettext as _
+from chat.app.options import OptionError
+from chat.core.history import Entry, History
+from chat.core.protocol import (
     Limits,
     Message,
     ProtocolError,
@@ -61,9 +61,9 @@ from chat.protocol import (
     clean_nick,
     nick_key,
 )
-from chat.room import Member, Peer, Post, Room, Session, session_of
-from chat.server import ChatServer, log
-from chat.timing import Deadline
+from chat.core.room import Member, Peer, Post, Room, Session, session_of
+from chat.core.server import ChatServer, log
+from chat.core.timing import Deadline
 
 LEASE = 10.0
 """Seconds after which a server that says nothing to Redis is taken for dead."""

@@ -19,11 +19,11 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from chat.cli import address_text, left_sentence, system_phrase, write
-from chat.history import Entry
-from chat.i18n import gettext as _
-from chat.i18n import ngettext
-from chat.protocol import Limits, nick_key, printable
+from chat.app.i18n import gettext as _
+from chat.app.i18n import ngettext
+from chat.app.options import address_text, left_sentence, system_phrase, write
+from chat.core.history import Entry
+from chat.core.protocol import Limits, nick_key, printable
 
 MESSAGES_A_SECOND = 1000
 """Messages of one second that are shown one by one: more than anybody can read."""

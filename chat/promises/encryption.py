@@ -4,8 +4,8 @@ What each layer hides, and from whom:
 
 1. Nothing switched on: everybody on the network path reads all and may change it; so do the
    server, its terminal with ``--show-text`` and its history file.
-2. TLS (`chat.tls`) hides the conversation from the network, shows changes made there, and proves
-   to the client which server it talks to: the one that has the certificate's key.
+2. TLS (`chat.promises.tls`) hides the conversation from the network, shows changes made there, and
+   proves to the client which server it talks to: the one that has the certificate's key.
 3. TLS does not hide who connects to whom, when, and how many bytes pass; nor anything from the
    server. The server learns from TLS nothing about who a user is: nicknames are first come.
 4. End-to-end hides every text from the server, its terminal, its history, and whoever steals it.
@@ -43,10 +43,10 @@ import secrets
 import unicodedata
 from pathlib import Path
 
-from chat.cli import OptionError, why
-from chat.i18n import gettext as _
-from chat.i18n import ngettext
-from chat.protocol import nick_key
+from chat.app.i18n import gettext as _
+from chat.app.i18n import ngettext
+from chat.app.options import OptionError, why
+from chat.core.protocol import nick_key
 
 try:
     from cryptography.exceptions import InvalidTag
@@ -109,7 +109,7 @@ class Cipher:
 
         It opens only as said by *sender* to *to* (None: everyone); how a nickname is written,
         small or capital, does not matter. Raises `UnicodeEncodeError` for lone surrogates:
-        `chat.protocol.check_text` first, for the server cannot.
+        `chat.core.protocol.check_text` first, for the server cannot.
         """
         nonce = secrets.token_bytes(NONCE_BYTES)
         ciphertext = self._aead.encrypt(nonce, text.encode(), _who_to_whom(sender, to))
@@ -118,7 +118,7 @@ class Cipher:
     def open(self, sealed: str, sender: str, to: str | None) -> str:
         """Return the text in *sealed*, said by *sender* to *to*.
 
-        It is the peer's text as it is: show it through `chat.protocol.printable`. Raises
+        It is the peer's text as it is: show it through `chat.core.protocol.printable`. Raises
         `SealError` when it was sealed under another passphrase, by or for somebody else, or was
         changed since.
         """

@@ -1,4 +1,4 @@
-"""Keeps the catalogues in step with the code: ``python -m chat.locale``.
+"""Keeps the catalogues in step with the code: ``python -m chat.app.locale``.
 
 Extracts the sentences, merges them into every catalogue, and compiles these. Says which
 sentences have no translation yet, and ends with status 1 when there are any.
@@ -13,7 +13,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ROOMS = ("benchmarks", "chat", "report", "screenshots", "tests")
 DOMAIN = "chat"
 
@@ -34,7 +34,7 @@ def template() -> Catalog:
 
 def files() -> Iterator[Path]:
     """Yield the source of every catalogue."""
-    yield from sorted((ROOT / "chat" / "locale").glob(f"*/LC_MESSAGES/{DOMAIN}.po"))
+    yield from sorted((ROOT / "chat" / "app" / "locale").glob(f"*/LC_MESSAGES/{DOMAIN}.po"))
 
 
 def update(path: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """One peer on one socket: connecting, reading, closing.
 
 Reading is simple: one thread owns it, and waits. Writing, which must not wait for anybody, is the
-business of `chat.sender`. All sockets are in non-blocking mode; a thread that has to wait does
+business of `chat.core.sender`. All sockets are in non-blocking mode; a thread that has to wait does
 so in a selector, where ``shutdown`` of the socket wakes it.
 """
 
@@ -12,7 +12,7 @@ import socket
 import threading
 from collections import deque
 
-from chat.timing import Deadline
+from chat.core.timing import Deadline
 
 RECEIVE_BYTES = 64 * 1024
 """What one ``recv`` may bring."""

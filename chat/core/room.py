@@ -18,8 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from chat.history import Entry, History
-from chat.protocol import (
+from chat.core.history import Entry, History
+from chat.core.protocol import (
     Limits,
     Message,
     ProtocolError,
@@ -107,7 +107,7 @@ class Room:
         self._closed = False
 
     def open(self, _server: Any) -> None:
-        """Begin. `chat.backplane.SharedRoom` has more to do than the only room of a chat."""
+        """Begin. `chat.promises.cluster.SharedRoom` has more to do than the only room of a chat."""
 
     def shut(self) -> None:
         """End, when everybody has left."""

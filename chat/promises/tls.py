@@ -2,7 +2,7 @@
 
 TLS (RFC 8446) puts an encrypted stream into the stream of TCP: whoever only watches the network
 sees who talks to whom, when and how much, and the client knows that it talks to the
-server named in the certificate. The server itself reads everything: see `chat.encryption`.
+server named in the certificate. The server itself reads everything: see `chat.promises.encryption`.
 
 The chat reads a socket in one thread and writes it in another, and `ssl.SSLSocket` cannot take
 that. OpenSSL: "most objects are not safe for simultaneous use" (openssl-threads(7)), and reading
@@ -18,10 +18,10 @@ import ssl
 import threading
 from pathlib import Path
 
-from chat.cli import OptionError, why
-from chat.connection import Connection
-from chat.i18n import gettext as _
-from chat.timing import Deadline
+from chat.app.i18n import gettext as _
+from chat.app.options import OptionError, why
+from chat.core.connection import Connection
+from chat.core.timing import Deadline
 
 RECORD_BYTES = 16 * 1024
 """The most plaintext in one record of TLS (RFC 8446, section 5.1)."""
@@ -317,11 +317,11 @@ class TlsConnection(Connection):
         return decrypted
 
     def seal(self, data: bytes) -> bytes:
-        """Return *data* encrypted. Only for the `chat.sender.Sender`."""
+        """Return *data* encrypted. Only for the `chat.core.sender.Sender`."""
         return self._channel.send(data)
 
     def finish_sending(self) -> None:
-        """Say goodbye in TLS, then in TCP. Only for the `chat.sender.Sender`."""
+        """Say goodbye in TLS, then in TCP. Only for the `chat.core.sender.Sender`."""
         with contextlib.suppress(OSError):
             self.send(self._channel.close())
         super().finish_sending()

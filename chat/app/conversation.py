@@ -2,7 +2,7 @@
 
 What the user types is carried out here, and what happens becomes `Line` objects, which know what
 they say and not how they are painted. A face derives from `Conversation` and shows them:
-`chat.console` as plain lines, `chat.tui` on a full screen.
+`chat.app.console` as plain lines, `chat.app.tui` on a full screen.
 """
 
 import abc
@@ -16,11 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, TextIO
 
-from chat import cli
-from chat.client import ChatClient, ConnectionClosedError, RefusedError
-from chat.i18n import gettext as _
-from chat.i18n import ngettext
-from chat.protocol import Message, nick_key, printable
+from chat.app import options as cli
+from chat.app.i18n import gettext as _
+from chat.app.i18n import ngettext
+from chat.core.client import ChatClient, ConnectionClosedError, RefusedError
+from chat.core.protocol import Message, nick_key, printable
 
 # Of the 256 colours of xterm, these can be read on black and on white: contrast 3 and more.
 _NICK_COLOURS = (166, 99, 28, 197, 33, 30, 136, 163, 67, 64, 131, 134)

@@ -20,8 +20,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from chat.connection import Connection, Waker
-from chat.protocol import Limits
+from chat.core.connection import Connection, Waker
+from chat.core.protocol import Limits
 
 SEND_BYTES = 256 * 1024
 """What is joined for one ``send``: more than a socket's buffer usually takes."""

@@ -1,4 +1,4 @@
-"""Sentences for people: gettext catalogues in ``chat/locale``, Russian unless told otherwise.
+"""Sentences for people: gettext catalogues in ``chat/app/locale``, Russian unless told otherwise.
 
 The code speaks English (the msgids); a catalogue says it in another language. Compiled
 catalogues travel with the source, so that a bare Python needs no build step.

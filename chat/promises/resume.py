@@ -7,7 +7,7 @@ keeps what was not acknowledged, in `Unacknowledged`, and its place in the serve
 
 from collections.abc import Iterator
 
-from chat.protocol import Message, encode
+from chat.core.protocol import Message, encode
 
 
 class Unacknowledged:

@@ -23,8 +23,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from chat.i18n import LANGUAGES, set_language
-from chat.i18n import gettext as _
+from chat.app.i18n import LANGUAGES, set_language
+from chat.app.i18n import gettext as _
 
 USAGE_STATUS = 2
 FAILURE_STATUS = 1

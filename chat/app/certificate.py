@@ -1,11 +1,11 @@
-"""A certificate for a classroom: ``python -m chat.certificate NAME…``, or ``make cert``.
+"""A certificate for a classroom: ``python -m chat.app.certificate NAME…``, or ``make cert``.
 
 Writes a self-signed certificate and its private key. The server shows the certificate and owns
 the key; the clients get the certificate as the one authority they believe. Whoever has
 the certificate knows no secret; whoever has the key can pretend to be the server.
 
-Needs the package ``cryptography``, as `chat.encryption` does: unlike the ``openssl`` program, it
-comes to every system in the same way and in the same version.
+Needs the package ``cryptography``, as `chat.promises.encryption` does: unlike the ``openssl``
+program, it comes to every system in the same way and in the same version.
 """
 
 import argparse
@@ -18,9 +18,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from chat import cli
-from chat.encryption import missing_package
-from chat.i18n import gettext as _
+from chat.app import options as cli
+from chat.app.i18n import gettext as _
+from chat.promises.encryption import missing_package
 
 try:
     from cryptography import x509
@@ -177,7 +177,7 @@ def _days(text: str) -> int:
 
 def _parser() -> cli.ArgumentParser:
     parser = cli.ArgumentParser(
-        prog="chat.certificate",
+        prog="chat.app.certificate",
         description=_("Writes a self-signed certificate for a chat server, and its private key."),
     )
     parser.add_argument(

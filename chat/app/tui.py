@@ -1,6 +1,6 @@
 """The full-screen face of a client: the conversation, who is here, the line being typed.
 
-It needs Textual, the extra ``tui``; without it there is `chat.console`. Three threads:
+It needs Textual, the extra ``tui``; without it there is `chat.app.console`. Three threads:
 
 * Textual's, the main thread, draws and takes keys; nothing in it waits for the network;
 * `Talk` has one that carries out what was typed, in order, and may wait for the server;
@@ -37,9 +37,8 @@ from textual.strip import Strip
 from textual.widgets import Input, Label, OptionList, Static, TextArea
 from textual.widgets.option_list import Option
 
-from chat import cli
-from chat.client import ChatClient, ConnectionClosedError
-from chat.conversation import (
+from chat.app import options as cli
+from chat.app.conversation import (
     HANGING_INDENT,
     Completer,
     Conversation,
@@ -52,9 +51,10 @@ from chat.conversation import (
     nick_colour,
     shown_nick,
 )
-from chat.i18n import gettext as _
-from chat.i18n import ngettext
-from chat.protocol import Message, nick_key, printable
+from chat.app.i18n import gettext as _
+from chat.app.i18n import ngettext
+from chat.core.client import ChatClient, ConnectionClosedError
+from chat.core.protocol import Message, nick_key, printable
 
 KEPT_LINES = 5000
 """Lines of one conversation that stay in memory; the server's history has more."""

@@ -1,0 +1,1 @@
+"""What stands around the two programs: options, words, terminals."""

@@ -1,0 +1,1 @@
+"""The chat that a student reads: server and client, on the standard library alone."""

@@ -1,0 +1,1 @@
+"""What the core does not promise: one file for each promise."""
