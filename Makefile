@@ -38,9 +38,9 @@ grade-all: $(INSTALLED) ## оценить все работы в папке: mak
 	@$(BIN)/python -m tests.grading.many "$(or $(DIR),submissions)" $(ARGS)
 
 bench: $(INSTALLED) ## измерить чат рядом с другими: make bench ARGS=--quick || measure the chat beside others: make bench ARGS=--quick
-	@$(BIN)/python -m benchmarks $(ARGS)
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-exercise: $(INSTALLED) ## проверить упражнение из exercises/ru: make exercise N=3 || check an exercise of exercises/en: make exercise N=3 LANG_EDITION=en
+exercise: $(INSTALLED) ## проверить упражнение из notebooks/exercises/ru: make exercise N=3 || check an exercise of notebooks/exercises/en: make exercise N=3 LANG_EDITION=en
 	@$(BIN)/python -m tests.exercises $(N)
 
 fuzz: $(INSTALLED) ## прислать серверу и разборщику сто тысяч случайных потоков: make fuzz N=1000 || send the server and the decoder a hundred thousand random streams: make fuzz N=1000

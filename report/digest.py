@@ -45,7 +45,7 @@ def source_files(root: Path, lang: str) -> list[Path]:
 def _beside(root: Path) -> Iterable[Iterable[Path]]:
     """What the chapters look at besides the chat."""
     return (
-        (root / "benchmarks").glob("*"),
+        (root / "tests" / "benchmarks").glob("*"),
         (root / "tests" / "grading").glob("rubric.toml"),
         root.glob("requirements.lock"),
     )

@@ -43,7 +43,7 @@ def chapters(root: Path) -> list[Path]:
 
 def exercises(root: Path) -> list[Path]:
     """Return the Russian exercises below *root*, in their order."""
-    return sorted((root / "exercises" / ORIGINAL).glob("ex*.py"))
+    return sorted((root / "notebooks" / "exercises" / ORIGINAL).glob("ex*.py"))
 
 
 def main() -> int:

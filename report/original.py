@@ -16,7 +16,7 @@ from .digest import digest_of
 MANIFEST = Path("report", "original.json")
 """Where it lies in a repository."""
 
-WATCHED = ("chat/**/*.py", "notebooks/*/*.ipynb", "screenshots/*.py", "exercises/*/*.py")
+WATCHED = ("chat/**/*.py", "notebooks/*/*.ipynb", "screenshots/*.py", "notebooks/exercises/*/*.py")
 
 
 @dataclass(frozen=True)

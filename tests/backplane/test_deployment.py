@@ -1,4 +1,4 @@
-"""The server as a program with ``--backplane``, and the deployment of ``deploy/``."""
+"""The server as a program with ``--backplane``, and the deployment of ``chat/promises/deploy/``."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from chat.lab.faults import ServerProcess
 from chat.lab.redis_process import RedisProcess
 from tests.scripts.programs import ROOT, SERVER, Program, run
 
-DEPLOY = ROOT / "deploy"
+DEPLOY = ROOT / "chat" / "promises" / "deploy"
 
 
 def test_the_server_says_where_its_history_is_and_no_password(store: RedisProcess) -> None:

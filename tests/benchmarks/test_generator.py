@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.generator import in_one_order, judge, quantile
-from benchmarks.plan import Case
-from benchmarks.protocols import PROTOCOLS
-from benchmarks.run import MeasurementError, measure, summary
-from benchmarks.servers import Peer, find, running
+from tests.benchmarks.generator import in_one_order, judge, quantile
+from tests.benchmarks.plan import Case
+from tests.benchmarks.protocols import PROTOCOLS
+from tests.benchmarks.run import MeasurementError, measure, summary
+from tests.benchmarks.servers import Peer, find, running
 
 ROOT = Path(__file__).resolve().parents[2]
 SAID = {"a": ["1", "2"], "b": ["3"]}
@@ -119,7 +119,7 @@ def generate(address: tuple[str, int], **job: Any) -> subprocess.CompletedProces
     common = {"protocol": "lines", "clients": 4, "senders": 2, "at_once": 4, "pid": os.getpid()}
     whole = {"host": address[0], "port": address[1]} | common | job
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks.generator"],
+        [sys.executable, "-m", "tests.benchmarks.generator"],
         input=json.dumps(whole),
         capture_output=True,
         text=True,

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import __main__ as program
-from benchmarks import figures, plan
-from benchmarks.goals import Goal, goals
-from benchmarks.run import RESULTS
+from tests.benchmarks import __main__ as program
+from tests.benchmarks import figures, plan
+from tests.benchmarks.goals import Goal, goals
+from tests.benchmarks.run import RESULTS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -82,7 +82,7 @@ def test_a_ratio_is_of_the_medians_of_the_same_case() -> None:
 
 def test_the_program_shows_what_is_kept() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--show", "--lang", "en"],
+        [sys.executable, "-m", "tests.benchmarks", "--show", "--lang", "en"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -12,7 +12,7 @@ from chat.app.i18n import LANGUAGES, ngettext, set_language
 from chat.app.i18n import gettext as _
 from tests.exercises.checks import CHECKS, Hint
 
-EXERCISES = Path(__file__).resolve().parents[2] / "exercises"
+EXERCISES = Path(__file__).resolve().parents[2] / "notebooks" / "exercises"
 PATIENCE = 20
 """Seconds after which an answer is taken for one that waits for ever."""
 

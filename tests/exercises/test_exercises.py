@@ -37,7 +37,7 @@ def test_before_it_is_solved_there_is_a_hint(number: int, lang: str) -> None:
 def test_the_command_says_right_or_gives_the_hint(lang: str, word: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.exercises", "1"],
-        cwd=EXERCISES.parent,
+        cwd=EXERCISES.parents[1],
         env=os.environ | {"LANG_EDITION": lang},
         capture_output=True,
         encoding="utf-8",

@@ -14,7 +14,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parents[3]
-ROOMS = ("benchmarks", "chat", "report", "screenshots", "tests")
+ROOMS = ("chat", "report", "screenshots", "tests")
 DOMAIN = "chat"
 
 

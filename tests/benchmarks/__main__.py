@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measure, say which goals are met, keep the results."""
+"""``python -m tests.benchmarks``: measure, say which goals are met, keep the results."""
 
 import json
 import sys
@@ -151,7 +151,7 @@ def _goals(reached: list[Goal]) -> Table:
 
 def _parser() -> cli.ArgumentParser:
     parser = cli.ArgumentParser(
-        prog="benchmarks",
+        prog="tests.benchmarks",
         description=_("Measures this chat and others side by side, on this machine."),
     )
     parser.add_argument(

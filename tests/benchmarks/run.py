@@ -73,7 +73,7 @@ def measure(peer: Peer, case: Case, folder: Path) -> Results:
         with on_core(load_core):
             try:
                 done = subprocess.run(
-                    [sys.executable, "-m", "benchmarks.generator"],
+                    [sys.executable, "-m", "tests.benchmarks.generator"],
                     input=json.dumps(job),
                     capture_output=True,
                     text=True,

@@ -183,7 +183,7 @@ def _durable_chat(folder: Path, port: int, clients: int) -> Sequence[str]:
 
 
 def _module(name: str) -> Command:
-    return lambda _folder, _port, _clients: [sys.executable, "-m", f"benchmarks.peers.{name}"]
+    return lambda _folder, _port, _clients: [sys.executable, "-m", f"tests.benchmarks.peers.{name}"]
 
 
 def _program_at(path: Path, *arguments: str) -> Command:

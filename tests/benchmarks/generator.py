@@ -1,7 +1,7 @@
 """The load: one process that plays all the clients of one server, and counts what reaches them.
 
 A job comes in on stdin and a result goes out on stdout, both JSON. One thread waits for all sockets
-at once, and what has arrived is counted by its marks (`benchmarks.protocols`), not understood, so
+at once, and what has arrived is counted by its marks (`protocols`), not understood, so
 that a server written in C is busy before this program is. How much of the time it was busy itself
 stands in the result (``busy``, 0 to 1).
 
@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 import psutil
 
-from benchmarks.protocols import MARK, PROTOCOLS, Protocol
 from chat.core.timing import Deadline
+from tests.benchmarks.protocols import MARK, PROTOCOLS, Protocol
 
 Job = dict[str, Any]
 Result = dict[str, Any]

@@ -1,1 +1,0 @@
-"""The chat against its peers, side by side in one run: ``python -m benchmarks``."""
