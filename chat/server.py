@@ -7,8 +7,8 @@ import errno
 import functools
 import signal
 import sqlite3
-import ssl
 import sys
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,34 +18,29 @@ if not __package__:  # python chat/server.py: make the package importable, and h
 from chat.app import journal
 from chat.app import options as cli
 from chat.app.i18n import gettext as _
+from chat.app.sentences import why
 from chat.core.history import History
 from chat.core.protocol import DEFAULT_HOST, DEFAULT_PORT, Limits
 from chat.core.room import Post, Room
-from chat.core.server import ChatServer, logger
+from chat.core.server import ChatServer, log, logger
 from chat.promises.tls import server_context
 
 DEFAULT_RATE = 10.0
-"""Messages a second, when the server is run as a script: among strangers."""
+"""Messages a second, when the server is run as a program: among strangers."""
+
+DAY = 86_400
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the server from the command line until it is told to stop; return the exit status."""
     options = cli.read_options(_parser, "server", arguments)
     try:
-        server = ChatServer(
-            options.host,
-            options.port,
-            limits=Limits(**{name: getattr(options, name) for name, *_rest in _limits()}),
-            admin_password=cli.admin_password(options.admin_password_file),
-            history=options.history,
-            tls=_tls(options.tls_cert, options.tls_key),
-            make_room=_room(options.backplane, options.history),
-        )
+        server = _make_server(options)
     except cli.OptionError as error:
         return cli.fail(str(error))
     except (OSError, sqlite3.Error) as error:
         sentence = _("Cannot keep the history in {path}: {reason}.")
-        return cli.fail(sentence.format(path=options.history, reason=cli.why(error)))
+        return cli.fail(sentence.format(path=options.history, reason=why(error)))
     try:
         server.bind()
     except cli.OptionError as error:
@@ -58,15 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
                 "Cannot listen on {address}: {reason}. --port chooses another one (0: any free "
                 "one)."
             )
-        return cli.fail(sentence.format(address=address, reason=cli.why(error)))
-
-    def stop(number: int, _frame: object) -> None:
-        if number == signal.SIGINT and sys.stdout.isatty():
-            cli.write("\n")  # the terminal has just shown ^C
-        server.request_stop("stopped")
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+        return cli.fail(sentence.format(address=address, reason=why(error)))
+    _heed_signals(server, options)
     about = journal.about(
         server.address,
         server.limits,
@@ -74,93 +62,120 @@ def main(arguments: list[str] | None = None) -> int:
         backplane=options.backplane,
         tls=server.tls is not None,
     )
-    with journal.on_console(
-        logger, about, show_text=options.show_text, as_json=options.log_format == "json"
-    ):
+    as_json = options.log_format == "json"
+    with journal.on_console(logger, about, show_text=options.show_text, as_json=as_json):
         server.start()
         server.wait()
     return 0
 
 
-def _room(url: str | None, history: str | None) -> Callable[[Post, Limits, History], Room]:
-    """Return what makes the room: the only one, or one that is shared over the Redis at *url*.
+def _make_server(options: Namespace) -> ChatServer:
+    """Return the server that *options* ask for. Raises `cli.OptionError`, `sqlite3.Error`."""
+    tls = None
+    if options.tls_cert or options.tls_key:
+        if not (options.tls_cert and options.tls_key):
+            raise cli.OptionError(_("--tls-cert and --tls-key go together."))
+        tls = server_context(options.tls_cert, options.tls_key)
+    make_room: Callable[[Post, Limits, History], Room] = Room
+    if options.backplane is not None:
+        if options.history is not None:
+            sentence = _("--history and --backplane exclude each other: Redis keeps it.")
+            raise cli.OptionError(sentence)
+        try:
+            from chat.promises.cluster import (  # noqa: PLC0415 - needs a package
+                Backplane,
+                SharedRoom,
+            )
+        except ImportError as error:
+            sentence = _("--backplane needs the package redis: pip install 'redis[hiredis]'.")
+            raise cli.OptionError(sentence) from error
+        make_room = functools.partial(SharedRoom, Backplane(options.backplane))
+    return ChatServer(
+        options.host,
+        options.port,
+        limits=Limits(**{name: getattr(options, name) for name in _limits()}),
+        admin_password=cli.admin_password(options.admin_password_file),
+        history=options.history,
+        tls=tls,
+        make_room=make_room,
+    )
 
-    Raises `cli.OptionError`.
-    """
-    if url is None:
-        return Room
-    if history is not None:
-        raise cli.OptionError(_("--history and --backplane exclude each other: Redis keeps it."))
-    try:
-        from chat.promises.cluster import Backplane, SharedRoom  # noqa: PLC0415 - needs a package
-    except ImportError as error:
-        raise cli.OptionError(
-            _("--backplane needs the package redis: pip install 'redis[hiredis]'.")
-        ) from error
-    return functools.partial(SharedRoom, Backplane(url))
+
+def _heed_signals(server: ChatServer, options: Namespace) -> None:
+    """Stop *server* on SIGINT, SIGTERM, and on SIGHUP, which renews the certificate with TLS."""
+
+    def stop(number: int, _frame: object) -> None:
+        if number == signal.SIGINT and sys.stdout.isatty():
+            cli.write("\n")  # the terminal has just shown ^C
+        server.request_stop("stopped")
+
+    def renew(_number: int, _frame: object) -> None:
+        try:
+            server_context(options.tls_cert, options.tls_key)  # a pair that fits, or an error
+            assert server.tls is not None
+            server.tls.load_cert_chain(options.tls_cert, options.tls_key)
+        except (cli.OptionError, OSError) as error:
+            reason = str(error) if isinstance(error, cli.OptionError) else why(error)
+            log("not_renewed", reason=reason)
+        else:
+            log("renewed")
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    if not hasattr(signal, "SIGHUP"):  # Windows
+        return
+    if server.tls is not None:
+        signal.signal(signal.SIGHUP, renew)
+    elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        signal.signal(signal.SIGHUP, stop)
 
 
-def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
-    """Return the settings of TLS, None without it. Raises `cli.OptionError`."""
-    if cert is None and key is None:
-        return None
-    if cert is None or key is None:
-        raise cli.OptionError(_("--tls-cert and --tls-key go together."))
-    return server_context(cert, key)
-
-
-def _limits() -> list[tuple[str, Callable[[str], float], float, str]]:
-    """Return the limits that the command line sets: name, type, default, help."""
-    return [
-        (
-            "max_clients",
-            cli.positive,
+def _limits() -> dict[str, tuple[Callable[[str], float], float, str]]:
+    """Return the limits that the command line sets: type, default and help of each."""
+    time = cli.between(0.1, DAY)
+    return {
+        "max_clients": (
+            cli.whole(1, 10**6),
             Limits.max_clients,
             _("users at a time (default: %(default)s)"),
         ),
-        (
-            "rate",
-            cli.rate,
+        "rate": (
+            cli.between(0.01, 10**6, 0),
             DEFAULT_RATE,
             _(
                 "messages a second that one user may go on sending, after {burst} at once; "
                 "0: as many as they like (default: %(default)s)"
             ).format(burst=Limits.burst),
         ),
-        (
-            "queue_bytes",
-            cli.positive,
+        "queue_bytes": (
+            cli.whole(Limits.history_answer_bytes * 2, 2**30),
             Limits.queue_bytes,
             _("bytes that may wait for a client that reads slowly (default: %(default)s)"),
         ),
-        (
-            "queue_frames",
-            cli.positive,
+        "queue_frames": (
+            cli.whole(16, 10**6),
             Limits.queue_frames,
             _("messages that may wait for a client that reads slowly (default: %(default)s)"),
         ),
-        (
-            "register_timeout",
-            cli.seconds,
+        "register_timeout": (
+            time,
             Limits.register_timeout,
             _("seconds that a newcomer has to give a nickname (default: %(default)s)"),
         ),
-        (
-            "ping_after",
-            cli.seconds,
+        "ping_after": (
+            time,
             Limits.ping_after,
             _(
                 "seconds of silence after which a client is asked for an answer "
                 "(default: %(default)s)"
             ),
         ),
-        (
-            "answer_timeout",
-            cli.seconds,
+        "answer_timeout": (
+            time,
             Limits.answer_timeout,
             _("seconds that it has for that answer (default: %(default)s)"),
         ),
-    ]
+    }
 
 
 def _parser() -> cli.ArgumentParser:
@@ -169,21 +184,31 @@ def _parser() -> cli.ArgumentParser:
         description=_("A chat server: everybody who connects can talk to all or to one."),
         epilog=_("Ctrl-C stops the server; everybody is told first."),
     )
-    cli.add_address(parser, DEFAULT_HOST, DEFAULT_PORT)
-    for name, kind, default, sentence in _limits():
-        parser.add_argument(
-            "--" + name.replace("_", "-"),
-            type=kind,
-            default=default,
-            metavar=_("N"),
-            help=sentence,
-        )
-    parser.add_argument(
+    add = parser.add_argument
+    add(
+        "--host",
+        type=cli.host_name,
+        default=DEFAULT_HOST,
+        metavar=_("HOST"),
+        help=_("the address to listen on; 0.0.0.0 or :: for all (default: %(default)s)"),
+    )
+    add(
+        "--port",
+        type=functools.partial(cli.port_number, least=0),
+        default=DEFAULT_PORT,
+        metavar=_("PORT"),
+        help=_("the TCP port to listen on; 0: the server picks a free one (default: %(default)s)"),
+    )
+    for name, (kind, default, sentence) in _limits().items():
+        option = "--" + name.replace("_", "-")
+        add(option, type=kind, default=default, metavar=_("N"), help=sentence)
+    add(
         "--history",
+        type=cli.file_path,
         metavar=_("FILE"),
         help=_("keep what is said in this file (SQLite), so that it outlives the server"),
     )
-    parser.add_argument(
+    add(
         "--backplane",
         metavar=_("URL"),
         help=_(
@@ -192,31 +217,41 @@ def _parser() -> cli.ArgumentParser:
             "CHAT_SERVER_BACKPLANE"
         ),
     )
-    parser.add_argument(
+    add(
         "--tls-cert",
+        type=cli.file_path,
         metavar=_("FILE"),
         help=_(
             "encrypt all connections (TLS), with the certificate in this file; without it, "
             "passwords and texts can be read by anybody on the way"
         ),
     )
-    parser.add_argument(
-        "--tls-key", metavar=_("FILE"), help=_("the private key that belongs to the certificate")
+    add(
+        "--tls-key",
+        type=cli.file_path,
+        metavar=_("FILE"),
+        help=_("the private key that belongs to the certificate"),
     )
-    parser.add_argument(
+    add(
         "--show-text",
         action="store_true",
         help=_("show the text of messages here, not only their size"),
     )
-    parser.add_argument(
+    add(
         "--admin-password-file",
+        type=cli.file_path,
         metavar=_("FILE"),
         help=_(
             "the admin's password is the first line of this file (or the variable "
             "CHAT_ADMIN_PASSWORD); without either, nobody is admin"
         ),
     )
-    journal.add_log_format(parser)
+    add(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help=_("sentences for people, or one JSON object a line for programs (default: text)"),
+    )
     return parser
 
 

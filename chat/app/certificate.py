@@ -20,6 +20,7 @@ from pathlib import Path
 
 from chat.app import options as cli
 from chat.app.i18n import gettext as _
+from chat.app.sentences import why
 from chat.promises.encryption import missing_package
 
 try:
@@ -66,7 +67,7 @@ def write_pair(
                 file.write(data)
     except OSError as error:
         raise cli.OptionError(
-            _("Cannot write to {path}: {reason}.").format(path=directory, reason=cli.why(error))
+            _("Cannot write to {path}: {reason}.").format(path=directory, reason=why(error))
         ) from error
     return cert_path, key_path
 
@@ -133,7 +134,7 @@ def _general_name(name: str) -> "x509.GeneralName":
 def main(arguments: list[str] | None = None) -> int:
     """Write a pair as the command line asks; return the exit status."""
     cli.choose_language(arguments)
-    cli.forgive_encodings()
+    cli.prepare_streams()
     options = _parser().parse_args(arguments)
     names = list(dict.fromkeys([*LOCAL_NAMES, *_own_name(), *options.names]))
     try:

@@ -3,7 +3,7 @@
 It needs Textual, the extra ``tui``; without it there is `chat.app.console`. Three threads:
 
 * Textual's, the main thread, draws and takes keys; nothing in it waits for the network;
-* `Talk` has one that carries out what was typed, in order, and may wait for the server;
+* `Talk` has one that handles what was typed, in order, and may wait for the server;
 * the client's listener hands on what comes.
 
 The last two put what they have to show into an inbox and wake the first.
@@ -12,6 +12,7 @@ The last two put what they have to show into an inbox and wake the first.
 import asyncio
 import contextlib
 import queue
+import re
 import signal
 import threading
 import time
@@ -39,20 +40,19 @@ from textual.widgets.option_list import Option
 
 from chat.app import options as cli
 from chat.app.conversation import (
-    HANGING_INDENT,
-    Completer,
+    INDENT,
     Conversation,
     Line,
     Part,
     clock,
     date,
-    end_sentence,
     is_goodbye,
     nick_colour,
     shown_nick,
 )
 from chat.app.i18n import gettext as _
 from chat.app.i18n import ngettext
+from chat.app.sentences import end_sentence
 from chat.core.client import ChatClient, ConnectionClosedError
 from chat.core.protocol import Message, nick_key, printable
 
@@ -67,9 +67,6 @@ NARROW = 60
 
 QUIT_TIMEOUT = 2.0
 """Seconds on leaving for what was typed last."""
-
-_INDENT = 6
-"""Columns of a message's time."""
 
 _STYLES = {
     "plain": RichStyle(),
@@ -98,18 +95,11 @@ def _text(parts: tuple[Part, ...]) -> Text:
 
 
 class Talk(Conversation):
-    """A conversation on a full screen. What is typed is carried out in a thread of its own."""
+    """A conversation on a full screen. What is typed is handled in a thread of its own."""
 
-    def __init__(
-        self,
-        client: ChatClient,
-        log: TextIO | None = None,
-        *,
-        bell: bool = False,
-        has_passphrase: bool = False,
-    ) -> None:
+    def __init__(self, client: ChatClient, log: TextIO | None = None, **settings: bool) -> None:
         """Drive *client*; the rest is as in `Conversation`."""
-        super().__init__(client, log, bell=bell, has_passphrase=has_passphrase)
+        super().__init__(client, log, **settings)
         self._wishes: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="chat speaker")
         self._app: ChatApp
@@ -152,7 +142,7 @@ class Talk(Conversation):
         self._thread.join()
 
     def submit(self, line: str) -> None:
-        """Carry out *line* when its turn comes."""
+        """Handle *line* when its turn comes."""
         self._wishes.put(lambda: self._try(line))
 
     def choose(self, partner: str | None) -> None:
@@ -171,7 +161,7 @@ class Talk(Conversation):
             ("Ctrl-C", _("clear the line; on an empty line: leave")),
         ]
 
-    # The thread that carries out
+    # The thread that handles what was typed
 
     def _work(self) -> None:
         while (wish := self._wishes.get()) is not None:
@@ -179,7 +169,7 @@ class Talk(Conversation):
 
     def _try(self, line: str) -> None:
         try:
-            self._carry_out(line)
+            self._handle(line)
         except ConnectionClosedError:
             self.unsent.append(line)
             self._warn(_("The conversation is over. Not sent: {line}").format(line=line))
@@ -335,14 +325,14 @@ class Scrollback(ScrollView, can_focus=False):
         self.refresh()
 
     def _wrap(self, number: int, line: Line) -> None:
-        width = max(2 * _INDENT, self.scrollable_content_region.width)
+        width = max(2 * INDENT, self.scrollable_content_region.width)
         if number == self.pane.first_unread:
             self._rows.append(self._rule(_("new"), width))
         if line.time is not None and date(line.time) != self._day:
             self._day = date(line.time)
             self._rows.append(self._rule(self._day, width))
         self._starts.append(len(self._rows))
-        indent = HANGING_INDENT if line.time is None else _INDENT
+        indent = INDENT if line.time is not None else min(line.indent, width // 3)
         margin = "" if line.time is None else clock(line.time).ljust(indent)
         body = _text(line.parts)
         body.expand_tabs(8)
@@ -392,6 +382,34 @@ class People(OptionList):
         for number, (entry, _label) in enumerate(self._shown):
             if entry == key:
                 self.highlighted = number
+
+
+class Completer:
+    """Completes the word before the cursor, and goes on to the next candidate when asked again."""
+
+    def __init__(self, candidates: Callable[[str, str], list[str]]) -> None:
+        """Take what a word can become from *candidates*: what stands before it, the word."""
+        self._candidates = candidates
+        self._offers: list[str] = []
+        self._last = ("", 0)  # what we made of the line: anything else has been edited since
+        self._before = self._after = ""
+
+    def complete(self, line: str, cursor: int) -> tuple[str, int]:
+        """Return *line* and *cursor* after one press of Tab; unchanged if nothing fits."""
+        if (line, cursor) == self._last and self._offers:
+            self._offers.append(self._offers.pop(0))
+        else:
+            start = re.search(r"\S*$", line[:cursor]).start()  # type: ignore[union-attr]
+            self._before, self._after = line[:start], line[cursor:]
+            self._offers = self._candidates(self._before, line[start:cursor])
+            if not self._offers:
+                return line, cursor
+        completed = self._before + self._offers[0]
+        rest = self._after
+        if completed.endswith(" ") and rest.startswith(" "):
+            rest = rest[1:]
+        self._last = (completed + rest, len(completed))
+        return self._last
 
 
 class Draft(TextArea):

@@ -71,7 +71,7 @@ def test_numbers_switches_and_the_language_in_the_file(file: Path) -> None:
     ("content", "problem"),
     [
         ("[client]\ncolour = 1\n", "параметра colour нет; есть такие: also, bell, "),
-        ("[client]\nport = 70000\n", "порт — это число от 0 до 65535"),
+        ("[client]\nport = 70000\n", "порт — это число от 1 до 65535"),
         ('[client]\nbell = "maybe"\n', "нужно yes или no (в файле — true или false)"),
         ("[client]\nnick = [1]\n", "нужна одна строка или число"),
         ('[client]\nlang = "de"\n', "de"),
