@@ -29,13 +29,8 @@ _LONGEST_POLL = 2**31 - 1  # milliseconds: poll(2) takes an int
 class TransportError(ConnectionError):
     """The peer cannot be believed, or what comes from it makes no sense.
 
-    `code` names the phrase that says so (`chat.app.reasons`), `details` are the words in it.
+    Its text is a code; `chat.app.sentences` says it in words.
     """
-
-    def __init__(self, code: str, **details: object) -> None:
-        super().__init__(code, details)
-        self.code = code
-        self.details = details
 
 
 class Waker:

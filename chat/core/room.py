@@ -116,11 +116,17 @@ class Directory(Protocol):
         Raises `OSError`.
         """
 
+    def refuse_newcomers(self) -> None:
+        """Let nobody in any more, nor wait for it."""
+
     def close(self, timeout: float) -> None:
         """Let others know what has happened here, within *timeout* seconds, and end."""
 
-    def claim(self, member: Member) -> None:
-        """Have *member* `Room.enter`. May wait. Raises `ProtocolError` as `Room.enter` does."""
+    def claim(self, member: Member) -> Member:
+        """Have *member* `Room.enter`; return what that returns, and raise what it raises.
+
+        May wait. Raises `ProtocolError` ``unavailable`` as well.
+        """
 
     def release(self, member: Member, reason: str) -> bool:
         """Have *member* `Room.part`. May wait. False if it was leaving before."""
@@ -166,10 +172,7 @@ class Room:
         """
         shown = clean_nick(nick, self._limits)
         member = Member(shown, self._sessions.open(secret), connection)
-        if self._directory is None:
-            return self.enter(member)
-        self._directory.claim(member)
-        return member
+        return self.enter(member) if self._directory is None else self._directory.claim(member)
 
     def leave(self, member: Member, reason: str) -> bool:
         """Free the nickname of *member* and tell the others why. False if it had left before."""
@@ -284,6 +287,8 @@ class Room:
         with self._lock:
             self._closed = True
             self._writer.post(encode({"type": "shutdown", "reason": reason}))
+        if self._directory is not None:
+            self._directory.refuse_newcomers()
 
     # What has been decided
 
@@ -326,6 +331,24 @@ class Room:
                 self._sessions.remember(member.session)
             self._post_left(member.nick, reason)
             return True
+
+    def drop(self, member: Member, reason: str) -> None:
+        """Give up the connection of *member*, if it is here."""
+        if member.connection is not None:
+            self._writer.abort(member.connection, reason)
+
+    def empty(self) -> None:
+        """Let everybody go, and give up the connections of who is here: they may come back."""
+        with self._lock:
+            for member in list(self._by_session.values()):
+                self._remove(member)
+                self._sessions.remember(member.session)
+                self.drop(member, "lost")
+        self.ring()
+
+    def ring(self) -> None:
+        """Have what was posted sent."""
+        self._writer.ring()
 
     def deliver(self, entry: Entry) -> None:
         """Deliver *entry*, which has its number now. For a log that had none to give at once."""

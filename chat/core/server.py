@@ -235,10 +235,7 @@ class ClientConnection(threading.Thread):
 
     def _handle(self, frame: bytes) -> None:
         try:
-            message = decode(frame)
-            if not self._is_repeated(message):
-                self._pause(self._budget.take(message["type"], len(frame)))
-            self._dispatch(message)
+            self._dispatch(decode(frame), len(frame))
         except ProtocolError as error:
             # A browser that was sent here by a web page must not get to speak.
             if error.fatal or (self._member is None and _HTTP.match(frame)):
@@ -250,26 +247,26 @@ class ClientConnection(threading.Thread):
                 self._post(error.message())
                 self._pause(self._budget.refuse(error.code))
 
-    def _dispatch(self, message: Message) -> None:
+    def _dispatch(self, message: Message, size: int) -> None:
+        """Have *message*, a frame of *size* bytes, handled by the method for its type."""
         kind = message["type"]
         handler = _HANDLERS.get(kind)
         if handler is None:
             raise ProtocolError("unknown_type")
+        message_id = integer(message, "id") if kind == "message" else None
         try:
+            if not self._is_repeated(message_id):  # what comes again was paid for
+                self._pause(self._budget.take(kind, size))
             handler(self, message)
         except ProtocolError as error:
-            error.re = kind
+            error.re, error.id = kind, message_id
             raise
 
-    def _is_repeated(self, message: Message) -> bool:
-        """Tell whether *message* was said before: that costs nothing, it was paid for."""
-        if message["type"] != "message" or self._member is None or "id" not in message:
+    def _is_repeated(self, message_id: int | None) -> bool:
+        """Tell whether this user has said something under *message_id* before."""
+        if message_id is None or self._member is None:
             return False
-        try:
-            message_id = integer(message, "id")
-            return message_id is not None and self._member.session.find(message_id) is not None
-        except ProtocolError:  # it will be said again, with more of the circumstances
-            return True
+        return self._member.session.find(message_id) is not None
 
     def _pause(self, seconds: float) -> None:
         """Wait, which slows this client down and nobody else; no longer than it is connected."""
@@ -308,20 +305,15 @@ class ClientConnection(threading.Thread):
         log("joined", address=self.address, nick=self._member.nick)
 
     def _on_message(self, message: Message) -> None:
-        message_id = integer(message, "id")
-        try:
-            self.server.room.say(
-                self._require_member(),
-                message.get("text"),
-                message.get("to"),
-                message_id,
-                person=message.get("person"),
-                sealed=message.get("sealed") is True,
-                address=self.address,
-            )
-        except ProtocolError as error:
-            error.id = message_id
-            raise
+        self.server.room.say(
+            self._require_member(),
+            message.get("text"),
+            message.get("to"),
+            message.get("id"),
+            person=message.get("person"),
+            sealed=message.get("sealed") is True,
+            address=self.address,
+        )
 
     def _on_users(self, _message: Message) -> None:
         self.server.room.tell_users(self._require_member())

@@ -145,7 +145,8 @@ class Writer:
         # Appending to a deque and taking from it are atomic: the list needs no lock.
         self._posted: deque[Frame | Order] = deque()
         self._idle = False  # the thread sleeps, or is about to
-        self._caught_up = threading.Condition()  # a round has begun; guards the number below
+        self._lock = threading.Lock()  # guards the number of those who wait
+        self._caught_up = threading.Condition(self._lock)  # a round has begun
         self._waiting = 0
         self._waker: Waker  # made by `open`, as the next one
         self._selector: selectors.BaseSelector

@@ -4,7 +4,7 @@
 class UnusableError(Exception):
     """What a promise needs cannot be used, a file for example.
 
-    `code` names the sentence that says so (`chat.app.reasons`), `details` are the words in it.
+    `code` names the sentence that says so (`chat.app.sentences`), `details` are the words in it.
     """
 
     def __init__(self, code: str, **details: object) -> None:

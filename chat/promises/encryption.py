@@ -97,7 +97,7 @@ class Cipher:
                 dklen=KEY_BYTES,
             )
         except (MemoryError, ValueError) as error:
-            raise UnusableError("no_memory_for_key") from error
+            raise UnusableError("no_memory") from error
         self._aead = ChaCha20Poly1305(key)
 
     def seal(self, text: str, sender: str, to: str | None) -> str:
@@ -141,12 +141,12 @@ def read_passphrase(path: str | Path) -> str:
         # "-sig": an editor of Windows may put a byte order mark in front.
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UnusableError("cannot_read_passphrase", path=path, reason=error) from None
+        raise UnusableError("unreadable", path=path, reason=error) from None
     passphrase = lines[0].strip() if lines else ""
     if not passphrase:
         raise UnusableError("no_passphrase", path=path)
     if len(passphrase) < PASSPHRASE_CHARS:
-        raise UnusableError("passphrase_too_short", path=path, n=PASSPHRASE_CHARS)
+        raise UnusableError("passphrase_short", path=path, n=PASSPHRASE_CHARS)
     return passphrase
 
 

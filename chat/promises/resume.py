@@ -61,6 +61,9 @@ class RememberedSession(Session):
         """Begin the session *session_id*, of which *log* may know something."""
         super().__init__(session_id, secret)
         self._log = log
+        self.log_id = log.id
+        """The log that the numbers belong to."""
+
         self._ids = array("q")  # the last ones, growing, and beside each its number in the log
         self._numbers = array("q")
         self.answered = -1
@@ -132,9 +135,11 @@ class RememberedSessions:
 
     def resume(self, session: Session) -> Session:
         """Return what is remembered of *session*. Under the room's lock."""
-        if session.id in self._gone:
-            session = self._gone.pop(session.id)
-            self._bytes -= session.size
+        remembered = self._gone.pop(session.id, None)
+        if remembered is not None:
+            self._bytes -= remembered.size
+            if remembered.log_id == self._log.id:
+                session = remembered
         if isinstance(session, RememberedSession):
             session.come_back()
         return session
@@ -221,9 +226,8 @@ class ResumingClient(ChatClient):
     What was not acknowledged is sent again, what was missed is asked for, and *on_event* gets every
     message once and in order. Its own events are ``{"type": "reconnecting", "reason": …,
     "attempt": …, "delay": seconds}`` when the connection is lost, ``{"type": "reconnected"}`` when
-    there is another one and what was missed follows, ``{"type": "untrusted", "why": …,
-    "details": …}`` when who answers in TLS cannot be believed, and ``{"type": "gap"}`` when not all
-    is remembered.
+    there is another one and what was missed follows, ``{"type": "untrusted", "why": code}``
+    when who answers in TLS cannot be believed, and ``{"type": "gap"}`` when not all is remembered.
     """
 
     def __init__(
@@ -284,8 +288,7 @@ class ResumingClient(ChatClient):
                 if error.code not in _PASSING:
                     return error.code
             except TransportError as error:  # not to be tried until somebody gives in
-                why = {"why": error.code, "details": error.details}
-                self._on_event({"type": "untrusted"} | why)
+                self._on_event({"type": "untrusted", "why": str(error)})
                 return "untrusted"
             except OSError:
                 pass

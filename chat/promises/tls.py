@@ -18,6 +18,7 @@ import os
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from chat.core.connection import SocketTransport, TransportError
@@ -56,7 +57,7 @@ def server_context(cert: str | Path, key: str | Path) -> ssl.SSLContext:
 def load_certificate(context: ssl.SSLContext, cert: str | Path, key: str | Path) -> None:
     """Show the certificate *cert* to whoever connects from now on. Raises `UnusableError`."""
     _check_pem(cert, b"-----BEGIN CERTIFICATE-----", "no_certificate")
-    _check_pem(key, b"PRIVATE KEY-----", "no_private_key")
+    _check_pem(key, b"PRIVATE KEY-----", "no_key")
 
     def refuse_to_ask() -> str:
         """Stand in for OpenSSL's own question: a server starts without a person."""
@@ -66,7 +67,7 @@ def load_certificate(context: ssl.SSLContext, cert: str | Path, key: str | Path)
         context.load_cert_chain(cert, key, password=refuse_to_ask)
     except ssl.SSLError as error:
         strangers = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
-        code = "key_mismatch" if error.reason in strangers else "certificate_damaged"
+        code = "key_mismatch" if error.reason in strangers else "pair_damaged"
         raise UnusableError(code, cert=cert, key=key, reason=_reason(error)) from error
 
 
@@ -81,7 +82,7 @@ def client_context(ca_file: str | Path | None = None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except ssl.SSLError as error:
-        raise UnusableError("ca_damaged", cert=ca_file, reason=_reason(error)) from error
+        raise UnusableError("certificate_damaged", cert=ca_file, reason=_reason(error)) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
@@ -91,7 +92,7 @@ def _check_pem(path: str | Path, mark: bytes, code: str) -> None:
     try:
         found = mark in Path(path).read_bytes()
     except OSError as error:
-        raise UnusableError("cannot_read", path=path, reason=error) from error
+        raise UnusableError("unreadable", path=path, reason=error) from error
     if not found:
         raise UnusableError(code, path=path)
 
@@ -258,9 +259,7 @@ class TlsChannel:
         return self._failure
 
     def _fail(self, error: ssl.SSLError) -> TlsError:
-        code = _code(error, established=self._established)
-        why = getattr(error, "verify_message", _reason(error))
-        self._failure = TlsError(code, why=why, name=self._server_hostname)
+        self._failure = TlsError(_code(error, established=self._established))
         return self._failure
 
 
@@ -343,20 +342,25 @@ class TlsTransport(SocketTransport):
         super().end()
 
 
+def client_transport(context: ssl.SSLContext) -> Callable[[socket.socket, str], TlsTransport]:
+    """Return what makes the transport of a client to a host, from a socket."""
+    return lambda sock, host: TlsTransport(sock, context, server_hostname=host)
+
+
 # What went wrong
 
 
 def _code(error: ssl.SSLError, *, established: bool) -> str:
-    """Return the code of what went wrong, see `chat.app.reasons`."""
+    """Return the code of what went wrong, see `chat.app.sentences`."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _VERIFICATION.get(error.verify_code, "not_valid")
+        return _VERIFICATION.get(error.verify_code, "certificate_invalid")
     reason = _reason(error)
     if "alert" in reason:
         about_us = "unknown ca" in reason or "certificate" in reason
-        return "our_certificate_refused" if about_us else "broken_off"
+        return "certificate_refused" if about_us else "encryption_ended"
     if established:
-        return "stream_damaged"
-    return "not_tls" if reason in _NOT_TLS else "no_agreement"
+        return "encryption_damaged"
+    return "no_tls" if reason in _NOT_TLS else "encryption_not_agreed"
 
 
 def _reason(error: ssl.SSLError) -> str:
@@ -368,9 +372,9 @@ _NOT_TLS = {"wrong version number", "http request", "packet length too long", "u
 
 # Numbers of X509_STORE_CTX_get_error(3).
 _VERIFICATION = {
-    62: "other_name",  # X509_V_ERR_HOSTNAME_MISMATCH
-    64: "other_name",  # X509_V_ERR_IP_ADDRESS_MISMATCH
-    9: "not_valid_yet",
-    10: "expired",
-    **dict.fromkeys((18, 19, 20, 21), "no_trusted_issuer"),
+    62: "certificate_other_name",  # X509_V_ERR_HOSTNAME_MISMATCH
+    64: "certificate_other_name",  # X509_V_ERR_IP_ADDRESS_MISMATCH
+    9: "certificate_not_yet_valid",
+    10: "certificate_expired",
+    **dict.fromkeys((18, 19, 20, 21), "certificate_untrusted"),
 }
