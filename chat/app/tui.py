@@ -563,7 +563,7 @@ class ChatApp(App[None]):
     People > .option-list--option-highlighted {
         color: ansi_default; background: ansi_default; text-style: underline;
     }
-    People:focus > .option-list--option-highlighted { text-style: reverse; }
+    People:focus > .option-list--option-highlighted { color: ansi_black; background: ansi_white; }
     .-narrow People { display: none; }
     .-narrow.asked People { display: block; width: 1fr; border: none; }
     .-narrow.asked Scrollback { display: none; }

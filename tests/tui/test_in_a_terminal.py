@@ -28,8 +28,7 @@ def sit(
 def is_highlighted(terminal: Terminal, name: str) -> bool:
     """Tell whether *name* is the line in the list of users that the arrow keys have reached."""
     screen = terminal.snapshot()
-    border = screen.text(0).index("│")
-    rows = [number for number, row in enumerate(screen.rows[:-2]) if row[border + 2].reverse]
+    rows = [number for number, row in enumerate(screen.rows[:-2]) if row[-1].bg != "default"]
     return [screen.text(row).rpartition("│ ")[2] for row in rows] == [name]
 
 
