@@ -222,6 +222,7 @@ class Printer(QueueListener):
         """Print what comes through *journal*, between `start` and `stop`."""
         handler: logging.Handler = logging.StreamHandler(_Output())
         handler.setFormatter(formatter)
+        handler.lock = None  # one thread uses it, and at exit `logging` would wait for that thread
         super().__init__(journal.records, handler)
         self._journal = journal
         self._stopping = threading.Event()
