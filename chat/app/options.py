@@ -42,7 +42,8 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print *message* and end with status 2."""
-        complain(f"{self.prog}: {message}. {_('See --help.')}")
+        hint = _("See --help.")
+        complain(f"{self.prog}: {message}. {hint}")
         self.exit(USAGE_STATUS)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
