@@ -6,10 +6,11 @@ Run it with ``python -m chat.client`` or ``python chat/client.py``; ``--help`` l
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TextIO
@@ -21,10 +22,16 @@ from chat.app import options as cli
 from chat.app.console import Console, Screen, stop_signals
 from chat.app.conversation import Conversation
 from chat.app.i18n import gettext as _
-from chat.app.sentences import error_sentence, why
-from chat.core.client import ChatClient, ConnectionClosedError, RefusedError
+from chat.app.sentences import error_sentence, phrase, setting, why
+from chat.core.client import ChatClient, Cipher, ConnectionClosedError, RefusedError
+from chat.core.connection import SocketTransport, TransportError
 from chat.core.protocol import DEFAULT_HOST, DEFAULT_PORT, Message
-from chat.promises.tls import TlsError, client_context
+from chat.promises import (
+    UnusableError,
+    encryption,  # promise: encryption
+)
+from chat.promises.resume import ResumingClient  # promise: resume
+from chat.promises.tls import client_context, client_transport  # promise: tls
 
 PATIENCE = 1.5
 """Seconds of a server's silence after which the user is told what it may mean."""
@@ -51,12 +58,15 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         except cli.OptionError as error:
             return cli.fail(str(error))
+        except UnusableError as error:
+            return cli.fail(setting(error.code, error.details))
         except RefusedError as error:
             return cli.fail(error_sentence(error.code))
         except OSError as error:
             address = cli.address_text(options.host, options.port)
             sentence = _connection_sentence(error, secure=_wants_tls(options))
-            return cli.fail(sentence.format(address=address, reason=why(error)))
+            reason = phrase(str(error)) if isinstance(error, TransportError) else why(error)
+            return cli.fail(sentence.format(address=address, reason=reason))
 
 
 def _open_for_us_alone(path: str, flags: int) -> int:
@@ -66,7 +76,7 @@ def _open_for_us_alone(path: str, flags: int) -> int:
 
 def _connection_sentence(error: OSError, *, secure: bool) -> str:
     """Return what to say, and to do, when there is no connection."""
-    if isinstance(error, TlsError):
+    if isinstance(error, TransportError):
         return _("Cannot connect securely to {address}: {reason}. Nothing was sent.")
     if isinstance(error, ConnectionClosedError | TimeoutError) and not secure:
         return _(
@@ -86,18 +96,23 @@ def _run(options: Namespace, log: TextIO | None) -> int:
         if face is not None:
             face.on_event(event)
 
-    cipher = None
-    if options.passphrase_file is not None:
-        from chat.promises import encryption  # noqa: PLC0415 - it needs a package
-
-        cipher = encryption.Cipher(encryption.read_passphrase(options.passphrase_file))
-    client = ChatClient(
+    cipher: Cipher | None = None
+    if options.passphrase_file is not None:  # promise: encryption
+        cipher = encryption.Cipher(  # promise: encryption
+            encryption.read_passphrase(options.passphrase_file)  # promise: encryption
+        )  # promise: encryption
+    kind: type[ChatClient] = ChatClient
+    transport: Callable[[socket.socket, str], SocketTransport] | None = None
+    if not options.no_reconnect:  # promise: resume
+        kind = ResumingClient  # promise: resume
+    if _wants_tls(options):  # promise: tls
+        transport = client_transport(client_context(options.tls_ca))  # promise: tls
+    client = kind(
         (options.host, options.port),
         also=options.also,
         on_event=on_event,
-        tls=client_context(options.tls_ca) if _wants_tls(options) else None,
+        transport=transport,
         cipher=cipher,
-        reconnect=not options.no_reconnect,
     )
     settings = {"bell": options.bell, "has_passphrase": cipher is not None}
     console = face = Console(client, Screen(), log, **settings)

@@ -6,11 +6,14 @@ Run it with ``python -m chat.server`` or ``python chat/server.py``; ``--help`` l
 import errno
 import functools
 import signal
+import socket
 import sqlite3
+import ssl
 import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if not __package__:  # python chat/server.py: make the package importable, and hide its folder
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -18,12 +21,20 @@ if not __package__:  # python chat/server.py: make the package importable, and h
 from chat.app import journal
 from chat.app import options as cli
 from chat.app.i18n import gettext as _
-from chat.app.sentences import why
-from chat.core.history import History
+from chat.app.sentences import setting, why
+from chat.core.connection import SocketTransport
+from chat.core.history import Log, MemoryLog
 from chat.core.protocol import DEFAULT_HOST, DEFAULT_PORT, Limits
-from chat.core.room import Post, Room
-from chat.core.server import ChatServer, log, logger
-from chat.promises.tls import server_context
+from chat.core.room import Directory, Sessions
+from chat.core.server import ChatServer, Gate, log, logger
+from chat.promises import UnusableError
+from chat.promises.durable import SqliteLog  # promise: durable
+from chat.promises.limits import Budgets  # promise: limits
+from chat.promises.resume import RememberedSessions  # promise: resume
+from chat.promises.tls import TlsTransport, server_context  # promise: tls
+
+if TYPE_CHECKING:
+    from chat.promises.cluster import Cluster  # promise: cluster
 
 DEFAULT_RATE = 10.0
 """Messages a second, when the server is run as a program: among strangers."""
@@ -35,16 +46,26 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the server from the command line until it is told to stop; return the exit status."""
     options = cli.read_options(_parser, "server", arguments)
     try:
-        server = _make_server(options)
+        server = assemble(
+            options.host,
+            options.port,
+            limits=Limits(**{name: getattr(options, name) for name in _limits()}),
+            admin_password=cli.admin_password(options.admin_password_file),
+            history=options.history,
+            backplane=options.backplane,
+            tls=(tls := _tls(options)),
+        )
     except cli.OptionError as error:
         return cli.fail(str(error))
+    except UnusableError as error:
+        return cli.fail(setting(error.code, error.details))
     except (OSError, sqlite3.Error) as error:
         sentence = _("Cannot keep the history in {path}: {reason}.")
         return cli.fail(sentence.format(path=options.history, reason=why(error)))
     try:
         server.bind()
-    except cli.OptionError as error:
-        return cli.fail(str(error))
+    except UnusableError as error:
+        return cli.fail(setting(error.code, error.details))
     except OSError as error:
         address = cli.address_text(options.host, options.port)
         sentence = _("Cannot listen on {address}: {reason}. --host chooses another address.")
@@ -54,13 +75,13 @@ def main(arguments: list[str] | None = None) -> int:
                 "one)."
             )
         return cli.fail(sentence.format(address=address, reason=why(error)))
-    _heed_signals(server, options)
+    _heed_signals(server, tls, options)
     about = journal.about(
         server.address,
         server.limits,
         history=options.history,
         backplane=options.backplane,
-        tls=server.tls is not None,
+        tls=tls is not None,
     )
     as_json = options.log_format == "json"
     with journal.on_console(logger, about, show_text=options.show_text, as_json=as_json):
@@ -69,39 +90,71 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _make_server(options: Namespace) -> ChatServer:
-    """Return the server that *options* ask for. Raises `cli.OptionError`, `sqlite3.Error`."""
-    tls = None
-    if options.tls_cert or options.tls_key:
-        if not (options.tls_cert and options.tls_key):
-            raise cli.OptionError(_("--tls-cert and --tls-key go together."))
-        tls = server_context(options.tls_cert, options.tls_key)
-    make_room: Callable[[Post, Limits, History], Room] = Room
-    if options.backplane is not None:
-        if options.history is not None:
-            sentence = _("--history and --backplane exclude each other: Redis keeps it.")
-            raise cli.OptionError(sentence)
-        try:
-            from chat.promises.cluster import (  # noqa: PLC0415 - needs a package
-                Backplane,
-                SharedRoom,
-            )
-        except ImportError as error:
-            sentence = _("--backplane needs the package redis: pip install 'redis[hiredis]'.")
-            raise cli.OptionError(sentence) from error
-        make_room = functools.partial(SharedRoom, Backplane(options.backplane))
+def assemble(
+    host: str = DEFAULT_HOST,
+    port: int = 0,
+    *,
+    limits: Limits | None = None,
+    admin_password: str | None = None,
+    history: str | Path | None = None,
+    backplane: "str | Cluster | None" = None,
+    tls: ssl.SSLContext | None = None,
+) -> ChatServer:
+    """Return a server with all promises, each put in at its seam.
+
+    *history* is a file, *backplane* the address of a Redis (or what talks to it already); with
+    *tls* connections are encrypted.
+    Raises `OSError` or `sqlite3.Error` for a file, `UnusableError` for a Redis.
+    """
+    limits = limits or Limits()
+    messages: Log = MemoryLog(limits)
+    sessions: Sessions | None = None
+    directory: Directory | None = None
+    gate: Gate | None = None
+    transport: Callable[[socket.socket], SocketTransport] = SocketTransport
+    if history is not None:  # promise: durable
+        messages = SqliteLog(history, limits)  # promise: durable
+    if backplane is not None:  # promise: cluster
+        messages = directory = _cluster(backplane, limits)  # promise: cluster
+    sessions = RememberedSessions(limits, messages)  # promise: resume
+    gate = Budgets(limits)  # promise: limits
+    if tls is not None:  # promise: tls
+        transport = functools.partial(TlsTransport, context=tls, server_side=True)  # promise: tls
     return ChatServer(
-        options.host,
-        options.port,
-        limits=Limits(**{name: getattr(options, name) for name in _limits()}),
-        admin_password=cli.admin_password(options.admin_password_file),
-        history=options.history,
-        tls=tls,
-        make_room=make_room,
+        host,
+        port,
+        limits=limits,
+        admin_password=admin_password,
+        log=messages,
+        sessions=sessions,
+        directory=directory,
+        gate=gate,
+        transport=transport,
     )
 
 
-def _heed_signals(server: ChatServer, options: Namespace) -> None:
+def _cluster(backplane: "str | Cluster", limits: Limits) -> "Cluster":  # promise: cluster
+    """Return what talks to the Redis at *backplane*. Raises `UnusableError`."""
+    try:
+        from chat.promises.cluster import Cluster  # noqa: PLC0415 - needs a package
+    except ImportError as error:
+        raise UnusableError("no_redis_package") from error
+    return Cluster(backplane, limits) if isinstance(backplane, str) else backplane
+
+
+def _tls(options: Namespace) -> ssl.SSLContext | None:
+    """Return the settings of TLS, None without it. Raises `cli.OptionError`, `UnusableError`."""
+    if options.backplane is not None and options.history is not None:
+        sentence = _("--history and --backplane exclude each other: Redis keeps it.")
+        raise cli.OptionError(sentence)
+    if not options.tls_cert and not options.tls_key:
+        return None
+    if not (options.tls_cert and options.tls_key):
+        raise cli.OptionError(_("--tls-cert and --tls-key go together."))
+    return server_context(options.tls_cert, options.tls_key)  # promise: tls
+
+
+def _heed_signals(server: ChatServer, tls: ssl.SSLContext | None, options: Namespace) -> None:
     """Stop *server* on SIGINT, SIGTERM, and on SIGHUP, which renews the certificate with TLS."""
 
     def stop(number: int, _frame: object) -> None:
@@ -112,11 +165,12 @@ def _heed_signals(server: ChatServer, options: Namespace) -> None:
     def renew(_number: int, _frame: object) -> None:
         try:
             server_context(options.tls_cert, options.tls_key)  # a pair that fits, or an error
-            assert server.tls is not None
-            server.tls.load_cert_chain(options.tls_cert, options.tls_key)
-        except (cli.OptionError, OSError) as error:
-            reason = str(error) if isinstance(error, cli.OptionError) else why(error)
-            log("not_renewed", reason=reason)
+            assert tls is not None
+            tls.load_cert_chain(options.tls_cert, options.tls_key)
+        except UnusableError as error:
+            log("not_renewed", reason=setting(error.code, error.details))
+        except OSError as error:
+            log("not_renewed", reason=why(error))
         else:
             log("renewed")
 
@@ -124,7 +178,7 @@ def _heed_signals(server: ChatServer, options: Namespace) -> None:
     signal.signal(signal.SIGTERM, stop)
     if not hasattr(signal, "SIGHUP"):  # Windows
         return
-    if server.tls is not None:
+    if tls is not None:
         signal.signal(signal.SIGHUP, renew)
     elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
         signal.signal(signal.SIGHUP, stop)

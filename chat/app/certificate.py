@@ -20,8 +20,8 @@ from pathlib import Path
 
 from chat.app import options as cli
 from chat.app.i18n import gettext as _
-from chat.app.sentences import why
-from chat.promises.encryption import missing_package
+from chat.app.sentences import setting, why
+from chat.promises import UnusableError
 
 try:
     from cryptography import x509
@@ -48,7 +48,7 @@ def write_pair(
     exist and not *replace*, or they cannot be written.
     """
     if x509 is None:
-        raise missing_package()
+        raise UnusableError("no_cryptography")
     cert_path, key_path = Path(directory) / CERT_NAME, Path(directory) / KEY_NAME
     cert, key = _make_pair(names, days)
     try:
@@ -141,6 +141,8 @@ def main(arguments: list[str] | None = None) -> int:
         cert, key = write_pair(options.directory, names, days=options.days, replace=options.replace)
     except cli.OptionError as error:
         return cli.fail(str(error))
+    except UnusableError as error:
+        return cli.fail(setting(error.code, error.details))
     print(_("The certificate is for {names}.").format(names=", ".join(names)))
     sentence = _("{cert} is for everybody; {key} stays with the server and is shown to nobody.")
     print(sentence.format(cert=cert, key=key))

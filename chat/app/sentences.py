@@ -109,6 +109,7 @@ _SETTINGS = {
         "This needs the package cryptography: python -m pip install cryptography"
     ),
     "no_redis": mark("Cannot use Redis: {reason}."),
+    "no_redis_package": mark("--backplane needs the package redis: pip install 'redis[hiredis]'."),
 }
 
 
