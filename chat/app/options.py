@@ -27,7 +27,7 @@ from typing import Any, NoReturn, TextIO
 
 from chat.app.i18n import LANGUAGES, set_language
 from chat.app.i18n import gettext as _
-from chat.app.sentences import why as why  # noqa: PLC0414 - for chat.promises
+from chat.app.sentences import why
 
 USAGE_STATUS = 2
 FAILURE_STATUS = 1
