@@ -229,7 +229,6 @@ class Printer(QueueListener):
         """Print what comes through *journal*, between `start` and `stop`."""
         handler: logging.Handler = logging.StreamHandler(_Output())
         handler.setFormatter(formatter)
-        handler.lock = None  # one thread uses it, and at exit `logging` would wait for that thread
         super().__init__(journal.records, handler)
         self._journal = journal
         self._stopping = threading.Event()
@@ -240,6 +239,11 @@ class Printer(QueueListener):
             self._journal.say_omitted()
             self._stopping.wait(TICK)
         return self._journal.records.get(block)
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Print *record*; not under the handler's lock, for which `logging` would wait at exit."""
+        for handler in self.handlers:
+            handler.emit(record)
 
     def stop(self) -> None:
         """Print what is left, and end the thread; do not wait for a terminal that stands still."""
