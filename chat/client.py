@@ -155,7 +155,8 @@ def _impatience(options: Namespace) -> Iterator[None]:
 
 def _full_screen(options: Namespace) -> bool:
     """Tell whether there is a terminal for the full screen, and what draws it."""
-    terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    streams = (sys.stdin, sys.stdout, sys.stderr)  # the screen is written to the last
+    terminal = all(stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb"
     return terminal and not options.plain and find_spec("textual") is not None
 
 
