@@ -36,6 +36,7 @@ from chat.app.conversation import (
 from chat.app.i18n import gettext as _
 from chat.app.sentences import error_sentence
 from chat.core.client import ChatClient, ConnectionClosedError, RefusedError
+from chat.core.protocol import Message
 
 try:
     import readline
@@ -289,7 +290,7 @@ class Console(Conversation):
             if nick is None and is_goodbye(name):
                 raise EOFError
             try:
-                users: list[str] = self.register_once(name)["users"]
+                users: list[str] = self._register_once(name)["users"]
             except RefusedError as error:
                 if error.code not in ("bad_nick", "nick_taken") or not self._screen.interactive:
                     raise
@@ -297,6 +298,17 @@ class Console(Conversation):
                 nick = None
             else:
                 return users
+
+    def _register_once(self, nick: str) -> Message:
+        try:
+            return self._client.register(nick)
+        except RefusedError as error:
+            if error.code != "register_timeout":
+                raise
+        except ConnectionClosedError:
+            pass
+        self._client.connect()  # the user took their time, and the server did not wait
+        return self._client.register(nick)
 
     def converse(self) -> None:
         """Handle what the user types until they leave or the conversation is over."""

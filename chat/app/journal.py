@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from chat.app.i18n import gettext as _
-from chat.app.i18n import mark, ngettext
+from chat.app.i18n import mark, ngettext, nmark
 from chat.app.options import address_text, write
 from chat.app.sentences import left_sentence, phrase
 from chat.core.history import Entry
@@ -120,16 +120,17 @@ class Tally:
         self._started = time.monotonic()
         self._present: set[str] = set()
         self._nicks: dict[tuple[str, int], str] = {}  # by the clients' addresses
-        self._users = self._most_users = self._messages = self._bytes = 0
+        self._most_users = 0
+        self._counted = Counter(users=0, messages=0, bytes=0)
 
     def note(self, facts: Facts) -> None:
         """Count *facts*, and add to a refusal the nickname of who was refused."""
         kind = facts["event"]
         if kind == "messages":
-            self._messages += len(facts["messages"])
-            self._bytes += _size(facts["messages"])
+            said = facts["messages"]
+            self._counted.update(messages=len(said), bytes=_size(said))
         elif kind == "joined":
-            self._users += 1
+            self._counted["users"] += 1
             self._nicks[facts["address"]] = facts["nick"]
             self._present.add(nick_key(facts["nick"]))
             self._most_users = max(self._most_users, len(self._present))
@@ -142,14 +143,9 @@ class Tally:
 
     def facts(self) -> Facts:
         """Return the summary as something that has happened."""
-        return {
-            "event": "summary",
-            "seconds": round(time.monotonic() - self._started, 3),
-            "users": self._users,
-            "most_users": self._most_users,
-            "messages": self._messages,
-            "bytes": self._bytes,
-        }
+        seconds = round(time.monotonic() - self._started, 3)
+        facts = {"event": "summary", "seconds": seconds, "most_users": self._most_users}
+        return facts | self._counted
 
 
 class Journal(QueueHandler):
@@ -424,20 +420,22 @@ def _start_sentences(facts: Facts) -> list[str]:
     ]
 
 
+_UNITS = (
+    (86400, nmark("{n} day", "{n} days")),
+    (3600, nmark("{n} hour", "{n} hours")),
+    (60, nmark("{n} minute", "{n} minutes")),
+    (1, nmark("{n} second", "{n} seconds")),
+)
+
+
 def duration(seconds: float) -> str:
     """Return *seconds* in words, in the two largest units that matter."""
     left = round(seconds)
-    units: list[tuple[int, Callable[[int], str]]] = [
-        (86400, lambda n: ngettext("{n} day", "{n} days", n)),
-        (3600, lambda n: ngettext("{n} hour", "{n} hours", n)),
-        (60, lambda n: ngettext("{n} minute", "{n} minutes", n)),
-        (1, lambda n: ngettext("{n} second", "{n} seconds", n)),
-    ]
     amounts: list[str] = []
-    for size, words in units:
+    for size, forms in _UNITS:
         amount, left = divmod(left, size)
         if amount or (size == 1 and not amounts):
-            amounts.append(words(amount).format(n=amount))
+            amounts.append(ngettext(*forms, amount).format(n=amount))
     return " ".join(amounts[:2])
 
 
