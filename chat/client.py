@@ -33,7 +33,7 @@ from chat.promises import (
 from chat.promises.resume import ResumingClient  # promise: resume
 from chat.promises.tls import client_context, client_transport  # promise: tls
 
-PATIENCE = 1.5
+PATIENCE = 2.0
 """Seconds of a server's silence after which the user is told what it may mean."""
 
 

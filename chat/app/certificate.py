@@ -171,6 +171,7 @@ def _parser() -> cli.ArgumentParser:
     )
     parser.add_argument(
         "--directory",
+        type=cli.file_path,
         default=DEFAULT_DIRECTORY,
         metavar=_("DIRECTORY"),
         help=_("where to write the two files (default: %(default)s)"),

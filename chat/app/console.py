@@ -56,6 +56,9 @@ _COLOURS = {
     "warning": "31",  # what went wrong
 }
 
+_LONGEST_LINE = 1024 * 1024
+"""Characters after which a line that does not end is taken in parts."""
+
 T = TypeVar("T")
 
 
@@ -194,7 +197,7 @@ def _rl_point() -> "ctypes.c_int | None":
 
 
 def _next_line() -> str:
-    line = sys.stdin.readline()
+    line = sys.stdin.readline(_LONGEST_LINE)
     if not line:
         raise EOFError
     return line.removesuffix("\n")
@@ -286,7 +289,7 @@ class Console(Conversation):
                 _("Nobody can be asked for a nickname here: give one with --nick NICK.")
             )
         while True:
-            name = nick or self._screen.read(_("Your nickname: ")).strip()
+            name = self._screen.read(_("Your nickname: ")).strip() if nick is None else nick
             if nick is None and is_goodbye(name):
                 raise EOFError
             try:
