@@ -296,8 +296,10 @@ class Writer:
             self._distribute(posted)
         except Exception as error:  # no memory: nobody shall miss something and not notice
             logger.exception("a round of writing has failed")
-            for connection in list(self._audience):
-                self._fail(connection, error)
+            named = {post.connection if isinstance(post, Order) else post[1] for post in posted}
+            for connection in {*self._audience, *named}:
+                if connection is not None:
+                    self._fail(connection, error)
         for post in posted:
             if isinstance(post, Order):
                 self._end(post)
@@ -335,8 +337,9 @@ class Writer:
     def _move(self, action: Action, connection: Connection, stream: _Stream, size: int) -> None:
         """Move *connection* into the audience or out of it, *size* shared bytes into the round."""
         if action is Action.ENTER:
-            stream.at = size
-            self._audience[connection] = None
+            if not stream.ended:
+                stream.at = size
+                self._audience[connection] = None
         else:
             stream.leave_out(size, size)
             stream.at = None
