@@ -337,7 +337,7 @@ class Writer:
     def _move(self, action: Action, connection: Connection, stream: _Stream, size: int) -> None:
         """Move *connection* into the audience or out of it, *size* shared bytes into the round."""
         if action is Action.ENTER:
-            if not stream.ended:
+            if stream.at is None and not stream.ended:
                 stream.at = size
                 self._audience[connection] = None
         else:

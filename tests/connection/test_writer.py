@@ -211,7 +211,7 @@ ACTIONS = st.one_of(
 )
 
 
-@settings(max_examples=80)
+@settings(max_examples=60)
 @example([("finish", 0), ("enter", 0), ("all", None)])
 @given(st.lists(ACTIONS, min_size=1, max_size=25))
 def test_everybody_gets_what_was_posted_to_them_and_nothing_else(
