@@ -343,7 +343,7 @@ class Writer:
         else:
             stream.leave_out(size, size)
             stream.at = None
-            stream.ended = action is not Action.LEAVE
+            stream.ended = stream.ended or action is not Action.LEAVE
             self._audience.pop(connection, None)
 
     def _write_all(self, data: bytes, streams: dict[Connection, _Stream]) -> None:
