@@ -406,7 +406,7 @@ async def test_what_was_missed_stands_in_its_place(server: ChatServer, dial: Dia
         await anya.sees("Боря: до")
         for client in list(server._clients):
             if client.address != borya.local_address:
-                client.connection.abort("lost")
+                server.writer.abort(client.connection, "lost")
         borya.expect("left", nick="Аня")
         say(borya, "без неё", number=2)
         borya.expect("joined", nick="Аня")
