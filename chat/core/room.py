@@ -305,7 +305,8 @@ class Room:
             full = stale is None and self._count_here() >= self._limits.max_clients
             if member.connection is not None and (self._closed or full):
                 raise ProtocolError("server_full")
-            session = self._sessions.resume(stale.session if stale else member.session)
+            known = member if stale is None or stale.connection is None else stale
+            session = self._sessions.resume(known.session)
             member = Member(member.nick, session, member.connection)
             if stale is not None:
                 self._remove(stale)

@@ -372,7 +372,9 @@ class Cluster(MemoryLog):
         operation = _Operation("join", token, json.dumps(user | {"server": self.server}))
         newcomer = _Newcomer(member)
         with self._condition:
-            if self._full:
+            here = sum(one.connection is not None for one in self._members.values())
+            most = self._limits.max_clients - len(self._newcomers)
+            if self._full or (here >= most and member.session.id not in self._tokens):
                 raise ProtocolError("server_full")
             if self._troubles:
                 raise ProtocolError("unavailable")
@@ -549,9 +551,9 @@ class Cluster(MemoryLog):
         """Forget everything, and begin with what Redis knows."""
         entries = []
         for id, fields in reversed(said):
-            body = json.loads(dict(zip(fields[::2], fields[1::2], strict=True))["body"])
-            time = float(dict(zip(fields[::2], fields[1::2], strict=True))["time"])
-            entries.append(_entry(body, time, _place(id)[0]))
+            said_there = dict(zip(fields[::2], fields[1::2], strict=True))
+            _server, _number, *body = json.loads(said_there["body"])
+            entries.append(_entry(body, float(said_there["time"]), _place(id)[0]))
         self._position, self._count = state["last"], int(state["count"])
         with self._lock:
             self.id, self.last_seq = state["log"], _place(state["last"])[0]
