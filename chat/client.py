@@ -24,7 +24,7 @@ from chat.app.conversation import Conversation
 from chat.app.i18n import gettext as _
 from chat.app.sentences import error_sentence, phrase, setting, why
 from chat.core.client import ChatClient, Cipher, ConnectionClosedError, RefusedError
-from chat.core.connection import SocketTransport, TransportError
+from chat.core.connection import Transport, TransportError
 from chat.core.protocol import DEFAULT_HOST, DEFAULT_PORT, Message
 from chat.promises import (
     UnusableError,
@@ -102,7 +102,7 @@ def _run(options: Namespace, log: TextIO | None) -> int:
             encryption.read_passphrase(options.passphrase_file)  # promise: encryption
         )  # promise: encryption
     kind: type[ChatClient] = ChatClient
-    transport: Callable[[socket.socket, str], SocketTransport] | None = None
+    transport: Callable[[socket.socket, str], Transport] | None = None
     if not options.no_reconnect:  # promise: resume
         kind = ResumingClient  # promise: resume
     if _wants_tls(options):  # promise: tls
@@ -155,7 +155,8 @@ def _impatience(options: Namespace) -> Iterator[None]:
 
 def _full_screen(options: Namespace) -> bool:
     """Tell whether there is a terminal for the full screen, and what draws it."""
-    terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    streams = (sys.stdin, sys.stdout, sys.stderr)  # the screen is written to the last
+    terminal = all(stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb"
     return terminal and not options.plain and find_spec("textual") is not None
 
 

@@ -22,8 +22,8 @@ from chat.app import journal
 from chat.app import options as cli
 from chat.app.i18n import gettext as _
 from chat.app.sentences import setting, why
-from chat.core.connection import SocketTransport
-from chat.core.history import Log, MemoryLog
+from chat.core.connection import Transport
+from chat.core.history import Log
 from chat.core.protocol import DEFAULT_HOST, DEFAULT_PORT, Limits
 from chat.core.room import Directory, Sessions
 from chat.core.server import ChatServer, Gate, log, logger
@@ -107,11 +107,11 @@ def assemble(
     Raises `OSError` or `sqlite3.Error` for a file, `UnusableError` for a Redis.
     """
     limits = limits or Limits()
-    messages: Log = MemoryLog(limits)
+    messages: Log = Log(limits)
     sessions: Sessions | None = None
     directory: Directory | None = None
     gate: Gate | None = None
-    transport: Callable[[socket.socket], SocketTransport] = SocketTransport
+    transport: Callable[[socket.socket], Transport] = Transport
     if history is not None:  # promise: durable
         messages = SqliteLog(history, limits)  # promise: durable
     if backplane is not None:  # promise: cluster

@@ -18,7 +18,7 @@ from typing import NamedTuple, TextIO
 
 from chat.app.i18n import gettext as _
 from chat.app.i18n import ngettext
-from chat.app.sentences import end_sentence, error_sentence, left_sentence, why
+from chat.app.sentences import end_sentence, error_sentence, left_sentence, phrase, why
 from chat.core.client import ChatClient, ConnectionClosedError, RefusedError
 from chat.core.protocol import Message, nick_key, printable
 
@@ -451,7 +451,7 @@ class Conversation(abc.ABC):
 
     def _on_untrusted(self, event: Message) -> None:
         sentence = _("The server that answers now cannot be trusted: {why}.")
-        self._warn(sentence.format(why=event["why"]))
+        self._warn(sentence.format(why=phrase(event["why"])))
 
     def _on_reconnected(self, _event: Message) -> None:
         self._tell(_("The connection is back. What was said meanwhile follows."))

@@ -160,14 +160,21 @@ class Journal(QueueHandler):
         # Its `put` may be interrupted by a signal's handler that logs, too.
         self.records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
         super().__init__(self.records)
-        # Guarded by the handler's own lock, under which `emit` is called.
+        # Guarded by the handler's own lock.
         self._tally = Tally()
         self._second = 0.0  # when the present one began
         self._printed: Counter[str] = Counter()  # lines of this second, by host; "": messages
         self._omitted: Counter[str] = Counter()  # messages, bytes and other lines
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Pass *record* on, if there is room for it. Any thread."""
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """Leave *record* as it is: its text is made where it is printed."""
+        return record
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Pass *record* on, if there is room for it. Any thread, in `emit`, which holds the lock.
+
+        `emit` also sees to it that a record with which something is wrong is lost alone.
+        """
         facts = _facts(record)
         self._tally.note(facts)
         self._begin_second()
@@ -232,6 +239,11 @@ class Printer(QueueListener):
             self._journal.say_omitted()
             self._stopping.wait(TICK)
         return self._journal.records.get(block)
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Print *record*; not under the handler's lock, for which `logging` would wait at exit."""
+        for handler in self.handlers:
+            handler.emit(record)
 
     def stop(self) -> None:
         """Print what is left, and end the thread; do not wait for a terminal that stands still."""

@@ -27,7 +27,7 @@ from typing import Any, NoReturn, TextIO
 
 from chat.app.i18n import LANGUAGES, set_language
 from chat.app.i18n import gettext as _
-from chat.app.sentences import why as why  # noqa: PLC0414 - for chat.promises
+from chat.app.sentences import why
 
 USAGE_STATUS = 2
 FAILURE_STATUS = 1
@@ -42,7 +42,8 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print *message* and end with status 2."""
-        complain(f"{self.prog}: {message}. {_('See --help.')}")
+        hint = _("See --help.")
+        complain(f"{self.prog}: {message}. {hint}")
         self.exit(USAGE_STATUS)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:

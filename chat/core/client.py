@@ -18,7 +18,7 @@ import typing
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from chat.core.connection import Connection, SocketTransport
+from chat.core.connection import Connection, Transport
 from chat.core.protocol import (
     FrameDecoder,
     Limits,
@@ -129,7 +129,7 @@ class ChatClient:
         on_event: Callable[[Message], None] | None = None,
         limits: Limits | None = None,
         cipher: Cipher | None = None,
-        transport: Callable[[socket.socket, str], SocketTransport] | None = None,
+        transport: Callable[[socket.socket, str], Transport] | None = None,
         also: Iterable[tuple[str, int]] = (),
     ) -> None:
         """Prepare a client of the server at *address*, to be called *nick* on entering.
@@ -144,7 +144,7 @@ class ChatClient:
         self._on_event = on_event or (lambda _event: None)
         self._limits = limits or Limits()
         self._cipher = cipher
-        self._transport = transport or (lambda sock, _host: SocketTransport(sock))
+        self._transport = transport or (lambda sock, _host: Transport(sock))
         self._writer = Writer(self._limits, name="chat writer")
         self._thread = threading.Thread(target=self._listen, name="chat listener")
         self._leaving = threading.Event()
@@ -498,7 +498,7 @@ class ChatClient:
             self._writer.abort(connection, "quit")
             self._writer.ring()
         transport.connect(address, deadline)
-        connection.handshake(deadline)
+        connection.transport.handshake(deadline)
         transport.notice_silence(self._limits.ping_after + self._limits.answer_timeout)
 
     def _next(self, deadline: Deadline) -> Message:

@@ -12,7 +12,6 @@ import os
 import select
 import socket
 import threading
-from typing import Protocol
 
 from chat.core.timing import Deadline
 
@@ -58,49 +57,11 @@ class Waker:
         self._rung.close()
 
 
-class Transport(Protocol):
-    """What a connection reads from and writes to: a socket, or encryption on it.
+class Transport:
+    """What a connection reads from and writes to: a TCP socket. Another may encrypt the stream.
 
-    Its reader thread calls `handshake` and then `receive`, the writer all the rest.
+    The reader thread calls `connect`, `handshake` and `receive`, the writer all the rest.
     """
-
-    def handshake(self, deadline: Deadline) -> None:
-        """Do what must be done before the first message. Raises `OSError`, `TimeoutError`."""
-
-    def receive(self, timeout: float | None) -> bytes:
-        """Wait for the next chunk and return it; ``b""`` is the end of the stream.
-
-        Raises `TimeoutError` after *timeout* seconds of silence.
-        """
-
-    def send(self, data: bytes | memoryview) -> int:
-        """Take as much of *data* as possible without waiting; return how many bytes.
-
-        Raises `OSError` when the connection is lost.
-        """
-
-    @property
-    def unsent(self) -> bool:
-        """Whether something that `send` has taken is not in the socket yet."""
-
-    def flush(self) -> None:
-        """Put what is `unsent` into the socket, as far as it goes. Raises `OSError`."""
-
-    def end(self) -> None:
-        """Say that nothing more will be sent, behind all that was."""
-
-    def shut_down(self) -> None:
-        """End the stream in both directions at once: whoever waits for it wakes."""
-
-    def close(self) -> None:
-        """Give the descriptor back."""
-
-    def fileno(self) -> int:
-        """Return the descriptor, for a selector; -1 when it is closed."""
-
-
-class SocketTransport:
-    """A plain TCP socket."""
 
     def __init__(self, sock: socket.socket) -> None:
         """Take over *sock*, connected or about to be by `connect`. Raises `OSError`."""
@@ -140,10 +101,13 @@ class SocketTransport:
                 self._socket.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     def handshake(self, deadline: Deadline) -> None:
-        """Do nothing: TCP has shaken hands already."""
+        """Do what must be done before the first message: nothing. Raises `OSError`."""
 
     def receive(self, timeout: float | None) -> bytes:
-        """Wait for the next chunk and return it."""
+        """Wait for the next chunk and return it; ``b""`` is the end of the stream.
+
+        Raises `TimeoutError` after *timeout* seconds of silence.
+        """
         while True:
             if not _wait(self._socket, timeout):
                 raise TimeoutError
@@ -155,7 +119,10 @@ class SocketTransport:
                 return b""
 
     def send(self, data: bytes | memoryview) -> int:
-        """Take as much of *data* as the socket's buffer has room for."""
+        """Take as much of *data* as there is room for, without waiting; return how many bytes.
+
+        Raises `OSError` when the connection is lost.
+        """
         try:
             return self._socket.send(data)
         except BlockingIOError:
@@ -163,11 +130,11 @@ class SocketTransport:
 
     @property
     def unsent(self) -> bool:
-        """Say no: what was sent is in the socket."""
+        """Whether something that `send` has taken is not in the socket yet."""
         return False
 
     def flush(self) -> None:
-        """Do nothing."""
+        """Put what is `unsent` into the socket, as far as it goes. Raises `OSError`."""
 
     def end(self) -> None:
         """Send a FIN behind all that was sent."""
@@ -175,16 +142,16 @@ class SocketTransport:
             self._socket.shutdown(socket.SHUT_WR)
 
     def shut_down(self) -> None:
-        """Shut the socket down in both directions."""
+        """End the stream in both directions at once: whoever waits for it wakes."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close the socket."""
+        """Give the descriptor back."""
         self._socket.close()
 
     def fileno(self) -> int:
-        """Return the socket's descriptor."""
+        """Return the descriptor, for a selector."""
         return self._socket.fileno()
 
 
@@ -217,7 +184,7 @@ class State(enum.Enum):
 class Connection:
     """A peer: its socket, and where it is in its life.
 
-    `handshake`, `receive` and `linger` belong to one thread, the connection's reader. Everything
+    `receive` and `linger` belong to one thread, the connection's reader. Everything
     else is asked of the writer, by any thread: `Writer.post`, `finish`, `abort`, `close`.
     """
 
@@ -231,9 +198,11 @@ class Connection:
         self.flushed = threading.Event()
         """Set by the writer when it has sent all that it will."""
 
-    def handshake(self, deadline: Deadline) -> None:
-        """Do what must be done before the first message. Raises `OSError`, `TimeoutError`."""
-        self.transport.handshake(deadline)
+    def give_up(self, reason: str) -> None:
+        """Note that nothing more is sent or read, because of *reason*. For the writer only."""
+        if self.state is not State.CLOSED:
+            self.close_reason = self.close_reason or reason
+            self.state = State.ABORTED
 
     def receive(self, timeout: float | None = None) -> bytes:
         """Wait for the next chunk of the stream and return it; ``b""`` means that it has ended.

@@ -1,13 +1,11 @@
 """The numbered log of what was said: every message gets the next number, ``seq``.
 
 A message is written to the log once, whoever is there to hear it, so that a message said to an
-empty room is remembered too. `Log` is what the chat needs of a log; `MemoryLog` keeps one in
-memory. Others may keep it on a disk (`chat.promises.durable`) or share it between several servers
-(`chat.promises.cluster`).
+empty room is remembered too. This log keeps them in memory. Others keep them on a disk
+(`chat.promises.durable`) or share them between several servers (`chat.promises.cluster`).
 """
 
 import secrets
-import sys
 import threading
 from bisect import bisect_left, bisect_right
 from collections import deque
@@ -15,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
-from typing import Protocol
 
 from chat.core.protocol import Limits, Message, message_frame
 
@@ -75,69 +72,36 @@ class Entry:
         return self.to_session is None or session in (self.session, self.to_session)
 
 
-class Log(Protocol):
-    """What the chat needs of a log. Any thread may call any method but `commit`.
+class Log:
+    """The last messages, in memory: as many, and as many bytes, as the limits say.
 
-    `append` is called under the room's lock, so it only takes note, in memory; the writer calls
-    `commit` before it delivers anything. The questions may take their time: whoever asks waits.
+    Another log derives from it. `append` is called under the room's lock, so it only takes note, in
+    memory; the writer calls `commit` before it delivers anything. Any thread may ask the questions,
+    which may take their time: whoever asks waits.
     """
 
-    id: str
-    """Which log it is: the numbers of another one mean nothing here."""
+    def __init__(self, limits: Limits | None = None) -> None:
+        """Begin an empty log."""
+        self._limits = limits or Limits()
+        self.id = secrets.token_hex(8)
+        """Which log it is: the numbers of another one mean nothing here."""
 
-    last_seq: int
-    """The number of the last message, 0 before the first."""
+        self.last_seq = 0
+        """The number of the last message that is kept, 0 before the first."""
 
-    failure: str | None
-    """Why the last `commit` has lost something, None if it has not."""
+        self.failure: str | None = None
+        """Why the last `commit` has lost something, None if it has not."""
+
+        # Guards the entries. Taken under the room's lock; nothing else is taken under it.
+        self._lock = threading.Lock()
+        self._entries: deque[Entry] = deque()
+        self._bytes = 0
 
     def append(self, entry: Entry) -> bool:
         """Take *entry*; True: it has its number, False: `Room.deliver` is called when it has.
 
         Raises `ProtocolError` ``not_recorded``.
         """
-
-    def commit(self) -> Sequence[Entry]:
-        """Keep for good what was appended; return, marked as lost, what could not be kept."""
-
-    def before(self, session: str, limit: int, before: int | None = None) -> list[Entry]:
-        """Return the last *limit* entries that *session* may see, newest first.
-
-        With *before*, only entries with a smaller number: the way to page back.
-        """
-
-    def after(self, session: str, limit: int, after: int) -> list[Entry]:
-        """Return the first *limit* entries after number *after* that others said to *session*."""
-
-    def has_gap(self, after: int) -> bool:
-        """Tell whether something said after number *after* is not remembered any more."""
-
-    def find(self, session: str, message_id: int) -> int | None:
-        """Return the number of what *session* said under *message_id*, None if that is unknown."""
-
-    def last_id(self, session: str) -> int:
-        """Return the largest ``message_id`` of what *session* has said, 0 if nothing is known."""
-
-    def close(self) -> None:
-        """Let go of what it holds. Nothing is appended or committed afterwards."""
-
-
-class MemoryLog:
-    """The last messages, in memory: as many, and as many bytes, as the limits say."""
-
-    def __init__(self, limits: Limits | None = None) -> None:
-        """Begin an empty log."""
-        self._limits = limits or Limits()
-        self.id = secrets.token_hex(8)
-        self.last_seq = 0
-        self.failure: str | None = None
-        # Guards all of it. Taken under the room's lock; nothing else is taken under it.
-        self._lock = threading.Lock()
-        self._entries: deque[Entry] = deque()
-        self._bytes = 0
-
-    def append(self, entry: Entry) -> bool:
-        """Give *entry* the next number, and keep it."""
         with self._lock:
             self.last_seq += 1
             entry.seq = self.last_seq
@@ -145,11 +109,14 @@ class MemoryLog:
         return True
 
     def commit(self) -> Sequence[Entry]:
-        """Return nothing: memory needs no commit."""
+        """Keep for good what was appended; return, marked as lost, what could not be kept."""
         return ()
 
     def before(self, session: str, limit: int, before: int | None = None) -> list[Entry]:
-        """Return the last *limit* entries that *session* may see, newest first."""
+        """Return the last *limit* entries that *session* may see, newest first.
+
+        With *before*, only entries with a smaller number: the way to page back.
+        """
         entries = self._snapshot()
         end = len(entries) if before is None else bisect_left(entries, before, key=_NUMBER)
         visible = (entries[place] for place in reversed(range(end)))
@@ -169,17 +136,17 @@ class MemoryLog:
             return after < first - 1
 
     def find(self, session: str, message_id: int) -> int | None:
-        """Return the number of what *session* said under *message_id*."""
+        """Return the number of what *session* said under *message_id*, None if that is unknown."""
         said = (e for e in reversed(self._snapshot()) if e.session == session)
         return next((entry.seq for entry in said if entry.message_id == message_id), None)
 
     def last_id(self, session: str) -> int:
-        """Return the largest ``message_id`` of what *session* has said."""
+        """Return the largest ``message_id`` of what *session* has said, 0 if nothing is known."""
         said = (e.message_id or 0 for e in self._snapshot() if e.session == session)
         return max(said, default=0)
 
     def close(self) -> None:
-        """Do nothing: memory frees itself."""
+        """Let go of what it holds. Nothing is appended or committed afterwards."""
 
     def _snapshot(self) -> list[Entry]:
         with self._lock:
@@ -205,4 +172,4 @@ class MemoryLog:
 
 def _weight(entry: Entry) -> int:
     """Return what *entry* takes in memory, in bytes, about."""
-    return 500 + sys.getsizeof(entry.text)
+    return 500 + 4 * len(entry.text)

@@ -13,10 +13,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from chat.core.connection import Connection
-from chat.core.history import Entry, Log, MemoryLog
+from chat.core.history import Entry, Log
 from chat.core.protocol import (
     Limits,
     Message,
@@ -55,38 +54,26 @@ class Session:
         """Note that what was said under *message_id* was lost. No waiting."""
 
 
-class Sessions(Protocol):
-    """Who comes back, and what they have said already."""
+class Sessions:
+    """Who comes back, and what they have said already: nobody, every connection is another user."""
 
     def open(self, secret: object) -> Session:
         """Return the session that *secret* belongs to, a new one for None. May wait for a disk.
 
         Raises `ProtocolError` ``bad_frame`` for what can be no secret.
         """
+        del secret
+        return Session(secrets.token_hex(16))
 
     def resume(self, session: Session) -> Session:
         """Return what is remembered of *session*, itself if nothing is: its user is back.
 
         Under the room's lock.
         """
-
-    def remember(self, session: Session) -> None:
-        """Remember *session*, whose user was cut off and may return. Under the room's lock."""
-
-
-class NoSessions:
-    """Nobody comes back: every connection is another user."""
-
-    def open(self, _secret: object) -> Session:
-        """Return a new session."""
-        return Session(secrets.token_hex(16))
-
-    def resume(self, session: Session) -> Session:
-        """Return *session*."""
         return session
 
     def remember(self, session: Session) -> None:
-        """Forget *session*."""
+        """Remember *session*, whose user was cut off and may return. Under the room's lock."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,29 +94,31 @@ class Member:
         return hashlib.sha256(f"person {self.session.id}".encode()).hexdigest()[:16]
 
 
-class Directory(Protocol):
-    """Where it is decided who is here: in the room itself, or by several servers together."""
+class Directory:
+    """Where it is decided who is here: in the room itself. Several servers decide together."""
 
-    def open(self, room: "Room", dismiss: Callable[[Member, str], None]) -> None:
-        """Begin to decide for *room*; *dismiss* makes a member of this server leave.
+    room: "Room"
+    """Set by the room."""
 
-        Raises `OSError`.
-        """
-
-    def refuse_newcomers(self) -> None:
-        """Let nobody in any more, nor wait for it."""
-
-    def close(self, timeout: float) -> None:
-        """Let others know what has happened here, within *timeout* seconds, and end."""
+    def open(self, dismiss: Callable[[Member, str], None]) -> None:
+        """Begin to decide; *dismiss* makes a member of this server leave. Raises `OSError`."""
 
     def claim(self, member: Member) -> Member:
         """Have *member* `Room.enter`; return what that returns, and raise what it raises.
 
         May wait. Raises `ProtocolError` ``unavailable`` as well.
         """
+        return self.room.enter(member)
 
     def release(self, member: Member, reason: str) -> bool:
         """Have *member* `Room.part`. May wait. False if it was leaving before."""
+        return self.room.part(member, reason)
+
+    def refuse_newcomers(self) -> None:
+        """Let nobody in any more, nor wait for it."""
+
+    def close(self, timeout: float) -> None:
+        """Let others know what has happened here, within *timeout* seconds, and end."""
 
 
 class Room:
@@ -147,13 +136,14 @@ class Room:
     ) -> None:
         """Open an empty room that delivers by *writer*; *clock* dates messages (Unix seconds).
 
-        It is the directory of the members itself, unless there is another.
+        The others are the seams.
         """
         self._writer = writer
         self._limits = limits or Limits()
-        self.log = log or MemoryLog(self._limits)
-        self._sessions = sessions or NoSessions()
-        self._directory = directory
+        self.log = log or Log(self._limits)
+        self._sessions = sessions or Sessions()
+        self.directory = directory or Directory()
+        self.directory.room = self
         self._clock = clock
         # Guards everything below, and the order of all that is posted.
         self._lock = threading.Lock()
@@ -172,13 +162,25 @@ class Room:
         """
         shown = clean_nick(nick, self._limits)
         member = Member(shown, self._sessions.open(secret), connection)
-        return self.enter(member) if self._directory is None else self._directory.claim(member)
+        return self.directory.claim(member)
 
     def leave(self, member: Member, reason: str) -> bool:
         """Free the nickname of *member* and tell the others why. False if it had left before."""
-        if self._directory is None:
-            return self.part(member, reason)
-        return self._directory.release(member, reason)
+        return self.directory.release(member, reason)
+
+    def repeat(self, member: Member, message_id: int) -> bool:
+        """Acknowledge again what *member* has said under *message_id* before; False if nothing.
+
+        Raises `ProtocolError` ``not_registered``, ``not_recorded``. May wait for the log.
+        """
+        known = member.session.find(message_id)
+        if known is None:
+            return False
+        with self._lock:
+            self._check_here(member)
+            if known:
+                self._writer.post(ack_frame(message_id, known), member.connection)
+        return True
 
     def say(
         self,
@@ -190,45 +192,38 @@ class Room:
         person: object = None,
         sealed: bool = False,
         address: tuple[str, int] | None = None,
-    ) -> Entry | None:
+    ) -> Entry:
         """Record what *member* says, deliver it, and acknowledge it to the sender.
 
         *to* is a nickname, None for everyone; *person* says whose it was when the message was
-        written, if that is known: it is given to nobody else. Returns None for what was said under
-        this *message_id* before: that is acknowledged again and not repeated. Raises
-        `ProtocolError`
-        ``bad_text``, ``text_too_long``, ``no_such_user`` (nobody has that nickname, or it is the
-        sender's own), ``another_person``, ``not_registered`` (the sender has left, or was kicked),
+        written, if that is known: it is given to nobody else. Raises `ProtocolError` ``bad_text``,
+        ``text_too_long``, ``no_such_user`` (nobody has that nickname, or it is the sender's own),
+        ``another_person``, ``not_registered`` (the sender has left, or was kicked) and
         ``not_recorded``.
         """
         said = check_text(text, self._limits, sealed=sealed)
-        session = member.session
-        known = None if message_id is None else session.find(message_id)
+        key = None if to is None else self._key(to)
+        now = self._clock()
         with self._lock:
-            if self._by_session.get(session.id) is not member:
-                raise ProtocolError("not_registered")
-            if known is not None and message_id is not None:
-                if known:
-                    self._writer.post(ack_frame(message_id, known), member.connection)
-                return None
-            other = None if to is None else self._other(member, to)
+            self._check_here(member)
+            other = None if key is None else self._other(member, key)
             if other is not None and person is not None and person != other.person:
                 raise ProtocolError("another_person")
             entry = Entry(
                 member.nick,
-                session.id,
+                member.session.id,
                 None if other is None else other.nick,
                 None if other is None else other.session.id,
                 said,
-                self._clock(),
+                now,
                 message_id,
                 sealed,
                 address=address,
             )
-            delivered = self.log.append(entry)
+            has_number = self.log.append(entry)
             if message_id is not None:
-                session.note(message_id, entry.seq)
-            if delivered:
+                member.session.note(message_id, entry.seq)
+            if has_number:
                 self._deliver(entry, member)
         return entry
 
@@ -269,8 +264,9 @@ class Room:
 
     def find(self, member: Member, nick: object) -> Member:
         """Return the other user called *nick*. Raises `ProtocolError` ``no_such_user``."""
+        key = self._key(nick)
         with self._lock:
-            return self._other(member, nick)
+            return self._other(member, key)
 
     def users(self) -> list[str]:
         """Return the nicknames of all who are here, sorted."""
@@ -287,8 +283,7 @@ class Room:
         with self._lock:
             self._closed = True
             self._writer.post(encode({"type": "shutdown", "reason": reason}))
-        if self._directory is not None:
-            self._directory.refuse_newcomers()
+        self.directory.refuse_newcomers()
 
     # What has been decided
 
@@ -376,14 +371,15 @@ class Room:
     def _deliver(self, entry: Entry, author: Member | None) -> None:
         """Post *entry* to its recipients, and an ``ack`` to its author."""
         sender = None if author is None else author.connection
-        if entry.to_session is None:
-            self._writer.post(entry.frame(), but=sender, entry=entry)
-        else:
+        ack = b"" if entry.message_id is None else ack_frame(entry.message_id, entry.seq)
+        frame, to = entry.frame(), None
+        if entry.to_session is not None:
             recipient = self._by_session.get(entry.to_session)
-            if recipient is not None and recipient.connection is not None:
-                self._writer.post(entry.frame(), recipient.connection, entry=entry)
-        if sender is not None and entry.message_id is not None:
-            self._writer.post(ack_frame(entry.message_id, entry.seq), sender, entry=entry)
+            to = None if recipient is None else recipient.connection
+            if to is None:  # they have gone, or are at another server
+                frame, to, sender = ack, sender, None
+        if to is not None or entry.to_session is None:
+            self._writer.post(frame, to, author=sender, entry=entry, ack=ack)
 
     def _welcome(self, member: Member, connection: Connection) -> None:
         others = self._sorted()
@@ -398,11 +394,12 @@ class Room:
     def _post_left(self, nick: str, reason: str) -> None:
         self._writer.post(encode({"type": "left", "nick": nick, "reason": reason}))
 
-    def _other(self, member: Member, nick: object) -> Member:
-        # The length first: comparing long nicknames costs more than linear time.
-        if not isinstance(nick, str) or len(nick) > 4 * self._limits.nick_chars:
-            raise ProtocolError("no_such_user")
-        found = self._by_key.get(nick_key(nick))
+    def _check_here(self, member: Member) -> None:
+        if self._by_session.get(member.session.id) is not member:
+            raise ProtocolError("not_registered")
+
+    def _other(self, member: Member, key: str) -> Member:
+        found = self._by_key.get(key)
         if found is None or found is member:
             raise ProtocolError("no_such_user")
         return found
@@ -427,6 +424,13 @@ class Room:
             self._writer.leave(member.connection)
 
     # Without it
+
+    def _key(self, nick: object) -> str:
+        """Return the key of *nick*. Raises `ProtocolError` ``no_such_user``."""
+        # The length first: comparing long nicknames costs more than linear time.
+        if not isinstance(nick, str) or len(nick) > 4 * self._limits.nick_chars:
+            raise ProtocolError("no_such_user")
+        return nick_key(nick)
 
     def _fitting(self, entries: list[Entry]) -> list[Message]:
         """Return the messages of as many of the first *entries* as fit into one answer."""

@@ -27,10 +27,9 @@ import threading
 import time
 import typing
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
-from chat.core.connection import Connection, SocketTransport, State, Transport, Waker
-from chat.core.history import Entry, Log, MemoryLog
+from chat.core.connection import Connection, State, Transport, Waker
+from chat.core.history import Entry, Log
 from chat.core.protocol import (
     DEFAULT_HOST,
     FrameDecoder,
@@ -65,59 +64,40 @@ def log(kind: str, **facts: object) -> None:
     logger.info(kind, extra={"event": {"event": kind, **facts}})
 
 
-class Budget(Protocol):
-    """How much one client may still do. Its own thread asks, before it handles anything."""
+class Budget:
+    """How much one client may still do: whatever it likes. Its own thread asks, before it acts."""
+
+    exhausted = False
+    """Whether the client was told ``too_fast`` too often to be kept."""
 
     def take(self, kind: str, size: int) -> float:
         """Take what a frame of *size* bytes costs that asks for *kind*.
 
         Returns the seconds to wait first. Raises `ProtocolError` ``too_fast`` instead of waiting.
         """
+        del kind, size
+        return 0
 
     def refuse(self, code: str) -> float:
         """Take what a refusal costs; return the seconds to wait before the next frame."""
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether the client was told ``too_fast`` too often to be kept."""
+        del code
+        return 0
 
     def wrong_password(self) -> bool:
         """Take what a wrong password costs; tell whether it was one too many."""
-
-    def close(self) -> None:
-        """The client has gone."""
-
-
-class Gate(Protocol):
-    """Who may come in, and how much they may do."""
-
-    def admit(self, address: Address) -> Budget | None:
-        """Return the budget of who comes from *address*; None: not now. The listener's thread."""
-
-
-class OpenGate:
-    """Everybody may do everything: among friends, and for experiments."""
-
-    exhausted = False
-
-    def admit(self, _address: Address) -> Budget:
-        """Let everybody in."""
-        return self
-
-    def take(self, _kind: str, _size: int) -> float:
-        """Cost nothing."""
-        return 0
-
-    def refuse(self, _code: str) -> float:
-        """Cost nothing."""
-        return 0
-
-    def wrong_password(self) -> bool:
-        """Cost nothing."""
         return False
 
     def close(self) -> None:
-        """Keep nothing."""
+        """Note that the client has gone."""
+
+
+class Gate:
+    """Who may come in, and how much they may do: everybody, everything. Good among friends."""
+
+    def admit(self, address: Address) -> Budget | None:
+        """Return the budget of who comes from *address*; None: not now. The listener's thread."""
+        del address
+        return Budget()
 
 
 class ClientConnection(threading.Thread):
@@ -135,6 +115,7 @@ class ClientConnection(threading.Thread):
         """Whether something may be posted: the handshake is over."""
         self._budget = budget
         self._decoder = FrameDecoder(server.limits.frame_bytes)
+        self._frame_bytes = 0  # of the last frame
         self._registering = Deadline(server.limits.register_timeout)
         self._member: Member | None = None
         self._is_admin = False
@@ -162,7 +143,7 @@ class ClientConnection(threading.Thread):
 
     def _shake_hands(self) -> bool:
         try:
-            self.connection.handshake(Deadline(self.server.limits.register_timeout))
+            self.connection.transport.handshake(Deadline(self.server.limits.register_timeout))
         except OSError as error:
             log("not_encrypted", address=self.address, reason=str(error))
             return False
@@ -235,7 +216,8 @@ class ClientConnection(threading.Thread):
 
     def _handle(self, frame: bytes) -> None:
         try:
-            self._dispatch(decode(frame), len(frame))
+            self._frame_bytes = len(frame)
+            self._dispatch(decode(frame))
         except ProtocolError as error:
             # A browser that was sent here by a web page must not get to speak.
             if error.fatal or (self._member is None and _HTTP.match(frame)):
@@ -247,26 +229,24 @@ class ClientConnection(threading.Thread):
                 self._post(error.message())
                 self._pause(self._budget.refuse(error.code))
 
-    def _dispatch(self, message: Message, size: int) -> None:
-        """Have *message*, a frame of *size* bytes, handled by the method for its type."""
+    def _dispatch(self, message: Message) -> None:
+        """Have *message* handled by the method for its type."""
         kind = message["type"]
         handler = _HANDLERS.get(kind)
         if handler is None:
             raise ProtocolError("unknown_type")
         message_id = integer(message, "id") if kind == "message" else None
         try:
-            if not self._is_repeated(message_id):  # what comes again was paid for
-                self._pause(self._budget.take(kind, size))
+            if kind != "message":
+                self._charge(kind)
             handler(self, message)
         except ProtocolError as error:
             error.re, error.id = kind, message_id
             raise
 
-    def _is_repeated(self, message_id: int | None) -> bool:
-        """Tell whether this user has said something under *message_id* before."""
-        if message_id is None or self._member is None:
-            return False
-        return self._member.session.find(message_id) is not None
+    def _charge(self, kind: str) -> None:
+        """Wait until a frame as large as the last one costs no more than the client has left."""
+        self._pause(self._budget.take(kind, self._frame_bytes))
 
     def _pause(self, seconds: float) -> None:
         """Wait, which slows this client down and nobody else; no longer than it is connected."""
@@ -305,11 +285,16 @@ class ClientConnection(threading.Thread):
         log("joined", address=self.address, nick=self._member.nick)
 
     def _on_message(self, message: Message) -> None:
-        self.server.room.say(
-            self._require_member(),
+        member, message_id = self._require_member(), message.get("id")
+        room = self.server.room
+        if message_id is not None and room.repeat(member, message_id):
+            return  # it was paid for
+        self._charge("message")
+        room.say(
+            member,
             message.get("text"),
             message.get("to"),
-            message.get("id"),
+            message_id,
             person=message.get("person"),
             sealed=message.get("sealed") is True,
             address=self.address,
@@ -373,7 +358,7 @@ class ChatServer:
         sessions: Sessions | None = None,
         directory: Directory | None = None,
         gate: Gate | None = None,
-        transport: Callable[[socket.socket], SocketTransport] = SocketTransport,
+        transport: Callable[[socket.socket], Transport] = Transport,
     ) -> None:
         """Prepare a server for *host*:*port* (0: any free port); without a password, no admin.
 
@@ -384,12 +369,11 @@ class ChatServer:
         self.room = Room(
             self.writer,
             self.limits,
-            log=log or MemoryLog(self.limits),
+            log=log,
             sessions=sessions,
             directory=directory,
         )
-        self._directory = directory
-        self._gate = gate or OpenGate()
+        self._gate = gate or Gate()
         self._transport = transport
         self._wanted = (host, port)
         self._admin_password = (admin_password or "").encode(errors="surrogatepass")
@@ -435,8 +419,7 @@ class ChatServer:
         try:
             self._waker = Waker()
             self.writer.open()
-            if self._directory is not None:
-                self._directory.open(self.room, self.dismiss)
+            self.room.directory.open(self.dismiss)
         except BaseException:
             self._release()
             raise
@@ -630,8 +613,7 @@ class ChatServer:
         """Give back what `bind` has taken."""
         for listener in self._listeners:
             listener.close()
-        if self._directory is not None:
-            self._directory.close(self.limits.drain_timeout)
+        self.room.directory.close(self.limits.drain_timeout)
         self.writer.end()
         self.room.log.close()
         if self._waker is not None:

@@ -25,21 +25,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from chat.core.connection import Connection, State, Waker
 from chat.core.history import Entry
 from chat.core.protocol import Limits
 
 SEND_BYTES = 256 * 1024
-"""What is joined for one ``send`` to a socket that was full: more than its buffer usually takes."""
+"""The most that one ``send`` is given for a socket that was full: more than its buffer takes."""
 
 logger = logging.getLogger("chat.writer")
 
 _give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: time.sleep(0))  # Windows
 
-Frame = tuple[bytes, Connection | None, Connection | None, Entry | None]
-"""A frame; for whom, None for the whole audience; who of it does not get it; and the entry of the
-log that it depends on: when that is lost, the frame is not sent."""
+Frame = tuple[bytes, Connection | None, Connection | None, Entry | None, bytes]
+"""A frame; for whom, None for the whole audience; its author, who does not get it; the entry of the
+log that it tells of, if it does: when that is lost, nothing is sent; and what the author gets."""
 
 
 class Action(enum.Enum):
@@ -50,7 +51,7 @@ class Action(enum.Enum):
     FINISH = enum.auto()
     ABORT = enum.auto()
     CLOSE = enum.auto()
-    TELL = enum.auto()
+    FLUSH = enum.auto()
     END = enum.auto()
 
 
@@ -60,7 +61,7 @@ class Order:
 
     action: Action
     connection: Connection | None = None
-    reached: threading.Event | None = None
+    done: threading.Event | None = None
 
 
 class _Stream:
@@ -73,49 +74,14 @@ class _Stream:
         self.at = at  # from which byte of the shared frames on; None outside the audience
         self.ended = False
 
-    def put(self, frame: bytes, size: int) -> None:
-        """Take *frame* behind the first *size* bytes of the shared frames."""
-        if not self.ended:
-            self.leave_out(size, size)
-            self.pieces.append(frame)
-
-    def leave_out(self, begin: int, end: int) -> None:
-        """Take the shared bytes up to *begin*, and go on at *end*."""
+    def put(self, begin: int, end: int, frame: bytes = b"") -> None:
+        """Take *frame* in the place of the shared bytes from *begin* to *end*."""
         if self.at is not None:
             if self.at < begin:
                 self.pieces.append((self.at, begin))
             self.at = end
-
-
-class _Backlog:
-    """What waits for a socket that is full."""
-
-    __slots__ = ("bytes", "ending", "frames", "pieces")
-
-    def __init__(self) -> None:
-        self.pieces: deque[tuple[bytes | memoryview, int]] = deque()  # with their numbers of frames
-        self.bytes = self.frames = 0
-        self.ending = False  # close the stream when it is flushed
-
-    def put(self, data: bytes | memoryview, frames: int, *, first: bool = False) -> None:
-        """Queue *data*, which ends so many *frames*; *first*: in front of the others."""
-        (self.pieces.appendleft if first else self.pieces.append)((data, frames))
-        self.bytes += len(data)
-        self.frames += frames
-
-    def take(self, size: int) -> tuple[bytes | memoryview, int]:
-        """Return the first pieces, together *size* bytes or a little more, and their frames."""
-        data, frames = self.pieces.popleft()
-        if self.pieces and len(data) < size:
-            joined = bytearray(data)
-            while self.pieces and len(joined) < size:
-                piece, more = self.pieces.popleft()
-                joined += piece
-                frames += more
-            data = bytes(joined)
-        self.bytes -= len(data)
-        self.frames -= frames
-        return data, frames
+        if frame and not self.ended:
+            self.pieces.append(frame)
 
 
 def _nothing_to_commit(_entries: Sequence[Entry]) -> None:
@@ -138,7 +104,7 @@ class Writer:
         """Prepare a writer: what is posted before `open` waits for it.
 
         *commit* is called in the writer's thread, before anything of a round is sent, with the
-        entries whose frames are in it; it marks those that are lost.
+        entries that its frames tell of; it marks those that are lost.
         """
         self._limits = limits
         self._commit = commit
@@ -148,13 +114,13 @@ class Writer:
         self._lock = threading.Lock()  # guards the number of those who wait
         self._caught_up = threading.Condition(self._lock)  # a round has begun
         self._waiting = 0
-        self._waker: Waker  # made by `open`, as the next one
-        self._selector: selectors.BaseSelector
-        # The writer's thread's: who hears what is for everybody, and whose socket is full.
-        self._audience: dict[Connection, None] = {}
-        self._backlogs: dict[Connection, _Backlog] = {}
-        self._ended = False
         self._thread = threading.Thread(target=self._run, name=name)
+        # The thread's: who hears what is for everybody, whose socket is full and what waits for
+        # it, and whose stream is to be closed when that is written.
+        self._audience: dict[Connection, None] = {}
+        self._backlogs: dict[Connection, bytearray] = {}
+        self._ending: set[Connection] = set()
+        self._ended = False
 
     def open(self) -> None:
         """Start the thread, with all that it will ever need. Raises `OSError`, `RuntimeError`."""
@@ -168,13 +134,12 @@ class Writer:
 
     def end(self) -> None:
         """End the thread, once all that was posted is done. Every connection is closed by then."""
-        if self._thread.ident is None:  # it was never opened
-            return
-        self._posted.append(Order(Action.END))
-        self.ring()
-        self._thread.join()
-        self._selector.close()
-        self._waker.close()
+        if self._thread.ident is not None:  # else it was never opened
+            self._posted.append(Order(Action.END))
+            self.ring()
+            self._thread.join()
+            self._selector.close()
+            self._waker.close()
 
     # Posting
 
@@ -183,14 +148,15 @@ class Writer:
         frame: bytes,
         to: Connection | None = None,
         *,
-        but: Connection | None = None,
+        author: Connection | None = None,
         entry: Entry | None = None,
+        ack: bytes = b"",
     ) -> None:
-        """Queue *frame* for *to*, None for everybody in the audience *but* one.
+        """Queue *frame* for *to*, None for all in the audience but its *author*, who gets *ack*.
 
-        It is sent once *entry* is committed, and not at all if that is lost.
+        Both are sent once *entry* is committed, and not at all if that is lost.
         """
-        self._posted.append((frame, to, but, entry))
+        self._posted.append((frame, to, author, entry, ack))
 
     def enter(self, connection: Connection) -> None:
         """Let *connection* hear what is posted for everybody from now on."""
@@ -208,7 +174,7 @@ class Writer:
 
     def abort(self, connection: Connection, reason: str) -> None:
         """Give *connection* up because of *reason*: its reader wakes."""
-        _give_up(connection, reason)
+        connection.give_up(reason)
         self._posted.append(Order(Action.ABORT, connection))
 
     def ring(self) -> None:
@@ -229,24 +195,24 @@ class Writer:
         A reader that went on would move the network's queue into our memory.
         """
         self.ring()
-        with self._caught_up:
+        with self._lock:
             self._waiting += 1
             self._caught_up.wait_for(lambda: not self.behind, timeout)
             self._waiting -= 1
 
     def flush(self, timeout: float) -> bool:
         """Wait until all that was posted is committed and on its way; False if *timeout* passes."""
-        reached = threading.Event()
-        self._posted.append(Order(Action.TELL, reached=reached))
+        done = threading.Event()
+        self._posted.append(Order(Action.FLUSH, done=done))
         self.ring()
-        return reached.wait(timeout)
+        return done.wait(timeout)
 
     def close(self, connection: Connection) -> None:
         """Close the socket of *connection*. Its reader, at its end: nobody reads any more."""
-        reached = threading.Event()
-        self._posted.append(Order(Action.CLOSE, connection, reached))
+        done = threading.Event()
+        self._posted.append(Order(Action.CLOSE, connection, done))
         self.ring()
-        reached.wait()
+        done.wait()
 
     # The thread
 
@@ -265,12 +231,9 @@ class Writer:
         self._idle = True  # before looking: who posts now rings
         events = self._selector.select(0 if self._posted else None)
         self._idle = False
-        writable = []
-        for key, _events in events:
-            if key.fileobj is self._waker.watched:
-                self._waker.clear()
-            else:
-                writable.append(key.data)
+        writable: list[Connection] = [key.data for key, _events in events if key.data is not None]
+        if len(writable) < len(events):
+            self._waker.clear()
         return writable
 
     def _gather(self) -> None:
@@ -287,22 +250,21 @@ class Writer:
     def _write_round(self) -> None:
         posted = [self._posted.popleft() for _ in range(len(self._posted))]
         if self._waiting:
-            with self._caught_up:
+            with self._lock:
                 self._caught_up.notify_all()
-        entries = {post[3]: None for post in posted if type(post) is tuple and post[3] is not None}
         try:
-            if entries:
-                self._commit(list(entries))
+            if entries := [one[3] for one in posted if type(one) is tuple and one[3] is not None]:
+                self._commit(entries)
             self._distribute(posted)
         except Exception as error:  # no memory: nobody shall miss something and not notice
             logger.exception("a round of writing has failed")
-            named = {post.connection if isinstance(post, Order) else post[1] for post in posted}
-            for connection in {*self._audience, *named}:
+            named = [[p.connection] if isinstance(p, Order) else p[1:3] for p in posted]
+            for connection in {*self._audience, *chain.from_iterable(named)}:
                 if connection is not None:
                     self._fail(connection, error)
-        for post in posted:
-            if isinstance(post, Order):
-                self._end(post)
+        for one in posted:
+            if isinstance(one, Order):
+                self._carry_out(one)
 
     def _distribute(self, posted: Iterable[Frame | Order]) -> None:
         """Put the frames of *posted* together, for all and for each, and write them."""
@@ -311,28 +273,36 @@ class Writer:
         streams: dict[Connection, _Stream] = {}
 
         def stream(connection: Connection) -> _Stream:
-            found = streams.get(connection)
-            if found is None:
-                begin = 0 if connection in self._audience else None
-                found = streams[connection] = _Stream(begin)
-            return found
+            if connection not in streams:
+                streams[connection] = _Stream(0 if connection in self._audience else None)
+            return streams[connection]
 
-        for post in posted:
-            if isinstance(post, Order):
-                if post.connection is not None:
-                    self._move(post.action, post.connection, stream(post.connection), size)
+        for one in posted:
+            if isinstance(one, Order):
+                if one.connection is not None:
+                    self._move(one.action, one.connection, stream(one.connection), size)
                 continue
-            frame, to, but, entry = post
+            frame, to, author, entry, ack = one
             if entry is not None and entry.lost:
                 continue
-            if to is not None:
-                stream(to).put(frame, size)
-                continue
-            if but is not None:
-                stream(but).leave_out(size, size + len(frame))
-            shared.append(frame)
-            size += len(frame)
-        self._write_all(b"".join(shared), streams)
+            begin = size
+            if to is None:
+                shared.append(frame)
+                size += len(frame)
+            else:
+                stream(to).put(size, size, frame)
+            if author is not None:
+                stream(author).put(begin, size, ack)
+        data = b"".join(shared)
+        if data:
+            for connection in [one for one in self._audience if one not in streams]:
+                self._write(connection, data)
+        view = memoryview(data)
+        for connection, parts in streams.items():
+            parts.put(size, size)
+            if parts.pieces:
+                pieces = [p if isinstance(p, bytes) else view[p[0] : p[1]] for p in parts.pieces]
+                self._write(connection, b"".join(pieces))
 
     def _move(self, action: Action, connection: Connection, stream: _Stream, size: int) -> None:
         """Move *connection* into the audience or out of it, *size* shared bytes into the round."""
@@ -341,97 +311,77 @@ class Writer:
                 stream.at = size
                 self._audience[connection] = None
         else:
-            stream.leave_out(size, size)
+            stream.put(size, size)
             stream.at = None
             stream.ended = stream.ended or action is not Action.LEAVE
             self._audience.pop(connection, None)
 
-    def _write_all(self, data: bytes, streams: dict[Connection, _Stream]) -> None:
-        """Write *data* to the audience, but to the owners of *streams* what these say."""
-        if data:
-            for connection in [one for one in self._audience if one not in streams]:
-                self._write(connection, data)
-        view = memoryview(data)
-        for connection, stream in streams.items():
-            stream.leave_out(len(data), len(data))
-            if stream.pieces:
-                pieces = [p if isinstance(p, bytes) else view[p[0] : p[1]] for p in stream.pieces]
-                self._write(connection, b"".join(pieces))
-
-    def _end(self, order: Order) -> None:
+    def _carry_out(self, order: Order) -> None:
         """Do what *order* asks for behind the frames of its round."""
         connection = order.connection
         if connection is None:
             self._ended = self._ended or order.action is Action.END
         elif order.action is Action.FINISH:
-            if (backlog := self._backlogs.get(connection)) is not None:
-                backlog.ending = True
-            else:
-                self._finish(connection)
+            self._ending.add(connection)
+            self._finish(connection)
         elif order.action is Action.ABORT:
             self._abort(connection)
         elif order.action is Action.CLOSE:
             self._abort(connection)
             connection.state = State.CLOSED
             connection.transport.close()
-        if order.reached is not None:
-            order.reached.set()
+        if order.done is not None:
+            order.done.set()
 
     # One connection, in the thread: what goes wrong with it is the end of that one alone
 
     def _write(self, connection: Connection, data: bytes) -> None:
         """Write *data*; what the socket does not take waits until it can be written again."""
-        if connection.flushed.is_set():
+        if connection in self._ending or connection.flushed.is_set():
             return
         backlog = self._backlogs.get(connection)
-        if backlog is not None:
-            if not backlog.ending:
-                backlog.put(data, data.count(b"\n"))
-                self._check_size(connection, backlog)
-            return
         try:
+            if backlog is not None:
+                backlog += data
+                self._check_size(connection, backlog)
+                return
             sent = connection.transport.send(data)
             if sent < len(data) or connection.transport.unsent:
-                backlog = self._backlogs[connection] = _Backlog()
                 self._selector.register(connection.transport, selectors.EVENT_WRITE, connection)
-                if sent < len(data):  # a slice of bytes would copy a slow reader's backlog
-                    backlog.put(memoryview(data)[sent:], data.count(b"\n", sent))
+                self._backlogs[connection] = bytearray(memoryview(data)[sent:])
         except Exception as error:  # noqa: BLE001 - one client's error is not everybody's
             self._fail(connection, error)
+
+    def _check_size(self, connection: Connection, backlog: bytearray) -> None:
+        """Abort *connection* when more waits for it than may: its reader is too slow."""
+        limits = self._limits
+        if len(backlog) > limits.queue_bytes or backlog.count(b"\n") > limits.queue_frames:
+            connection.give_up("slow")
+            self._abort(connection)
 
     def _resume(self, connection: Connection) -> None:
         """Write on to a socket that was full."""
         backlog, transport = self._backlogs[connection], connection.transport
         try:
             transport.flush()
-            while backlog.pieces and not transport.unsent:
-                data, frames = backlog.take(SEND_BYTES)
-                sent = transport.send(data)
-                if sent < len(data):
-                    backlog.put(memoryview(data)[sent:], frames, first=True)
+            while backlog and not transport.unsent:
+                chunk = bytes(backlog[:SEND_BYTES])
+                sent = transport.send(chunk)
+                del backlog[:sent]
+                if sent < len(chunk):
                     return
             if not transport.unsent:
-                del self._backlogs[connection]
                 self._selector.unregister(transport)
-                if backlog.ending:
-                    self._finish(connection)
+                del self._backlogs[connection]
+                self._finish(connection)
         except Exception as error:  # noqa: BLE001 - one client's error is not everybody's
             self._fail(connection, error)
 
-    def _check_size(self, connection: Connection, backlog: _Backlog) -> None:
-        limits = self._limits
-        if backlog.bytes > limits.queue_bytes or backlog.frames > limits.queue_frames:
-            _give_up(connection, "slow")
-            self._abort(connection)
-
-    def _fail(self, connection: Connection, error: Exception) -> None:
-        if not isinstance(error, OSError | MemoryError):  # lost, or no room for it: daily life
-            logger.error("cannot write to a client", exc_info=error)
-        _give_up(connection, "lost")
-        self._abort(connection)
-
     def _finish(self, connection: Connection) -> None:
-        """Close the stream: all of it is in the socket."""
+        """Close the stream, if it is to be closed and all of it is in the socket."""
+        if connection not in self._ending or connection in self._backlogs:
+            return
+        self._ending.discard(connection)
         if not connection.flushed.is_set():
             try:
                 connection.transport.end()
@@ -439,17 +389,18 @@ class Writer:
                 self._fail(connection, error)
             connection.flushed.set()
 
+    def _fail(self, connection: Connection, error: Exception) -> None:
+        if not isinstance(error, OSError | MemoryError):  # lost, or no room for it: daily life
+            logger.error("cannot write to a client", exc_info=error)
+        connection.give_up("lost")
+        self._abort(connection)
+
     def _abort(self, connection: Connection) -> None:
         """Write nothing more to *connection*, and wake its reader."""
         if self._backlogs.pop(connection, None) is not None:
             self._selector.unregister(connection.transport)
         self._audience.pop(connection, None)
+        self._ending.discard(connection)
         if connection.state is not State.CLOSED:
             connection.transport.shut_down()
         connection.flushed.set()
-
-
-def _give_up(connection: Connection, reason: str) -> None:
-    if connection.state is not State.CLOSED:
-        connection.close_reason = connection.close_reason or reason
-        connection.state = State.ABORTED

@@ -59,9 +59,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from chat.core.history import Entry, MemoryLog
+from chat.core.history import Entry, Log
 from chat.core.protocol import Limits, ProtocolError, nick_key
-from chat.core.room import Member, Room, Session
+from chat.core.room import Directory, Member, Session
 from chat.core.server import log
 from chat.core.timing import Deadline
 from chat.promises import UnusableError
@@ -272,7 +272,7 @@ class _Newcomer:
     refusal: ProtocolError | None = None
 
 
-class Cluster(MemoryLog):
+class Cluster(Log, Directory):
     """The log and the directory of all servers, as this one sees them; its room acts on them.
 
     Two threads: one writes to Redis, many operations in one call, in the order in which they were
@@ -321,9 +321,9 @@ class Cluster(MemoryLog):
 
     # The directory
 
-    def open(self, room: Room, dismiss: Callable[[Member, str], None]) -> None:
+    def open(self, dismiss: Callable[[Member, str], None]) -> None:
         """Take our place among the servers. Raises `UnusableError`."""
-        self._room, self._dismiss = room, dismiss
+        self._dismiss = dismiss
         try:
             policy = self._asking.config_get("maxmemory-policy").get("maxmemory-policy")
             if policy not in (None, "noeviction"):
@@ -532,7 +532,7 @@ class Cluster(MemoryLog):
                     log("failed", reason=repr(error))
                     self._look_around(anew=True)
                     return
-        self._room.ring()
+        self.room.ring()
 
     def _look_around(self, *, anew: bool = False) -> None:
         """See what Redis knows; begin with that, unless we can read on where we were."""
@@ -567,7 +567,7 @@ class Cluster(MemoryLog):
                 table.clear()
             for operation in self._operations:
                 operation.cancelled = operation.cancelled or operation.kind not in ("join", "bye")
-        self._room.empty()
+        self.room.empty()
         for name, body in state.items():
             if name.startswith("member:"):
                 token, user = name.removeprefix("member:"), json.loads(body)
@@ -588,11 +588,11 @@ class Cluster(MemoryLog):
                 left = self._leaving.pop(event.token, None)
                 del self._members[event.token]
                 self._tokens.pop(member.session.id, None)
-            self._room.part(member, event.body)
+            self.room.part(member, event.body)
             if left is not None:
                 left.set()
             elif member.connection is not None:  # our lease had run out
-                self._room.drop(member, "lost")
+                self.room.drop(member, "lost")
         elif event.kind == "kick" and member.connection is not None:
             self._dismiss(member, event.body)
 
@@ -608,7 +608,7 @@ class Cluster(MemoryLog):
         with self._lock:
             self.last_seq = entry.seq
             self._keep(entry)
-        self._room.deliver(entry)
+        self.room.deliver(entry)
 
     def _apply_join(self, event: Event) -> None:
         user = event.body
@@ -630,7 +630,7 @@ class Cluster(MemoryLog):
 
         Raises `ProtocolError`.
         """
-        member = self._room.enter(member)
+        member = self.room.enter(member)
         with self._condition:
             former = self._tokens.pop(user["session"], "")
             self._members.pop(former, None)
@@ -679,8 +679,8 @@ class Cluster(MemoryLog):
             if why is None:  # the others are finding their way back as well
                 self._sweep_due = Deadline(self._lease)
             log(code, reason=why)
-            self._room.tell_all({"type": "notice", "code": code})
-            self._room.ring()
+            self.room.tell_all({"type": "notice", "code": code})
+            self.room.ring()
 
     # Under the condition
 

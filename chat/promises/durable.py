@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 from pathlib import Path
 
-from chat.core.history import Entry, MemoryLog
+from chat.core.history import Entry, Log
 from chat.core.protocol import Limits, ProtocolError
 
 try:
@@ -52,7 +52,7 @@ _COLUMNS = attrgetter(
 _VISIBLE = "(to_session IS NULL OR :session IN (session, to_session))"
 
 
-class SqliteLog(MemoryLog):
+class SqliteLog(Log):
     """A log in a file, the last of it in memory too."""
 
     def __init__(self, path: str | Path, limits: Limits | None = None) -> None:

@@ -32,12 +32,13 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from chat.core.protocol import Limits, ProtocolError
-from chat.core.server import Address
+from chat.core.server import Address, Budget, Gate
 from chat.core.timing import TokenBucket
 
 CONNECTIONS = (100, 2000)
 ENTRIES = (20, 1000)
 BYTES = (256 * 1024, 2 * 1024 * 1024)
+BYTES_AT_ONCE = 16 * 1024
 REQUESTS, HISTORY = (50, 200), 5  # a question for history counts as so many
 REFUSALS = (10, 20)
 GUESS_RATE, GUESS_BURST = 0.2, 5
@@ -61,7 +62,7 @@ class _Neighbours:
     guesses: TokenBucket
 
 
-class Budgets:
+class Budgets(Gate):
     """The budgets of all addresses and of all who are connected."""
 
     def __init__(self, limits: Limits) -> None:
@@ -89,7 +90,7 @@ class Budgets:
         return ClientBudget(limits, neighbours, self._lock)
 
 
-class ClientBudget:
+class ClientBudget(Budget):
     """The budget of one client. Its own thread uses it."""
 
     def __init__(self, limits: Limits, neighbours: _Neighbours, lock: threading.Lock) -> None:
@@ -99,13 +100,17 @@ class ClientBudget:
         self._lock = lock  # guards the neighbours' buckets
         self._messages: TokenBucket | None = None  # made when the client has entered
         self._bytes = TokenBucket(*BYTES)
+        self._unpaid = 0  # bytes, counted and not taken out of the bucket yet
         self._requests = TokenBucket(*REQUESTS)
         self._refusals = TokenBucket(*REFUSALS)
         self._too_fast = 0
 
     def take(self, kind: str, size: int) -> float:
         """Take what a frame of *size* bytes costs that asks for *kind*."""
-        wait = self._bytes.draw(size)
+        wait = 0.0
+        self._unpaid += size
+        if self._unpaid > BYTES_AT_ONCE:
+            wait, self._unpaid = self._bytes.draw(self._unpaid), 0
         if kind == "message":
             self._take_message()
         elif kind == "admin":
@@ -139,7 +144,7 @@ class ClientBudget:
         return 0 if code == "too_fast" else self._refusals.draw(1)
 
     @property
-    def exhausted(self) -> bool:
+    def exhausted(self) -> bool:  # type: ignore[override] # it changes, here
         """Whether the client has gone on although it was told that it is too fast."""
         return self._too_fast > self._limits.refusals
 

@@ -23,10 +23,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 
 from chat.core.client import ChatClient, Cipher, RefusedError
-from chat.core.connection import SocketTransport, TransportError
+from chat.core.connection import Transport, TransportError
 from chat.core.history import Log
 from chat.core.protocol import Limits, Message, ProtocolError
-from chat.core.room import Session
+from chat.core.room import Session, Sessions
 from chat.core.timing import Deadline
 
 SECRET_CHARS = 16
@@ -66,8 +66,8 @@ class RememberedSession(Session):
 
         self._ids = array("q")  # the last ones, growing, and beside each its number in the log
         self._numbers = array("q")
-        self.answered = -1
-        """The largest id recorded before the user came back: below it, the order is decided."""
+        self._answered = -1  # the largest id recorded before the user came back
+        self._largest = -1  # the largest id that is known at all
 
     @property
     def size(self) -> int:
@@ -76,23 +76,26 @@ class RememberedSession(Session):
 
     def find(self, message_id: int) -> int | None:
         """Return the number of what was said under *message_id*; may wait for the log."""
+        if message_id > self._largest:
+            return None
         place = bisect_left(self._ids, message_id)
         if place < len(self._ids) and self._ids[place] == message_id:
             return self._numbers[place]
-        if message_id > max(self.answered, self._ids[-1] if self._ids else -1):
-            return None
         known = self._log.find(self.id, message_id)
         # What was said after it is recorded, so it was refused, and the refusal was lost.
-        if known is None and message_id < self.answered:
+        if known is None and message_id < self._answered:
             raise ProtocolError("not_recorded")
         return known
 
     def note(self, message_id: int, seq: int) -> None:
         """Note the number of what was said under *message_id*."""
-        place = bisect_left(self._ids, message_id)
-        if place < len(self._ids) and self._ids[place] == message_id:
-            self._numbers[place] = seq
-            return
+        place = len(self._ids)
+        if message_id <= self._largest:
+            place = bisect_left(self._ids, message_id)
+            if place < len(self._ids) and self._ids[place] == message_id:
+                self._numbers[place] = seq
+                return
+        self._largest = max(self._largest, message_id)
         self._ids.insert(place, message_id)
         self._numbers.insert(place, seq)
         if len(self._ids) > WINDOW:
@@ -104,13 +107,17 @@ class RememberedSession(Session):
         if place < len(self._ids) and self._ids[place] == message_id:
             del self._ids[place], self._numbers[place]
 
-    def come_back(self) -> None:
-        """Note that the user is back: from now on the order of what was said before is decided."""
+    def come_back(self, last_id: int = -1) -> None:
+        """Note that the user is back: from now on the order of what was said before is decided.
+
+        *last_id* is the largest id that the log knows.
+        """
         recorded = (pair[0] for pair in zip(self._ids, self._numbers, strict=True) if pair[1])
-        self.answered = max(recorded, default=self.answered)
+        self._answered = max(last_id, self._answered, max(recorded, default=-1))
+        self._largest = max(self._largest, self._answered)
 
 
-class RememberedSessions:
+class RememberedSessions(Sessions):
     """The sessions of all who may come back."""
 
     def __init__(self, limits: Limits, log: Log) -> None:
@@ -130,7 +137,7 @@ class RememberedSessions:
         session_id = hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
         session = RememberedSession(session_id, secret, self._log)
         if not fresh:
-            session.answered = self._log.last_id(session_id)
+            session.come_back(self._log.last_id(session_id))
         return session
 
     def resume(self, session: Session) -> Session:
@@ -238,7 +245,7 @@ class ResumingClient(ChatClient):
         on_event: Callable[[Message], None] | None = None,
         limits: Limits | None = None,
         cipher: Cipher | None = None,
-        transport: Callable[[socket.socket, str], SocketTransport] | None = None,
+        transport: Callable[[socket.socket, str], Transport] | None = None,
         also: Iterable[tuple[str, int]] = (),
         reconnect: bool = True,
     ) -> None:

@@ -21,7 +21,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from chat.core.connection import SocketTransport, TransportError
+from chat.core.connection import Transport, TransportError
 from chat.core.timing import Deadline
 from chat.promises import UnusableError
 
@@ -266,7 +266,7 @@ class TlsChannel:
 # The transport
 
 
-class TlsTransport(SocketTransport):
+class TlsTransport(Transport):
     """A socket whose stream is encrypted. Seam: `chat.core.connection.Transport`."""
 
     def __init__(

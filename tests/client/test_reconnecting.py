@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from chat.core.client import ChatClient, ConnectionClosedError
-from chat.core.connection import SocketTransport
+from chat.core.connection import Transport
 from chat.core.protocol import Limits
 from chat.core.server import ChatServer
 from chat.lab.background import RecordingClient
@@ -314,7 +314,7 @@ def connecting(client: ChatClient) -> bool:
     connection = client._connection
     if connection is None or connection.transport.fileno() < 0:
         return False
-    assert isinstance(connection.transport, SocketTransport)
+    assert isinstance(connection.transport, Transport)
     syn_sent = 2  # net/tcp_states.h
     sock = connection.transport._socket
     state: int = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from chat.core.connection import Connection, SocketTransport
+from chat.core.connection import Connection, Transport
 from chat.core.history import Entry
 from chat.core.protocol import Limits
 from chat.core.writer import Writer
@@ -56,7 +56,7 @@ def connected(
     writer: Writer,
     *,
     small: bool = False,
-    transport: Callable[[socket.socket], SocketTransport] = SocketTransport,
+    transport: Callable[[socket.socket], Transport] = Transport,
 ) -> Iterator[tuple[Connection, socket.socket]]:
     """A connection of *writer* and its peer, both closed at the end."""
     accepted, peer = tcp_pair(small=small)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chat.core.connection import Connection, SocketTransport, State
+from chat.core.connection import Connection, State, Transport
 from chat.core.timing import Deadline
 from chat.core.writer import Writer
 from tests.connection.pairs import (
@@ -216,7 +216,7 @@ def test_last_words_arrive_although_the_peer_went_on_talking(writer: Writer) -> 
 
 def test_the_socket_does_not_wait_to_fill_a_segment(writer: Writer) -> None:
     with connected(writer) as (connection, _peer):
-        assert isinstance(connection.transport, SocketTransport)
+        assert isinstance(connection.transport, Transport)
         sock = connection.transport._socket
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert not sock.getblocking()
@@ -224,7 +224,7 @@ def test_the_socket_does_not_wait_to_fill_a_segment(writer: Writer) -> None:
 
 def test_silence_is_noticed_by_tcp_itself(writer: Writer) -> None:
     with connected(writer) as (connection, _peer):
-        assert isinstance(connection.transport, SocketTransport)
+        assert isinstance(connection.transport, Transport)
         for seconds in (0.1, 90, 1e7):
             connection.transport.notice_silence(seconds)
         sock = connection.transport._socket
@@ -234,7 +234,7 @@ def test_silence_is_noticed_by_tcp_itself(writer: Writer) -> None:
 def test_connecting_to_nobody_is_refused_with_the_right_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         address = nobody.getsockname()
-    transport = SocketTransport(socket.socket())
+    transport = Transport(socket.socket())
     try:
         with pytest.raises(ConnectionRefusedError):
             transport.connect(address, Deadline(PATIENCE))
@@ -246,7 +246,7 @@ def test_connecting_waits_no_longer_than_its_deadline() -> None:
     """A listener whose backlog is full answers nothing at all."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         crowd = [socket.socket() for _ in range(8)]
-        transport = SocketTransport(socket.socket())
+        transport = Transport(socket.socket())
         try:
             for one in crowd:
                 one.setblocking(False)
@@ -262,7 +262,7 @@ def test_connecting_waits_no_longer_than_its_deadline() -> None:
 def test_shutting_down_wakes_who_connects(writer: Writer) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ThreadPoolExecutor(1) as pool:
         crowd = [socket.socket() for _ in range(8)]
-        transport = SocketTransport(socket.socket())
+        transport = Transport(socket.socket())
         connection = Connection(transport)
         try:
             for one in crowd:

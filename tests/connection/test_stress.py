@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chat.core.connection import Connection, SocketTransport
+from chat.core.connection import Connection, Transport
 from tests.connection.pairs import audience, read_exactly, read_to_end, tcp_pair, writing
 from tests.wire import PATIENCE
 
@@ -80,7 +80,7 @@ def test_no_connection_gets_the_bytes_of_another_although_descriptors_are_used_a
             checks = []
             for number in range(rounds):
                 accepted, peer = tcp_pair(small=True)
-                connection = Connection(SocketTransport(accepted))
+                connection = Connection(Transport(accepted))
                 current.append((connection, f"{number:>4} {'x' * 2000}\n".encode()))
                 checks.append(pool.submit(check, peer, current[-1][1]))
                 if len(current) > 3:

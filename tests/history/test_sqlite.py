@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.core.history import Entry, MemoryLog
+from chat.core.history import Entry, Log
 from chat.core.protocol import Limits, ProtocolError
 from chat.core.server import ChatServer
 from chat.lab.faults import ServerProcess
@@ -220,7 +220,7 @@ def test_the_file_answers_as_a_memory_that_forgets_nothing(
         tempfile.TemporaryDirectory() as folder,
         contextlib.closing(SqliteLog(f"{folder}/h.db", Limits(history_messages=3))) as log,
     ):
-        everything = MemoryLog()
+        everything = Log()
         for number, (session, to) in enumerate(said, 1):
             for each in (log, everything):
                 each.append(entry(f"{number}", number, session, to))

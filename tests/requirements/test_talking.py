@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chat.core.connection import SocketTransport
+from chat.core.connection import Transport
 from chat.core.server import ChatServer
 from tests.wire import PATIENCE, Wire
 
@@ -211,13 +211,13 @@ def test_no_lock_is_held_while_sending(
     anya, borya, _vera = three
     locks = (server.room._lock, server.writer._lock, server._lock)
     held: list[bool] = []
-    send = SocketTransport.send
+    send = Transport.send
 
-    def look_and_send(self: SocketTransport, data: bytes | memoryview) -> int:
+    def look_and_send(self: Transport, data: bytes | memoryview) -> int:
         held.extend(lock.locked() for lock in locks)
         return send(self, data)
 
-    monkeypatch.setattr(SocketTransport, "send", look_and_send)
+    monkeypatch.setattr(Transport, "send", look_and_send)
     anya.say("никто, кроме этого потока, сейчас ничего не делает")
     borya.expect("message")
     assert held

@@ -1,12 +1,11 @@
 """A room whose writer only keeps lists: who was sent what, without a socket."""
 
-import itertools
 import time
 from collections.abc import Callable
 from typing import Any
 
 from chat.core.connection import Connection, State
-from chat.core.history import Entry, Log, MemoryLog
+from chat.core.history import Entry, Log
 from chat.core.protocol import Limits, decode
 from chat.core.room import Room, Sessions
 from chat.core.writer import Writer
@@ -45,16 +44,23 @@ class ListWriter(Writer):
         frame: bytes,
         to: Connection | None = None,
         *,
-        but: Connection | None = None,
+        author: Connection | None = None,
         entry: Entry | None = None,
+        ack: bytes = b"",
     ) -> None:
-        assert frame.endswith(b"\n")
         assert entry is None or entry.seq
         for connection in self._hearing if to is None else [to]:
-            self._before_each()
-            assert isinstance(connection, Guest)
-            if connection is not but and connection.state is State.OPEN:
-                connection.inbox.append(decode(frame[:-1]))
+            if connection is not author:
+                self._deliver(connection, frame)
+        if author is not None:
+            self._deliver(author, ack)
+
+    def _deliver(self, connection: Connection, frame: bytes) -> None:
+        self._before_each()
+        assert isinstance(connection, Guest)
+        if frame and connection.state is State.OPEN:
+            assert frame.endswith(b"\n")
+            connection.inbox.append(decode(frame[:-1]))
 
     def enter(self, connection: Connection) -> None:
         self._hearing.append(connection)
@@ -79,16 +85,18 @@ def open_room(
     before_each: Callable[[], None] = lambda: None,
     **limits: float,
 ) -> Room:
-    """Return an empty room whose clock shows 1, then 2, then 3; *before_each* frame delivered."""
-    ticks = itertools.count(1)
+    """Return an empty room whose clock shows the number of the next message.
+
+    *before_each* is called before each delivery of a frame.
+    """
     chosen = Limits(**limits)  # type: ignore[arg-type] # names and kinds as in Limits
-    log = log or MemoryLog(chosen)
+    log = log or Log(chosen)
     return Room(
         ListWriter(chosen, before_each),
         chosen,
         log=log,
         sessions=None if sessions is None else sessions(chosen, log),
-        clock=lambda: float(next(ticks)),
+        clock=lambda: float(log.last_seq + 1),
     )
 
 

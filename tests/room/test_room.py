@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from chat.core.history import Entry, MemoryLog
+from chat.core.history import Entry, Log
 from chat.core.protocol import ProtocolError, encode
 from chat.core.room import Member, Room
 from tests.room.in_memory import Guest, let_others_run, open_room
@@ -188,7 +188,7 @@ def test_the_author_of_a_lost_message_is_told(room: Room) -> None:
 
 
 def test_a_log_that_has_no_number_yet_has_the_room_deliver_later() -> None:
-    class LateLog(MemoryLog):
+    class LateLog(Log):
         def append(self, entry: Entry) -> bool:
             self.waiting = entry
             return False
@@ -208,7 +208,7 @@ def test_a_log_that_has_no_number_yet_has_the_room_deliver_later() -> None:
 
 
 def test_a_full_log_refuses_and_nothing_is_said() -> None:
-    class FullLog(MemoryLog):
+    class FullLog(Log):
         def append(self, _entry: Entry) -> bool:
             raise ProtocolError("not_recorded")
 

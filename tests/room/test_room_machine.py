@@ -131,7 +131,8 @@ class RoomMachine(RuleBasedStateMachine):
         guest, member, _key = who
         refusal = self._refusal(guest, text) or self._too_late(guest, number)
         try:
-            self.room.say(member, text, None, number)
+            if number is None or not self.room.repeat(member, number):
+                self.room.say(member, text, None, number)
         except ProtocolError as error:
             self._check_refusal(error, refusal)
             return
@@ -149,7 +150,8 @@ class RoomMachine(RuleBasedStateMachine):
         if refusal is None and not again and (found is None or found[0] is guest):
             refusal = "no_such_user"
         try:
-            self.room.say(member, "шёпот", to, number)
+            if number is None or not self.room.repeat(member, number):
+                self.room.say(member, "шёпот", to, number)
         except ProtocolError as error:
             self._check_refusal(error, refusal)
             return

@@ -91,7 +91,7 @@ async def sitting(
     try:
         await asyncio.to_thread(client.connect)
         welcome = await asyncio.to_thread(client.register, nick)
-        app = ChatApp(talk, welcome["users"], "127.0.0.1")
+        app = ChatApp(talk, welcome["users"], {"address": "127.0.0.1"})
         async with app.run_test(size=size) as pilot:
             desk = Desk(app, pilot)
             try:
