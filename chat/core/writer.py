@@ -25,6 +25,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from chat.core.connection import Connection, State, Waker
 from chat.core.history import Entry
@@ -260,8 +261,10 @@ class Writer:
             self._distribute(posted)
         except Exception as error:  # no memory: nobody shall miss something and not notice
             logger.exception("a round of writing has failed")
-            for connection in list(self._audience):
-                self._fail(connection, error)
+            named = [[p.connection] if isinstance(p, Order) else p[1:3] for p in posted]
+            for connection in {*self._audience, *chain.from_iterable(named)}:
+                if connection is not None:
+                    self._fail(connection, error)
         for one in posted:
             if isinstance(one, Order):
                 self._carry_out(one)
@@ -307,12 +310,13 @@ class Writer:
     def _move(self, action: Action, connection: Connection, stream: _Stream, size: int) -> None:
         """Move *connection* into the audience or out of it, *size* shared bytes into the round."""
         if action is Action.ENTER:
-            stream.at = size
-            self._audience[connection] = None
+            if stream.at is None and not stream.ended:
+                stream.at = size
+                self._audience[connection] = None
         else:
             stream.put(size, size)
             stream.at = None
-            stream.ended = action is not Action.LEAVE
+            stream.ended = stream.ended or action is not Action.LEAVE
             self._audience.pop(connection, None)
 
     def _carry_out(self, order: Order) -> None:
