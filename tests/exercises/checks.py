@@ -4,18 +4,22 @@ The same checks prove the solutions beside this file, and refuse the wrong answe
 """
 
 import contextlib
+import functools
 import socket
 import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import tests.wire
 from chat.app.i18n import gettext as _
-from chat.core.server import ChatServer, ClientConnection
+from chat.core.server import _HANDLERS, ChatServer
 from chat.lab.background import RecordingClient, connected_pair
-from chat.lab.wiretap import Wiretap
+from chat.lab.wiretap import Direction, Kind, Wiretap
 from tests.exercises.answer import Answer, Hint, expect, last_line
 from tests.exercises.fakes import (
     DEADLINE,
@@ -29,6 +33,8 @@ from tests.exercises.fakes import (
     pair,
 )
 from tests.wire import Wire
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def of_type(value: object, wanted: type, name: str) -> None:
@@ -69,7 +75,9 @@ def _check_echo(client: socket.socket, work: Work) -> None:
                 if number
                 else _("Nothing came back. The order is accept, recv, sendall.")
             )
-        sentence = _("{sent} bytes were sent, and {seen} of them came back. sendall sends them all.")
+        sentence = _(
+            "{sent} bytes were sent, and {seen} of them came back. sendall sends them all."
+        )
         expect(echoed == chunk, sentence.format(sent=len(chunk), seen=len(echoed)))
 
 
@@ -151,9 +159,7 @@ def ex6(answer: Answer) -> None:
     with listening() as listener, contextlib.ExitStack() as stack:
         work = Work(_serve_and_look, answer.serve, listener)
         silent, *others = [
-            stack.enter_context(
-                socket.create_connection(listener.getsockname(), timeout=DEADLINE)
-            )
+            stack.enter_context(socket.create_connection(listener.getsockname(), timeout=DEADLINE))
             for _number in range(3)
         ]
         for client in [*others, silent]:  # by now the first has been silent for a while
@@ -165,23 +171,24 @@ def ex6(answer: Answer) -> None:
                 "anything wait for the first before the next is accepted?"
             )
             expect(echoed == b"hello", sentence.format(seen=echoed))
-        for client in [*others, silent]:
+        for client in others:
             client.shutdown(socket.SHUT_WR)
-        left_open, alive = work.result(_("All clients have left, and serve does not return."))
-        expect(
-            not left_open and not alive,
-            _("serve returned before its clients had left and its threads had ended. See join."),
-        )
+            hear(client, 1, work)  # until the server has closed it
+        work.join(0.2)
+        early = _("serve returned before its clients had left and its threads had ended. See join.")
+        expect(work.is_alive(), early)
+        silent.shutdown(socket.SHUT_WR)
+        alive = work.result(_("All clients have left, and serve does not return."))
+        expect(not alive, early)
 
 
 def _serve_and_look(
-    serve: Callable[[socket.socket, int], object], listener: Watched
-) -> tuple[int, int]:
-    """Return how many connections are open and how many threads live when *serve* returns."""
+    serve: Callable[[socket.socket, int], object], listener: socket.socket
+) -> set[threading.Thread]:
+    """Return which threads are alive when *serve* returns that were not before."""
     before = set(threading.enumerate())
     serve(listener, 3)
-    left_open = sum(connection.fileno() != -1 for connection in listener.accepted)
-    return left_open, len(set(threading.enumerate()) - before)
+    return set(threading.enumerate()) - before
 
 
 class Answering(Watched):
@@ -189,13 +196,13 @@ class Answering(Watched):
 
     other: socket.socket
 
-    def send(self, data: bytes, flags: int = 0, /) -> int:  # type: ignore[override]
+    def send(self, data: Any, flags: int = 0, /) -> int:
         """Send, and get an answer."""
         sent = super().send(data, flags)
         self.other.sendall(b"pong\n")
         return sent
 
-    def sendall(self, data: bytes, flags: int = 0, /) -> None:
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
         """Send, and get an answer."""
         super().sendall(data, flags)
         self.other.sendall(b"pong\n")
@@ -210,10 +217,16 @@ def ex7(answer: Answer) -> None:
         seen = Work(answer.next_chunk, ours, 60).result(late)
         sentence = _("b'hello' had arrived, and next_chunk returned {seen!r}.")
         expect(seen == b"hello", sentence.format(seen=seen))
+        expect(
+            not ours.sends + ours.sendalls, _("A ping is for one who is silent. This one spoke.")
+        )
         theirs.close()
-        seen = Work(answer.next_chunk, ours, 60).result(_end_hint())
-        expect(seen == b"", _end_hint())
-        expect(not ours.sends + ours.sendalls, _("A ping is for one who is silent. This one spoke."))
+        ended = _("The other side has hung up, recv returns b'': return it, that is no silence.")
+        try:
+            seen = Work(answer.next_chunk, ours, 60).result(ended)
+        except OSError:
+            raise Hint(ended) from None
+        expect(seen == b"", ended)
     first, second = socket.socketpair()
     with Answering(fileno=first.detach()) as ours, second as theirs:
         ours.other = theirs
@@ -239,10 +252,6 @@ def ex7(answer: Answer) -> None:
         raise Hint(sentence + " " + _("You returned {seen!r}.").format(seen=seen))
 
 
-def _end_hint() -> str:
-    return _("The other side has hung up, recv returns b'': return it, that is no silence.")
-
-
 def ex8(answer: Answer) -> None:
     expect(answer.LEFT is not None, _("Write your prediction into LEFT first."))
     of_type(answer.LEFT, int, "LEFT")
@@ -255,7 +264,7 @@ def ex8(answer: Answer) -> None:
         counter = answer.Counter(cell)
         Work(counter.add).result(held())
         expect(cell.value == 11, _("After one add there must be 11 in cell.value, which had 10."))
-        cell.meeting.race(counter.add, counter.add)
+        cell.meeting.race(answer.path, counter.add, counter.add)
         sentence = _(
             "Three threads have called add, and {seen} was counted: one read before another had "
             "written. One lock for all calls has to span both reading and writing."
@@ -271,17 +280,19 @@ def ex9(answer: Answer) -> None:
     whole = stream.split(b"\n")[:-1]
     for size in (1, 2, 3, 5, 7, len(stream)):
         chunks = [stream[start : start + size] for start in range(0, len(stream), size)]
-        sentence = _("In chunks of {size} bytes these frames came out: {seen}, but {wanted} went in.")
-        frames, other = answer.Frames(limit=10), answer.Frames(limit=10)
+        sentence = _(
+            "In chunks of {size} bytes these frames came out: {seen}, but {wanted} went in."
+        )
+        frames, other = answer.Frames(limit=20), answer.Frames(limit=20)
         seen = []
         for chunk in chunks:
             try:
                 seen += frames.feed(chunk)
             except ValueError:
                 raise Hint(
-                    _("{chunk!r} was refused, and none of its frames is longer than {limit}.").format(
-                        chunk=chunk, limit=10
-                    )
+                    _(
+                        "{chunk!r} was refused, and none of its frames is longer than {limit}."
+                    ).format(chunk=chunk, limit=20)
                 ) from None
             other.feed(b"")
         expect(seen == whole, sentence.format(size=size, seen=seen, wanted=whole))
@@ -293,7 +304,9 @@ def ex9(answer: Answer) -> None:
             for chunk in good:
                 frames.feed(chunk)
         except ValueError:
-            sentence = _("A frame of exactly {limit} bytes is allowed; the line feed does not count.")
+            sentence = _(
+                "A frame of exactly {limit} bytes is allowed; the line feed does not count."
+            )
             raise Hint(sentence.format(limit=10)) from None
     sentence = _("{bad} at a limit of {limit} was not refused with ValueError at once.")
     for bad in (
@@ -330,8 +343,9 @@ def ex10(answer: Answer) -> None:
             _("In taken the nickname must belong to the first who asked for it."),
         )
         claims = taken.meeting.race(
-            lambda registry=registry: registry.claim("Боря", first),
-            lambda registry=registry: registry.claim("Боря", second),
+            answer.path,
+            functools.partial(registry.claim, "Боря", first),
+            functools.partial(registry.claim, "Боря", second),
         )
         sentence = _(
             "Two threads asked for one nickname, and the answers were {answers}. One lock for all "
@@ -415,27 +429,25 @@ def ex12(answer: Answer) -> None:
         Wiretap(server.address) as tap,
         RecordingClient(server.address, "Боря") as borya,
     ):
-        breaker = threading.Thread(target=_cut_three_times, args=[tap])
+        tap.cut_after(CUTS[0][1], direction=CUTS[0][0])
         work = Work(answer.say_all, tap.address, "Аня", words)
-        breaker.start()
         try:
+            for number, (direction, size) in enumerate(CUTS[1:], 1):
+                _wait_for_cut(tap, number, work)
+                tap.cut_after(size, direction=direction)
+            _wait_for_cut(tap, len(CUTS), work)
             work.result(_("say_all does not return. Messages stand in chat/core/protocol.py."))
         except Hint:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told with the line where it happened
             sentence = _(
                 "The connection was cut, and you gave up: {error!r}, {line}. Connect again, with "
                 "the session; the messages are described in chat/core/protocol.py."
             )
             line = last_line(error, answer.path)
             raise Hint(sentence.format(error=error, line=line)) from None
-        finally:
-            work.join(0)
-            tap.heal()
-            _over.set()
-            breaker.join()
         with Wire(server.address, "Вера") as vera:
-            vera.say("конец")
+            vera.send({"type": "message", "text": "конец", "id": 1})
             borya.wait_for("message", text="конец")
     heard = [event["text"] for event in borya.events if event["type"] == "message"][:-1]
     sentence = _("{n} of {all} messages were lost. What has no ack yet has to be said again.")
@@ -448,25 +460,22 @@ def ex12(answer: Answer) -> None:
     expect(heard == words, _("It was heard in another order than said."))
 
 
-_over = threading.Event()
-"""Set when the answer of exercise 12 has ended."""
+CUTS = [(Direction.TO_SERVER, 300), (Direction.TO_CLIENT, 600), (Direction.TO_CLIENT, 617)]
+"""Where exercise 12 cuts, in bytes: within a message, and within an ack, of some 30 bytes."""
 
 
-def _cut_three_times(tap: Wiretap) -> None:
-    for size in (200, 400, 600):
-        seen = len(tap.records)
-        tap.cut_after(size)
-        with contextlib.suppress(TimeoutError):
-            tap.wait_for(
-                lambda records, n=seen: _over.is_set() or len(records) > n + 6,  # type: ignore[misc]
-                timeout=3,
-            )
-        if _over.is_set():
+def _wait_for_cut(tap: Wiretap, number: int, work: Work) -> None:
+    """Return when the connection has been cut *number* times, or *work* has ended."""
+    deadline = time.monotonic() + DEADLINE
+    while work.is_alive() and time.monotonic() < deadline:
+        cuts = {record.connection for record in tap.records if record.kind is Kind.CUT}
+        if len(cuts) >= number:
             return
+        work.join(0.01)
 
 
 def ex13(answer: Answer) -> None:
-    ClientConnection._on_whoami = answer.on_whoami  # type: ignore[attr-defined]
+    _HANDLERS["whoami"] = answer.on_whoami
     with ChatServer() as server, Wire(server.address) as stranger:
         stranger.expect("register")
         stranger.send({"type": "whoami"}, {"type": "ping"})
@@ -502,7 +511,7 @@ def _next(wire: Wire) -> tests.wire.Message:
 
 
 def ex14(answer: Answer) -> None:
-    tests.wire.PATIENCE = 3.0  # a test that fails on purpose should not take long
+    tests.wire.PATIENCE = DEADLINE  # a test that fails on purpose should not take long
     _check_test_can_fail(answer)
     with ChatServer() as server:
         _check_topic(server)
@@ -513,9 +522,7 @@ def ex14(answer: Answer) -> None:
 
 def _check_test_can_fail(answer: Answer) -> None:
     """Raise `Hint` when the student's test is content with a chat that has no topic."""
-    handler = vars(ClientConnection).get("_on_topic")
-    if handler is not None:
-        del ClientConnection._on_topic  # type: ignore[attr-defined]
+    handler = _HANDLERS.pop("topic", None)
     try:
         with ChatServer() as server:
             answer.test_topic(server.address)
@@ -525,7 +532,7 @@ def _check_test_can_fail(answer: Answer) -> None:
         return
     finally:
         if handler is not None:
-            ClientConnection._on_topic = handler  # type: ignore[attr-defined]
+            _HANDLERS["topic"] = handler
     raise Hint(_("Step 0: test_topic passes on a chat that knows no topic. What does it check?"))
 
 
@@ -565,13 +572,17 @@ def _check_client(server: ChatServer) -> None:
     with (
         Wire(server.address, "Боря") as borya,
         subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
         ) as client,
     ):
         assert client.stdin is not None
         assert client.stdout is not None
         try:
-            borya.expect("joined", nick="Аня")
+            sentence = _("Step 4: the client does not get into the chat; its error stands above.")
+            try:
+                borya.expect("joined", nick="Аня")
+            except TimeoutError:
+                raise Hint(sentence) from None
             client.stdin.write("/topic Потоки\n/dice\n")
             client.stdin.flush()
             seen = borya.next()
@@ -581,12 +592,14 @@ def _check_client(server: ChatServer) -> None:
             borya.send({"type": "topic", "text": "Сокеты"})
             borya.skip_to("topic", nick="Боря")
             borya.say("всё")
-            shown = ""
             reader = Work(_read_until, client.stdout, "всё")
             shown = reader.result(_("Step 4: the client shows nothing any more."))
-            expect("Сокеты" in shown, _("Step 4: a new topic comes, and the client does not show it."))
+            expect(
+                "Сокеты" in shown, _("Step 4: a new topic comes, and the client does not show it.")
+            )
         finally:
             client.kill()
+            client.wait()
 
 
 def _read_until(stream: object, word: str) -> str:

@@ -17,7 +17,7 @@ PATIENCE = 30
 
 # Not fork: the caller may have threads. The checks are imported once, not for every answer.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["tests.exercises.checks"])
+_PROCESSES.set_forkserver_preload(["__main__", "tests.exercises.checks"])
 
 
 def read(path: Path) -> Answer:
@@ -25,9 +25,10 @@ def read(path: Path) -> Answer:
     try:
         code = path.read_text("utf-8")
     except OSError:
-        raise Hint(_("There is no file {path}.").format(path=path)) from None
+        shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        raise Hint(_("There is no file {path}.").format(path=shown)) from None
     names: dict[str, object] = {"__name__": path.stem}
-    exec(compile(code, str(path), "exec"), names)  # noqa: S102
+    exec(compile(code, str(path), "exec"), names)
     return Answer(names, str(path))
 
 

@@ -1,22 +1,23 @@
-"""Exercise 6. One nickname, one owner.
+"""Упражнение 10. Один ник — одному.
 
-Many threads ask whether a nickname is free. Now and then this class gives one nickname to two of
-them: between the check and the assignment another thread gets in. Mend it. The check does not wait
-for the race, it arranges one: the dictionary *taken* dawdles on purpose between question and answer.
+Из многих потоков спрашивают, свободен ли ник. Этот класс иногда отдаёт один ник двоим: между
+проверкой и записью успевает вклиниться другой поток. Исправьте его замком. Проверка не ждёт, пока
+потоки столкнутся случайно: словарь *taken* нарочно медлит при каждом чтении, каким бы способом вы
+ни читали.
 """
 
 from collections.abc import MutableMapping
 
 
 class Registry:
-    """Who owns which nickname."""
+    """Кто каким ником владеет."""
 
     def __init__(self, taken: MutableMapping[str, object]) -> None:
-        """Keep the owners in *taken*."""
+        """Записывать владельцев в *taken*."""
         self._taken = taken
 
     def claim(self, nick: str, owner: object) -> bool:
-        """Give *nick* to *owner*; False if it is taken."""
+        """Отдать *nick* владельцу *owner*; False, если он занят."""
         if nick in self._taken:
             return False
         self._taken[nick] = owner

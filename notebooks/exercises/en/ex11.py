@@ -1,9 +1,8 @@
-"""Exercise 7. A broadcast that nobody holds up.
+"""Упражнение 11. Рассылка, которую никто не задерживает.
 
-``sockets`` are the sockets of all listeners, non-blocking already. Send *frame* to everybody who is
-ready to take it, with a single ``send`` each. Whoever has not taken all of it is too slow: return a
-list of those, so that they can be disconnected. You may wait for nobody: it is not the others'
-fault. Whoever has hung up goes into the list, too.
+``sockets`` — это сокеты всех слушателей, уже неблокирующие. Пошлите *frame* каждому одним вызовом
+``send``. Кто взял не всё или ничего — тот слишком медленный; кто отключился — тому не отправить.
+Верните тех и других списком, чтобы их отключили. Ждать нельзя никого: остальные не виноваты.
 """
 
 import socket
@@ -11,7 +10,7 @@ from collections.abc import Iterable
 
 
 def broadcast(sockets: Iterable[socket.socket], frame: bytes) -> list[socket.socket]:
-    """Send *frame* to all; return those who have not taken the whole of it."""
+    """Разослать *frame*; вернуть тех, кто не взял его целиком."""
     for sock in sockets:
         sock.sendall(frame)
     return []

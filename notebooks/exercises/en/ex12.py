@@ -1,12 +1,15 @@
-"""Exercise 9. Survive being cut off.
+"""Упражнение 12. Пережить обрыв.
 
-Between you and the server stands a proxy that cuts the connection in the middle of a byte stream.
-Say all the words so that each is heard exactly once, and in order. The server helps: its
-``welcome`` holds a ``session`` with which you can come back, and a message with an ``id`` that it
-knows is not recorded twice but acknowledged again (``ack``). The ready-made ``ChatClient`` does not
-count here: write it yourself, on a socket.
+Между вами и сервером — прокси, который рвёт соединение посреди потока байтов. Скажите все *words*
+так, чтобы каждое услышали ровно один раз и по порядку. Сервер поможет: в ``welcome`` есть
+``session``, с которым можно вернуться, а сообщение, чей ``id`` он уже знает, он не запишет дважды и
+подтвердит снова (``ack``).
+
+Все сообщения и их ключи описаны в начале файла ``chat/core/protocol.py``; ``encode``, ``decode`` и
+``FrameDecoder`` оттуда пригодятся. Готовый ``ChatClient`` здесь не считается: напишите сами, на
+сокете.
 """
 
 
 def say_all(address: tuple[str, int], nick: str, words: list[str]) -> None:
-    """Enter as *nick* and say *words*, whatever happens to the connection."""
+    """Войти под именем *nick* и сказать *words*, что бы ни случалось с соединением."""

@@ -1,10 +1,11 @@
-"""Exercise 8. A new word in the protocol.
+"""Упражнение 13. Новое сообщение в протоколе.
 
-Teach the server to answer ``{"type": "whoami"}``: who am I, and from where am I seen? The answer is
-``{"type": "whoami", "nick": …, "host": …, "port": …}``. Whoever has no nickname yet gets the refusal
-``not_registered``, as for anything else they ask. See how other handlers do it in
-``chat/server.py``: the methods ``_on_…`` of the class ``ClientConnection``. The check enters your
-handler into the server's table by itself.
+Научите сервер отвечать на ``{"type": "whoami"}``: кто я и откуда меня видно. Ответ —
+``{"type": "whoami", "nick": …, "host": …, "port": …}``, и только тому, кто спросил. Кто ещё не
+назвался, должен получить отказ ``not_registered``, как на любую другую просьбу.
+
+Как это делают другие обработчики, смотрите в ``chat/core/server.py``: методы ``_on_…`` класса
+``ClientConnection``. Проверка сама впишет вашу функцию в таблицу обработчиков.
 """
 
 from chat.core.protocol import Message
@@ -12,4 +13,4 @@ from chat.core.server import ClientConnection
 
 
 def on_whoami(client: ClientConnection, message: Message) -> None:
-    """Tell the client who it is."""
+    """Ответить клиенту, кто он."""

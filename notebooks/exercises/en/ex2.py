@@ -1,8 +1,8 @@
-"""Exercise 1. Predict: how many messages are in the stream?
+"""Упражнение 2. Предскажите: сколько сообщений в потоке?
 
-One end of a connection has called ``sendall("при".encode())`` and right after it
-``sendall("вет".encode())``: the two halves of a Russian word, each letter two bytes. Both have
-arrived, and now the other end calls ``recv(100)`` once. What does it get?
+Один конец соединения выполнил ``sendall("при".encode())`` и сразу за ним
+``sendall("вет".encode())``. Когда дошло и то и другое, второй конец вызвал ``recv(100)`` один раз
+и раскодировал полученное: ``.decode()``. Какая строка вышла?
 """
 
-ANSWER: str | None = None  # write the string here
+ANSWER: str | None = None  # впишите строку

@@ -1,10 +1,9 @@
-"""Exercise 2. Predict: where will a letter be cut?
+"""Упражнение 3. Предскажите: где разрежется буква?
 
-The string «Жук и ёж» ("a beetle and a hedgehog") is encoded in UTF-8, where every Russian letter
-takes two bytes and a blank takes one, and is read by calls of ``recv(5)`` until it is over. How
-many chunks will there be, if each but the last has exactly five bytes? And how many of them cannot
-be decoded without their neighbours?
+Строку «Жук и ёж» закодировали в UTF-8 и читают вызовами ``recv(5)``, пока она не кончится.
+Сколько порций придёт, если в каждой, кроме последней, ровно пять байтов? И сколько из этих порций
+нельзя раскодировать отдельно от соседних?
 """
 
-PIECES: int | None = None  # how many chunks
-BROKEN: int | None = None  # how many of them are no string by themselves
+PIECES: int | None = None  # сколько порций
+BROKEN: int | None = None  # сколько из них сами по себе не строка

@@ -1,13 +1,13 @@
-"""Exercise 3. Read exactly as much as you need.
+"""Упражнение 4. Дочитать ровно столько, сколько нужно.
 
-``recv(n)`` returns from one to *n* bytes, and ``b""`` at the end of the stream. Write a function
-that returns exactly *size* bytes, however many chunks that takes. If the stream ends before that,
-raise ``EOFError``.
+``recv(n)`` возвращает от одного до *n* байтов, а в конце потока — ``b""``. Напишите функцию,
+которая возвращает ровно *size* байтов, сколько бы порций на это ни ушло. Если поток кончился
+раньше, поднимите ``EOFError``.
 """
 
 import socket
 
 
 def receive_exactly(sock: socket.socket, size: int) -> bytes:
-    """Return exactly *size* bytes from *sock*."""
+    """Вернуть ровно *size* байтов из *sock*."""
     return sock.recv(size)

@@ -1,12 +1,12 @@
-"""Exercise 4. Send everything.
+"""Упражнение 5. Отправить всё.
 
-``send`` returns how many bytes the kernel has taken, which may be fewer than it was given. Write a
-function that sends everything, using nothing but ``send`` (``sendall`` would be cheating).
+``send`` возвращает, сколько байтов взяло ядро; взять оно может и меньше, чем дали. Напишите
+функцию, которая отправляет всё, пользуясь только ``send``, без ``sendall``.
 """
 
 import socket
 
 
 def send_everything(sock: socket.socket, data: bytes) -> None:
-    """Send all of *data*."""
+    """Отправить *data* целиком."""
     sock.send(data)

@@ -1,20 +1,21 @@
-r"""Exercise 5. Cut a stream into frames.
+r"""Упражнение 9. Разобрать поток на кадры.
 
-A frame is a line that ends in ``\n``. Chunks come as they please: half a frame, ten frames at once,
-a line feed apart from its line. Write a class: ``feed`` takes a chunk and returns the frames that
-it completes, without ``\n``. The rest waits for the next chunk.
+Кадр — это строка, которая кончается ``\n``. Порции приходят какие угодно: половина кадра, десять
+кадров сразу, перевод строки отдельно от своей строки. Напишите класс: ``feed`` берёт порцию и
+возвращает кадры, которые ею закончены, без ``\n`` и больше ни без чего. Остаток ждёт следующей
+порции.
 
-A frame longer than *limit* bytes is a reason for ``ValueError``, and at once: its end may never
-come.
+В кадре может быть до *limit* байтов включительно, не считая ``\n``. Кадр длиннее — это
+``ValueError``, и сразу: не дожидаясь его конца, который может и не прийти.
 """
 
 
 class Frames:
-    """Puts frames together from chunks."""
+    """Собирает кадры из порций."""
 
     def __init__(self, limit: int) -> None:
-        """Take frames of up to *limit* bytes."""
+        """Кадр не длиннее *limit* байтов."""
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Take a chunk, return the frames that are complete."""
+        """Взять порцию, вернуть законченные кадры."""
         return chunk.splitlines()
