@@ -430,12 +430,13 @@ def ex12(answer: Answer) -> None:
         RecordingClient(server.address, "Боря") as borya,
     ):
         tap.cut_after(CUTS[0][1], direction=CUTS[0][0])
+        deadline = time.monotonic() + DEADLINE
         work = Work(answer.say_all, tap.address, "Аня", words)
         try:
             for number, (direction, size) in enumerate(CUTS[1:], 1):
-                _wait_for_cut(tap, number, work)
+                _wait_for_cut(tap, number, work, deadline)
                 tap.cut_after(size, direction=direction)
-            _wait_for_cut(tap, len(CUTS), work)
+            _wait_for_cut(tap, len(CUTS), work, deadline)
             work.result(_("say_all does not return. Messages stand in chat/core/protocol.py."))
         except Hint:
             raise
@@ -464,9 +465,8 @@ CUTS = [(Direction.TO_SERVER, 300), (Direction.TO_CLIENT, 600), (Direction.TO_CL
 """Where exercise 12 cuts, in bytes: within a message, and within an ack, of some 30 bytes."""
 
 
-def _wait_for_cut(tap: Wiretap, number: int, work: Work) -> None:
-    """Return when the connection has been cut *number* times, or *work* has ended."""
-    deadline = time.monotonic() + DEADLINE
+def _wait_for_cut(tap: Wiretap, number: int, work: Work, deadline: float) -> None:
+    """Return when the connection has been cut *number* times, *work* has ended, or time is up."""
     while work.is_alive() and time.monotonic() < deadline:
         cuts = {record.connection for record in tap.records if record.kind is Kind.CUT}
         if len(cuts) >= number:

@@ -63,7 +63,7 @@ def test_before_it_is_solved_there_is_a_hint(number: int, lang: str) -> None:
 
 def test_wrong_answers_are_refused_with_the_hint_that_fits() -> None:
     """And every hint is given to some of them: else it is not needed, or one of them is missing."""
-    with ThreadPoolExecutor(max_workers=8) as pool:  # many of them only wait
+    with ThreadPoolExecutor(max_workers=16) as pool:  # many of them only wait
         told = dict(zip(WRONG, pool.map(_hint, WRONG), strict=True))
     assert {title: hint for title, hint in told.items() if WRONG[title].hint not in str(hint)} == {}
     assert [hint for hint in told.values() if str(hint).count("Traceback") > 1] == []

@@ -1,15 +1,15 @@
-"""Упражнение 1. Первый эхо-сервер.
+"""Exercise 1. A first echo server.
 
-Примите одно соединение и возвращайте клиенту всё, что он присылает, порцию за порцией, сразу.
-Когда клиент закончит, ``recv`` вернёт ``b""``: закройте соединение и выйдите из функции.
+Accept one connection and send the client everything that it sends, chunk by chunk, at once. When
+the client has finished, ``recv`` returns ``b""``: close the connection and return.
 
-Порядок вызовов: ``accept`` → ``recv`` и ``sendall``, пока не конец → ``close``.
+The order of the calls: ``accept`` → ``recv`` and ``sendall`` until the end → ``close``.
 """
 
 import socket
 
 
 def serve_one(listener: socket.socket) -> None:
-    """Принять одного клиента на *listener*, вернуть ему всё, что он прислал."""
+    """Accept one client on *listener*, send back everything that it sends."""
     connection, _address = listener.accept()
     connection.close()

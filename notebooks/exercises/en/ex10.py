@@ -1,23 +1,23 @@
-"""Упражнение 10. Один ник — одному.
+"""Exercise 10. One nickname, one owner.
 
-Из многих потоков спрашивают, свободен ли ник. Этот класс иногда отдаёт один ник двоим: между
-проверкой и записью успевает вклиниться другой поток. Исправьте его замком. Проверка не ждёт, пока
-потоки столкнутся случайно: словарь *taken* нарочно медлит при каждом чтении, каким бы способом вы
-ни читали.
+Many threads ask whether a nickname is free. Sometimes this class gives one nickname to two of them:
+between the check and the assignment another thread gets in. Mend it with a lock. The check does not
+wait for the threads to collide by chance: the mapping *taken* is slow on purpose, in whatever way
+you read it.
 """
 
 from collections.abc import MutableMapping
 
 
 class Registry:
-    """Кто каким ником владеет."""
+    """Who owns which nickname."""
 
     def __init__(self, taken: MutableMapping[str, object]) -> None:
-        """Записывать владельцев в *taken*."""
+        """Keep the owners in *taken*."""
         self._taken = taken
 
     def claim(self, nick: str, owner: object) -> bool:
-        """Отдать *nick* владельцу *owner*; False, если он занят."""
+        """Give *nick* to *owner*; False if it is taken."""
         if nick in self._taken:
             return False
         self._taken[nick] = owner

@@ -1,8 +1,9 @@
-"""Упражнение 11. Рассылка, которую никто не задерживает.
+"""Exercise 11. A broadcast that nobody can hold up.
 
-``sockets`` — это сокеты всех слушателей, уже неблокирующие. Пошлите *frame* каждому одним вызовом
-``send``. Кто взял не всё или ничего — тот слишком медленный; кто отключился — тому не отправить.
-Верните тех и других списком, чтобы их отключили. Ждать нельзя никого: остальные не виноваты.
+``sockets`` are the sockets of all listeners, non-blocking already. Send *frame* to each of them with
+one call of ``send``. Whoever takes only a part of it, or nothing, is too slow; whoever has hung up
+cannot be sent anything. Return a list of both, so that they can be disconnected. You may not wait
+for anybody: the others are not to blame.
 """
 
 import socket
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 
 
 def broadcast(sockets: Iterable[socket.socket], frame: bytes) -> list[socket.socket]:
-    """Разослать *frame*; вернуть тех, кто не взял его целиком."""
+    """Send *frame* to all; return those who have not taken the whole of it."""
     for sock in sockets:
         sock.sendall(frame)
     return []

@@ -1,15 +1,15 @@
-"""Упражнение 12. Пережить обрыв.
+"""Exercise 12. Survive a lost connection.
 
-Между вами и сервером — прокси, который рвёт соединение посреди потока байтов. Скажите все *words*
-так, чтобы каждое услышали ровно один раз и по порядку. Сервер поможет: в ``welcome`` есть
-``session``, с которым можно вернуться, а сообщение, чей ``id`` он уже знает, он не запишет дважды и
-подтвердит снова (``ack``).
+Between you and the server there is a proxy that cuts the connection in the middle of the byte
+stream. Say all *words* so that each is heard exactly once, and in order. The server helps: its
+``welcome`` has a ``session`` with which you can come back, and a message whose ``id`` it knows
+already is not recorded twice but acknowledged again (``ack``).
 
-Все сообщения и их ключи описаны в начале файла ``chat/core/protocol.py``; ``encode``, ``decode`` и
-``FrameDecoder`` оттуда пригодятся. Готовый ``ChatClient`` здесь не считается: напишите сами, на
-сокете.
+All messages and their keys are described at the top of ``chat/core/protocol.py``; its ``encode``,
+``decode`` and ``FrameDecoder`` will be useful. The ready-made ``ChatClient`` does not count here:
+write it yourself, on a socket.
 """
 
 
 def say_all(address: tuple[str, int], nick: str, words: list[str]) -> None:
-    """Войти под именем *nick* и сказать *words*, что бы ни случалось с соединением."""
+    """Enter as *nick* and say *words*, whatever happens to the connection."""

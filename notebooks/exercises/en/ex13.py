@@ -1,11 +1,11 @@
-"""Упражнение 13. Новое сообщение в протоколе.
+"""Exercise 13. A new message in the protocol.
 
-Научите сервер отвечать на ``{"type": "whoami"}``: кто я и откуда меня видно. Ответ —
-``{"type": "whoami", "nick": …, "host": …, "port": …}``, и только тому, кто спросил. Кто ещё не
-назвался, должен получить отказ ``not_registered``, как на любую другую просьбу.
+Teach the server to answer ``{"type": "whoami"}``: who am I, and where do you see me? The answer is
+``{"type": "whoami", "nick": …, "host": …, "port": …}``, to the one who asked and to nobody else.
+Whoever has no nickname yet must be refused with ``not_registered``, as for any other request.
 
-Как это делают другие обработчики, смотрите в ``chat/core/server.py``: методы ``_on_…`` класса
-``ClientConnection``. Проверка сама впишет вашу функцию в таблицу обработчиков.
+To see how the other handlers do it, look at the methods ``_on_…`` of the class ``ClientConnection``
+in ``chat/core/server.py``. The check enters your function into the table of handlers.
 """
 
 from chat.core.protocol import Message
@@ -13,4 +13,4 @@ from chat.core.server import ClientConnection
 
 
 def on_whoami(client: ClientConnection, message: Message) -> None:
-    """Ответить клиенту, кто он."""
+    """Tell the client who it is."""

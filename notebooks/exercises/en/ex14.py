@@ -1,28 +1,31 @@
-"""Упражнение 14. Команда /topic в настоящем чате.
+"""Exercise 14. The command /topic in the real chat.
 
-У беседы появляется тема: её видят все, и тот, кто вошёл позже, тоже. Здесь пишется только тест, всё
-остальное — в самих файлах чата.
+The conversation gets a topic: everybody sees it, and so does whoever comes in later. Only the test
+is written here; everything else goes into the files of the chat.
 
-0. ``test_topic`` ниже. Сначала тест: на чате, который темы не знает, он обязан упасть. Дополните
-   его: Аня посылает ``{"type": "topic", "text": "Сети"}``, и Боря получает
-   ``{"type": "topic", "nick": "Аня", "text": "Сети"}``. Методы ``Wire`` — в ``tests/wire.py``.
-1. ``chat/core/server.py``: обработчик ``_on_topic``. Кто не назвался, получает ``not_registered``.
-2. ``chat/core/room.py``: тема живёт в комнате и меняется под её замком; рассылается всем, и автору.
-   Тему, которая не годится в сообщения (пустую, слишком длинную), комната отвергает так же, как
-   текст в ``say``.
-3. ``chat/core/room.py``: в ``welcome`` есть ключ ``topic`` с нынешней темой, ``""`` — её нет.
-4. ``chat/core/client.py``: метод ``set_topic``. ``chat/app/conversation.py``: команда
-   ``/topic ТЕКСТ`` посылает тему (``_do_topic``), а пришедшая тема показывается (``_on_topic``).
-5. ``chat/core/protocol.py``: опишите новое сообщение в таблице наверху. Этого проверка не видит.
+0. ``test_topic`` below. The test comes first: on a chat that knows no topic it has to fail. Complete
+   it: Ann sends ``{"type": "topic", "text": "Nets"}``, and Bob receives
+   ``{"type": "topic", "nick": "Ann", "text": "Nets"}``. The methods of ``Wire`` are in
+   ``tests/wire.py``.
+1. ``chat/core/server.py``: a handler ``_on_topic``. Whoever has no nickname gets ``not_registered``.
+2. ``chat/core/room.py``: the topic belongs to the room, changes under its lock, and is sent to
+   everybody, its author included. A topic that would not do as a message (empty, too long) is
+   refused by the room just as ``say`` refuses such a text.
+3. ``chat/core/room.py``: ``welcome`` has a key ``topic`` with the present topic, ``""`` if there is
+   none.
+4. ``chat/core/client.py``: a method ``set_topic``. ``chat/app/conversation.py``: the command
+   ``/topic TEXT`` sends a topic (``_do_topic``), and a topic that arrives is shown (``_on_topic``).
+5. ``chat/core/protocol.py``: describe the new message in the table at the top. The check cannot see
+   that.
 
-После каждого шага запускайте ``make exercise N=14``: она скажет, какой шаг следующий.
+Run ``make exercise N=14 LANG_EDITION=en`` after each step: it says which one is next.
 """
 
 from tests.wire import Wire
 
 
 def test_topic(address: tuple[str, int]) -> None:
-    """Тему, которую задал один, узнаёт другой."""
-    with Wire(address, "Аня") as anya, Wire(address, "Боря") as borya:
-        anya.expect("joined", nick="Боря")
+    """The topic that one user sets is told to the other."""
+    with Wire(address, "Ann") as anya, Wire(address, "Bob") as borya:
+        anya.expect("joined", nick="Bob")
         borya.expect_silence()

@@ -1,8 +1,9 @@
-"""Упражнение 2. Предскажите: сколько сообщений в потоке?
+"""Exercise 2. Predict: how many messages are in the stream?
 
-Один конец соединения выполнил ``sendall("при".encode())`` и сразу за ним
-``sendall("вет".encode())``. Когда дошло и то и другое, второй конец вызвал ``recv(100)`` один раз
-и раскодировал полученное: ``.decode()``. Какая строка вышла?
+One end of a connection has called ``sendall("при".encode())`` and right after it
+``sendall("вет".encode())``, the two halves of the Russian word for "hi". After both had arrived,
+the other end called ``recv(100)`` once and decoded the result with ``.decode()``. Which string came
+out?
 """
 
-ANSWER: str | None = None  # впишите строку
+ANSWER: str | None = None  # write the string here

@@ -1,9 +1,10 @@
-"""Упражнение 3. Предскажите: где разрежется буква?
+"""Exercise 3. Predict: where is a letter cut in two?
 
-Строку «Жук и ёж» закодировали в UTF-8 и читают вызовами ``recv(5)``, пока она не кончится.
-Сколько порций придёт, если в каждой, кроме последней, ровно пять байтов? И сколько из этих порций
-нельзя раскодировать отдельно от соседних?
+The string «Жук и ёж» ("a beetle and a hedgehog") was encoded in UTF-8, where a Russian letter takes
+two bytes and a space takes one, and is read with calls of ``recv(5)`` until nothing is left. How
+many chunks arrive, if each but the last has exactly five bytes? And how many of them cannot be
+decoded without their neighbours?
 """
 
-PIECES: int | None = None  # сколько порций
-BROKEN: int | None = None  # сколько из них сами по себе не строка
+PIECES: int | None = None  # how many chunks
+BROKEN: int | None = None  # how many of them cannot be decoded alone

@@ -1,13 +1,13 @@
-"""Упражнение 4. Дочитать ровно столько, сколько нужно.
+"""Exercise 4. Read exactly as much as you need.
 
-``recv(n)`` возвращает от одного до *n* байтов, а в конце потока — ``b""``. Напишите функцию,
-которая возвращает ровно *size* байтов, сколько бы порций на это ни ушло. Если поток кончился
-раньше, поднимите ``EOFError``.
+``recv(n)`` returns from one to *n* bytes, and ``b""`` at the end of the stream. Write a function
+that returns exactly *size* bytes, however many chunks that takes. If the stream ends before that,
+raise ``EOFError``.
 """
 
 import socket
 
 
 def receive_exactly(sock: socket.socket, size: int) -> bytes:
-    """Вернуть ровно *size* байтов из *sock*."""
+    """Return exactly *size* bytes from *sock*."""
     return sock.recv(size)

@@ -1,12 +1,12 @@
-"""Упражнение 5. Отправить всё.
+"""Exercise 5. Send everything.
 
-``send`` возвращает, сколько байтов взяло ядро; взять оно может и меньше, чем дали. Напишите
-функцию, которая отправляет всё, пользуясь только ``send``, без ``sendall``.
+``send`` returns how many bytes the kernel has taken, which may be fewer than it was given. Write a
+function that sends everything using nothing but ``send``: no ``sendall``.
 """
 
 import socket
 
 
 def send_everything(sock: socket.socket, data: bytes) -> None:
-    """Отправить *data* целиком."""
+    """Send all of *data*."""
     sock.send(data)

@@ -1,22 +1,22 @@
-"""Упражнение 6. Несколько клиентов сразу.
+"""Exercise 6. Several clients at once.
 
-Этот эхо-сервер обслуживает клиентов по очереди: пока первый молчит, остальные ждут. Сделайте так,
-чтобы никто никого не ждал: каждому клиенту — свой поток. Примите ровно *clients* клиентов и
-вернитесь, когда все они закончат и потоки завершатся.
+This echo server serves its clients one after the other: while the first is silent, the rest wait.
+Change it so that nobody waits for anybody: a thread for each client. Accept exactly *clients*
+clients, and return when all of them have finished and the threads have ended.
 """
 
 import socket
 
 
 def echo(connection: socket.socket) -> None:
-    """Возвращать одному клиенту всё, что он присылает, до конца."""
+    """Send one client everything that it sends, until it ends."""
     with connection:
         while chunk := connection.recv(4096):
             connection.sendall(chunk)
 
 
 def serve(listener: socket.socket, clients: int) -> None:
-    """Принять *clients* клиентов на *listener* и обслужить их одновременно."""
+    """Accept *clients* clients on *listener* and serve them all at the same time."""
     for _number in range(clients):
         connection, _address = listener.accept()
         echo(connection)

@@ -1,11 +1,11 @@
-"""Упражнение 7. Молчащий собеседник.
+"""Exercise 7. A silent peer.
 
-``recv`` ждёт вечно, если собеседник молчит: выключили питание, пропала сеть, зависла программа.
-Напишите функцию, которая возвращает следующую порцию, а молчание проверяет:
+``recv`` waits for ever when the other side is silent: the power is off, the network is down, the
+program hangs. Write a function that returns the next chunk and puts silence to the test:
 
-* порция пришла — верните её сразу; ``b""`` в конце потока — тоже;
-* *patience* секунд тишины — отправьте ``PING`` и подождите ещё *patience* секунд;
-* после этого тоже тишина — поднимите ``TimeoutError``.
+* a chunk has come: return it at once, and ``b""`` at the end of the stream as well;
+* *patience* seconds of silence: send ``PING`` and wait *patience* seconds more;
+* silence after that, too: raise ``TimeoutError``.
 """
 
 import socket
@@ -14,5 +14,5 @@ PING = b"ping\n"
 
 
 def next_chunk(sock: socket.socket, patience: float) -> bytes:
-    """Вернуть следующую порцию из *sock* или поднять ``TimeoutError``."""
+    """Return the next chunk from *sock*, or raise ``TimeoutError``."""
     return sock.recv(4096)

@@ -1,26 +1,26 @@
-"""Упражнение 8. Куда пропадает счёт?
+"""Exercise 8. Where do the counts go?
 
-``counter += 1`` — это три шага: прочитать, прибавить, записать. В счётчике 10, его увеличивают два
-потока, и оба успели прочитать раньше, чем хотя бы один записал. Сколько в нём окажется? Впишите
-предсказание в LEFT.
+``counter += 1`` is three steps: read, add, write. The counter stands at 10, two threads increment
+it, and both have read before either has written. What does it show in the end? Write your
+prediction into LEFT.
 
-Потом исправьте класс: что бы ни делали потоки, каждый вызов ``add`` должен прибавить ровно единицу.
-Число лежит в ``cell.value``. Проверка не ждёт, пока потоки столкнутся случайно: ``cell`` нарочно
-медлит между чтением и записью.
+Then mend the class: whatever the threads do, each call of ``add`` must add exactly one. The number
+is in ``cell.value``. The check does not wait for the threads to collide by chance: ``cell`` is slow
+between reading and writing on purpose.
 """
 
 from types import SimpleNamespace
 
-LEFT: int | None = None  # сколько окажется в счётчике
+LEFT: int | None = None  # what the counter shows in the end
 
 
 class Counter:
-    """Счётчик, который увеличивают многие потоки."""
+    """A counter that many threads increment."""
 
     def __init__(self, cell: SimpleNamespace) -> None:
-        """Считать в ``cell.value``."""
+        """Count in ``cell.value``."""
         self._cell = cell
 
     def add(self) -> None:
-        """Прибавить единицу."""
+        """Add one."""
         self._cell.value += 1

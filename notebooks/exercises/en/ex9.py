@@ -1,21 +1,20 @@
-r"""Упражнение 9. Разобрать поток на кадры.
+r"""Exercise 9. Split a stream into frames.
 
-Кадр — это строка, которая кончается ``\n``. Порции приходят какие угодно: половина кадра, десять
-кадров сразу, перевод строки отдельно от своей строки. Напишите класс: ``feed`` берёт порцию и
-возвращает кадры, которые ею закончены, без ``\n`` и больше ни без чего. Остаток ждёт следующей
-порции.
+A frame is a line that ends with ``\n``. Chunks come as they please: half a frame, ten frames at
+once, a line feed apart from its line. Write a class: ``feed`` takes a chunk and returns the frames
+that it completes, without ``\n`` and otherwise unchanged. The rest waits for the next chunk.
 
-В кадре может быть до *limit* байтов включительно, не считая ``\n``. Кадр длиннее — это
-``ValueError``, и сразу: не дожидаясь его конца, который может и не прийти.
+A frame may have up to *limit* bytes inclusive, not counting ``\n``. A longer one is a
+``ValueError``, and at once: do not wait for its end, which may never come.
 """
 
 
 class Frames:
-    """Собирает кадры из порций."""
+    """Puts frames together from chunks."""
 
     def __init__(self, limit: int) -> None:
-        """Кадр не длиннее *limit* байтов."""
+        """Take frames of up to *limit* bytes."""
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Взять порцию, вернуть законченные кадры."""
+        """Take a chunk, return the frames that it completes."""
         return chunk.splitlines()
