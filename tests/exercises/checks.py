@@ -386,12 +386,18 @@ def ex11(answer: Answer) -> None:
         try:
             slow = work.result(_("One is full, and you wait for it. The others must not wait."))
         except BlockingIOError:
-            raise Hint(_("A full socket raises BlockingIOError; the others get theirs.")) from None
+            raise Hint(
+                _("A full socket raises BlockingIOError; the others must still get the frame.")
+            ) from None
         except BrokenPipeError:
-            sentence = _("Who has hung up raises BrokenPipeError; the others get theirs.")
+            sentence = _(
+                "One who has hung up raises BrokenPipeError; the others must still get it."
+            )
             raise Hint(sentence) from None
         except ConnectionResetError:
-            sentence = _("A killed program leaves ConnectionResetError; the others get theirs.")
+            sentence = _(
+                "A killed program leaves ConnectionResetError; the others must still get it."
+            )
             raise Hint(sentence) from None
         expect(
             not any(sock.sendalls for sock in members),
@@ -399,9 +405,11 @@ def ex11(answer: Answer) -> None:
         )
         expect(
             all(sock.sends <= 1 for sock in members),
-            _("One send for each: who does not take all of it at once is too slow."),
+            _("One send for each: whoever does not take all of it at once is too slow."),
         )
-        expect(ready.sends and _has(listener, frame), _("The one who was ready has got nothing."))
+        expect(
+            ready.sends and _has(listener, frame), _("The one who was ready has received nothing.")
+        )
         expect(isinstance(slow, list), _("Return a list."))
         expect(full in slow, _("A socket is full, and you did not report it."))
         expect(gone in slow and reset in slow, _("One has hung up, and you did not report it."))
@@ -437,7 +445,9 @@ def ex12(answer: Answer) -> None:
                 _wait_for_cut(tap, number, work, deadline)
                 tap.cut_after(size, direction=direction)
             _wait_for_cut(tap, len(CUTS), work, deadline)
-            work.result(_("say_all does not return. Messages stand in chat/core/protocol.py."))
+            work.result(
+                _("say_all does not return. Messages are described in chat/core/protocol.py.")
+            )
         except Hint:
             raise
         except Exception as error:  # noqa: BLE001 - told with the line where it happened
@@ -456,9 +466,9 @@ def ex12(answer: Answer) -> None:
     expect(not lost, sentence.format(n=lost, all=len(words)))
     expect(
         len(heard) == len(set(heard)),
-        _("Some was heard twice: say it again under the same id, in the same session."),
+        _("Some words were heard twice: repeat them under the same id, in the same session."),
     )
-    expect(heard == words, _("It was heard in another order than said."))
+    expect(heard == words, _("The words were not heard in the order in which they were said."))
 
 
 CUTS = [(Direction.TO_SERVER, 300), (Direction.TO_CLIENT, 600), (Direction.TO_CLIENT, 617)]
@@ -481,8 +491,8 @@ def ex13(answer: Answer) -> None:
         stranger.send({"type": "whoami"}, {"type": "ping"})
         seen = _next(stranger)
         sentence = _(
-            "Who has no nickname yet must get an error not_registered, not {seen}. Which method "
-            "asks for a member?"
+            "Whoever has no nickname yet must get the error not_registered, not {seen}. Which "
+            "method requires a member?"
         )
         expect(seen.get("code") == "not_registered", sentence.format(seen=seen))
         with Wire(server.address, "Боря") as borya, Wire(server.address, "Аня") as anya:
@@ -542,7 +552,10 @@ def _check_topic(server: ChatServer) -> None:
         stranger.send({"type": "topic", "text": "Сети"})
         seen = _next(stranger).get("code")
         expect(seen != "unknown_type", _("Step 1: chat/core/server.py has no handler _on_topic."))
-        expect(seen == "not_registered", _("Step 1: who has no nickname sets no topic."))
+        expect(
+            seen == "not_registered",
+            _("Step 1: without a nickname nobody sets a topic; the answer is not_registered."),
+        )
     with Wire(server.address, "Аня") as anya, Wire(server.address, "Боря") as borya:
         anya.expect("joined")
         anya.send({"type": "topic", "text": "Сети"}, {"type": "ping"})
@@ -578,7 +591,7 @@ def _check_client(server: ChatServer) -> None:
         assert client.stdin is not None
         assert client.stdout is not None
         try:
-            sentence = _("Step 4: the client does not get into the chat; its error stands above.")
+            sentence = _("Step 4: the client does not get into the chat; see its error above.")
             try:
                 borya.expect("joined", nick="Аня")
             except TimeoutError:

@@ -689,7 +689,7 @@ def nothing_caught(sockets: Sockets, frame: bytes) -> list[socket.socket]:
     return [sock for sock in sockets if sock.send(frame) < len(frame)]
 
 
-@refused(11, "broadcast", "Who has hung up raises BrokenPipeError")
+@refused(11, "broadcast", "One who has hung up raises BrokenPipeError")
 def only_the_full_caught(sockets: Sockets, frame: bytes) -> list[socket.socket]:
     slow = []
     for sock in sockets:
@@ -762,7 +762,7 @@ def waits_for_the_full(sockets: Sockets, frame: bytes) -> list[socket.socket]:
     return slow
 
 
-@refused(11, "broadcast", "The one who was ready has got nothing")
+@refused(11, "broadcast", "The one who was ready has received nothing")
 def stops_at_the_first(sockets: Sockets, frame: bytes) -> list[socket.socket]:
     for sock in sockets:
         try:
@@ -865,7 +865,7 @@ def _say(address: Address, nick: str, words: list[str], *, session: bool, acks: 
             continue
 
 
-@refused(12, "say_all", "Some was heard twice")
+@refused(12, "say_all", "Some words were heard twice")
 def a_new_session_each_time(address: Address, nick: str, words: list[str]) -> None:
     _say(address, nick, words, session=False, acks=True)
 
@@ -875,7 +875,7 @@ def takes_sent_for_heard(address: Address, nick: str, words: list[str]) -> None:
     _say(address, nick, words, session=True, acks=False)
 
 
-@refused(12, "say_all", "It was heard in another order than said")
+@refused(12, "say_all", "The words were not heard in the order")
 def in_another_order(address: Address, nick: str, words: list[str]) -> None:
     _say(address, nick, words[::-1], session=True, acks=True)
 
@@ -893,7 +893,7 @@ def waits_for_what_never_comes(address: Address, nick: str, words: list[str]) ->
 # --- 13: a new message in the protocol ------------------------------------------------------------
 
 
-@refused(13, "on_whoami", "must get an error not_registered, not {'type': 'pong'}")
+@refused(13, "on_whoami", "must get the error not_registered, not {'type': 'pong'}")
 def no_answer(client: ClientConnection, message: Message) -> None:
     del client, message
 
@@ -931,7 +931,7 @@ WRONG_EDITS = {
     "the stranger is not refused": (
         "self._require_member(), message",
         "self._member, message",
-        "Step 1: who has no nickname sets no topic",
+        "Step 1: without a nickname nobody sets a topic",
     ),
     "only the others are told": (
         '"nick": member.nick, "text": topic}))',
