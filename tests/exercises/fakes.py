@@ -128,16 +128,16 @@ def listening() -> Iterator[Watched]:
 
 
 def hear(sock: socket.socket, size: int, work: Work) -> bytes:
-    """Return the next *size* bytes from *sock*; fewer at the end, or when *work* has ended."""
+    """Return the next *size* bytes from *sock*; fewer at the end, or when *work* has failed."""
     data = b""
     deadline = time.monotonic() + DEADLINE
     sock.settimeout(0.05)
     while len(data) < size and time.monotonic() < deadline:
-        over = not work.is_alive()
+        failed = work.error is not None
         try:
             chunk = sock.recv(size - len(data))
         except TimeoutError:
-            if over:
+            if failed:
                 break
             continue
         except ConnectionError:

@@ -17,7 +17,7 @@ PATIENCE = 30
 
 # Not fork: the caller may have threads. The checks are imported once, not for every answer.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["__main__", "tests.exercises.checks"])
+_PROCESSES.set_forkserver_preload(["__main__", __name__])
 
 
 def read(path: Path) -> Answer:

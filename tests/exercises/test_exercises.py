@@ -6,9 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from babel.messages.extract import extract
@@ -25,6 +26,12 @@ ROOT = EXERCISES.parents[1]
 SOLUTIONS = Path(__file__).parent / "solutions"
 IN_THE_CHAT = max(CHECKS)
 """The exercise whose answer stands in the files of the chat."""
+EXERCISE_IN_THE_CHAT = Path("notebooks", "exercises", "en", f"ex{IN_THE_CHAT}.py")
+
+pytestmark = pytest.mark.timeout(300)  # a dozen seconds, on a busy machine many more
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,23 +55,28 @@ def test_every_exercise_has_a_file_a_check_a_solution_and_wrong_answers() -> Non
     assert {answer.number for answer in WRONG.values()} == set(CHECKS) - {IN_THE_CHAT}
 
 
-@pytest.mark.parametrize("number", set(CHECKS) - {IN_THE_CHAT})
-def test_the_solution_is_right(number: int) -> None:
-    assert judge(number, SOLUTIONS / f"ex{number}.py") is None
+def together(function: Callable[[T], R], items: Iterable[T]) -> dict[T, R]:
+    """Return what *function* returns for each of *items*: most of the time it only waits."""
+    items = list(items)
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        return dict(zip(items, pool.map(function, items), strict=True))
+
+
+def test_the_solutions_are_right() -> None:
+    numbers = set(CHECKS) - {IN_THE_CHAT}
+    told = together(lambda number: judge(number, SOLUTIONS / f"ex{number}.py"), numbers)
+    assert told == dict.fromkeys(numbers)
 
 
 @pytest.mark.parametrize("lang", ["ru", "en"])
-@pytest.mark.parametrize("number", CHECKS)
-def test_before_it_is_solved_there_is_a_hint(number: int, lang: str) -> None:
-    problem = judge(number, EXERCISES / lang / f"ex{number}.py")
-    assert problem
-    assert "Traceback" not in problem, problem
+def test_before_it_is_solved_there_is_a_hint(lang: str) -> None:
+    told = together(lambda number: judge(number, EXERCISES / lang / f"ex{number}.py"), CHECKS)
+    assert [number for number, hint in told.items() if not hint or "Traceback" in hint] == [], told
 
 
 def test_wrong_answers_are_refused_with_the_hint_that_fits() -> None:
     """And every hint is given to some of them: else it is not needed, or one of them is missing."""
-    with ThreadPoolExecutor(max_workers=16) as pool:  # many of them only wait
-        told = dict(zip(WRONG, pool.map(_hint, WRONG), strict=True))
+    told = together(_hint, WRONG)
     assert {title: hint for title, hint in told.items() if WRONG[title].hint not in str(hint)} == {}
     assert [hint for hint in told.values() if str(hint).count("Traceback") > 1] == []
     never = [
@@ -94,41 +106,42 @@ def _pattern(sentence: str) -> str:
 # --- the chat itself ------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def edited(tmp_path: Path) -> Path:
-    """A copy of the project that knows topics, as the solution of the last exercise makes it."""
-    for folder in ("chat", "notebooks/exercises", "tests/exercises"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
+def edited(folder: Path) -> Path:
+    """Make in *folder* a copy of the project in which the last exercise is solved; return it."""
+    for name in ("chat", "notebooks/exercises", "tests/exercises"):
+        shutil.copytree(ROOT / name, folder / name)
     for name in ("__init__.py", "wire.py"):
-        shutil.copy(ROOT / "tests" / name, tmp_path / "tests")
-    solution = f"ex{IN_THE_CHAT}.py"
-    shutil.copy(SOLUTIONS / solution, tmp_path / "notebooks" / "exercises" / "en" / solution)
+        shutil.copy(ROOT / "tests" / name, folder / "tests")
+    shutil.copy(SOLUTIONS / EXERCISE_IN_THE_CHAT.name, folder / EXERCISE_IN_THE_CHAT)
     for file, line, inserted in EDITS:
-        path = tmp_path / file
+        path = folder / file
         code = path.read_text("utf-8")
         assert code.count("\n" + line) == 1, (file, line)
         path.write_text(code.replace("\n" + line, "\n" + inserted + line), "utf-8")
-    return tmp_path
+    return folder
 
 
-def test_the_edits_of_the_chat_are_right(edited: Path) -> None:
-    assert run(IN_THE_CHAT, "en", edited) == (0, "Right!\n")
+def test_the_edits_of_the_chat_are_right(tmp_path: Path) -> None:
+    assert run(IN_THE_CHAT, "en", edited(tmp_path)) == (0, "Right!\n")
 
 
-@pytest.mark.parametrize("title", WRONG_EDITS)
-def test_a_wrong_edit_is_refused_with_the_hint_that_fits(title: str, edited: Path) -> None:
-    right, other, hint = WRONG_EDITS[title]
-    files = {edited / file for file, _line, _inserted in EDITS}
-    files.add(edited / "notebooks" / "exercises" / "en" / f"ex{IN_THE_CHAT}.py")
-    replaced = 0
-    for path in files:
-        code = path.read_text("utf-8")
-        replaced += right in code
-        path.write_text(code.replace(right, other), "utf-8")
-    assert replaced
-    status, said = run(IN_THE_CHAT, "en", edited)
-    assert status == 1
-    assert hint in said
+def test_wrong_edits_are_refused_with_the_hint_that_fits(tmp_path: Path) -> None:
+    def refuse(title: str) -> tuple[int, str]:
+        right, other, _hint = WRONG_EDITS[title]
+        folder = edited(tmp_path / title)
+        paths = {folder / file for file in [EXERCISE_IN_THE_CHAT, *(edit[0] for edit in EDITS)]}
+        code = {path: path.read_text("utf-8") for path in paths}
+        assert sum(text.count(right) for text in code.values()) == 1, title
+        for path, text in code.items():
+            path.write_text(text.replace(right, other), "utf-8")
+        return run(IN_THE_CHAT, "en", folder)
+
+    told = together(refuse, WRONG_EDITS)
+    assert {
+        title: said
+        for title, (status, said) in told.items()
+        if status != 1 or WRONG_EDITS[title][2] not in said
+    } == {}
 
 
 # --- the command ----------------------------------------------------------------------------------
