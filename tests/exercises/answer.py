@@ -40,9 +40,10 @@ def last_line(error: BaseException, path: str) -> str:
     return _("line {n}: {text}").format(n=lines[-1].lineno, text=lines[-1].line) if lines else ""
 
 
-def account(error: BaseException, path: str) -> str:
-    """Return *error* as Python shows it, with no other frames than those of the file at *path*."""
+def account(error: BaseException, *paths: str) -> str:
+    """Return *error* as Python shows it, with no other frames than those of files below *paths*."""
     shown = traceback.TracebackException.from_exception(error)
-    shown.stack = traceback.StackSummary.from_list([f for f in shown.stack if f.filename == path])
-    lines = shown.format(chain=False) if shown.stack else shown.format_exception_only()
+    frames = [frame for frame in shown.stack if frame.filename.startswith(paths)]
+    shown.stack = traceback.StackSummary.from_list(frames)
+    lines = shown.format(chain=False) if frames else shown.format_exception_only()
     return "".join(lines).rstrip()

@@ -17,7 +17,8 @@ from typing import Any
 
 import tests.wire
 from chat.app.i18n import gettext as _
-from chat.core.server import _HANDLERS, ChatServer
+from chat.core.protocol import Message, ProtocolError
+from chat.core.server import _HANDLERS, ChatServer, ClientConnection
 from chat.lab.background import RecordingClient, connected_pair
 from chat.lab.wiretap import Direction, Kind, Wiretap
 from tests.exercises.answer import Answer, Hint, expect, last_line
@@ -485,7 +486,7 @@ def _wait_for_cut(tap: Wiretap, number: int, work: Work, deadline: float) -> Non
 
 
 def ex13(answer: Answer) -> None:
-    _HANDLERS["whoami"] = answer.on_whoami
+    _HANDLERS["whoami"] = _noting_failure(answer.on_whoami)
     with ChatServer() as server, Wire(server.address) as stranger:
         stranger.expect("register")
         stranger.send({"type": "whoami"}, {"type": "ping"})
@@ -509,12 +510,35 @@ def ex13(answer: Answer) -> None:
             expect(seen == {"type": "pong"}, sentence.format(seen=seen))
 
 
-def _next(wire: Wire) -> tests.wire.Message:
-    """Return the next message; a `Hint` if the server has closed the connection."""
+_failed: list[Exception] = []
+"""What a handler of the answer has raised in a thread of the server."""
+
+
+def _noting_failure(
+    handler: Callable[[ClientConnection, Message], None],
+) -> Callable[[ClientConnection, Message], None]:
+    """Return *handler* with whatever it raises noted before the server closes the connection."""
+
+    def handle(client: ClientConnection, message: Message) -> None:
+        try:
+            handler(client, message)
+        except ProtocolError:
+            raise
+        except Exception as error:
+            _failed.append(error)
+            raise
+
+    return handle
+
+
+def _next(wire: Wire) -> Message:
+    """Return the next message. Raises what a handler has raised, if that closed the connection."""
     try:
         return wire.next()
     except (EOFError, ConnectionError):
-        raise Hint(_("The server closed the connection: a handler has failed.")) from None
+        if _failed:
+            raise _failed[0] from None
+        raise Hint(_("The server closed the connection.")) from None
 
 
 # --- exercise 14, in the chat itself --------------------------------------------------------------
@@ -523,6 +547,8 @@ def _next(wire: Wire) -> tests.wire.Message:
 def ex14(answer: Answer) -> None:
     tests.wire.PATIENCE = DEADLINE  # a test that fails on purpose should not take long
     _check_test_can_fail(answer)
+    if "topic" in _HANDLERS:
+        _HANDLERS["topic"] = _noting_failure(_HANDLERS["topic"])
     with ChatServer() as server:
         _check_topic(server)
         _check_client(server)
@@ -549,7 +575,7 @@ def _check_test_can_fail(answer: Answer) -> None:
 def _check_topic(server: ChatServer) -> None:
     with Wire(server.address) as stranger:
         stranger.expect("register")
-        stranger.send({"type": "topic", "text": "Сети"})
+        stranger.send({"type": "topic", "text": "Сети"}, {"type": "ping"})
         seen = _next(stranger).get("code")
         expect(seen != "unknown_type", _("Step 1: chat/core/server.py has no handler _on_topic."))
         expect(
@@ -628,3 +654,6 @@ def _read_until(stream: object, word: str) -> str:
 CHECKS: dict[int, Callable[[Answer], None]] = {
     number: globals()[f"ex{number}"] for number in range(1, 15)
 }
+
+IN_THE_CHAT = 14
+"""The exercise whose answer stands in the files of the chat."""

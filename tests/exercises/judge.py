@@ -10,7 +10,7 @@ from pathlib import Path
 from chat.app.i18n import gettext as _
 from chat.app.i18n import language, ngettext, set_language
 from tests.exercises.answer import Answer, Hint, account
-from tests.exercises.checks import CHECKS
+from tests.exercises.checks import CHECKS, IN_THE_CHAT, ROOT
 
 PATIENCE = 30
 """Seconds after which an answer is taken for one that waits for ever."""
@@ -68,11 +68,12 @@ def _judge_here(
     result: Connection, number: int, get_answer: Callable[[], Answer], path: str, lang: str
 ) -> None:
     set_language(lang)
+    paths = (path, str(ROOT / "chat")) if number == IN_THE_CHAT else (path,)
     failed: list[str] = []  # accounts of what ended threads of the answer
 
     def note(failure: threading.ExceptHookArgs) -> None:
         if failure.exc_value is not None:
-            failed.append(account(failure.exc_value, path))
+            failed.append(account(failure.exc_value, *paths))
 
     threading.excepthook = note
     problem = None
@@ -81,5 +82,5 @@ def _judge_here(
     except Hint as hint:
         problem = "\n\n".join([str(hint), *failed[:1]])
     except Exception as error:  # noqa: BLE001 - whatever the answer does, it is told
-        problem = _("It failed with an error:") + "\n" + account(error, path)
+        problem = _("It failed with an error:") + "\n" + account(error, *paths)
     result.send(problem)

@@ -17,15 +17,13 @@ from babel.messages.extract import extract
 from chat.app.i18n import set_language
 from tests.exercises import checks, fakes, wrong
 from tests.exercises.__main__ import EXERCISES
-from tests.exercises.checks import CHECKS
+from tests.exercises.checks import CHECKS, IN_THE_CHAT
 from tests.exercises.judge import judge, judge_answer
-from tests.exercises.solutions.ex14 import EDITS
+from tests.exercises.solutions.topic import EDITS
 from tests.exercises.wrong import WRONG, WRONG_EDITS
 
 ROOT = EXERCISES.parents[1]
 SOLUTIONS = Path(__file__).parent / "solutions"
-IN_THE_CHAT = max(CHECKS)
-"""The exercise whose answer stands in the files of the chat."""
 EXERCISE_IN_THE_CHAT = Path("notebooks", "exercises", "en", f"ex{IN_THE_CHAT}.py")
 
 pytestmark = pytest.mark.timeout(300)  # a dozen seconds, on a busy machine many more
@@ -129,7 +127,9 @@ def test_wrong_edits_are_refused_with_the_hint_that_fits(tmp_path: Path) -> None
     def refuse(title: str) -> tuple[int, str]:
         right, other, _hint = WRONG_EDITS[title]
         folder = edited(tmp_path / title)
-        paths = {folder / file for file in [EXERCISE_IN_THE_CHAT, *(edit[0] for edit in EDITS)]}
+        paths = {
+            folder / file for file in [str(EXERCISE_IN_THE_CHAT), *(edit[0] for edit in EDITS)]
+        }
         code = {path: path.read_text("utf-8") for path in paths}
         assert sum(text.count(right) for text in code.values()) == 1, title
         for path, text in code.items():

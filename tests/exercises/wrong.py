@@ -925,13 +925,33 @@ def tells_everybody(client: ClientConnection, _message: Message) -> None:
         other._post(answer)
 
 
+@refused(13, "on_whoami", "The server closed the connection.")
+def disconnects(client: ClientConnection, _message: Message) -> None:
+    client._on_quit({"type": "quit"})
+
+
 # --- 14: /topic; the edits of the solution with one of them done wrong ----------------------------
 
 WRONG_EDITS = {
-    "the stranger is not refused": (
-        "self._require_member(), message",
-        "self._member, message",
+    "no member is asked for": (
+        "set_topic(self._require_member(), ",
+        "set_topic(self._member, ",
+        "AttributeError",
+    ),
+    "the stranger is not told": (
+        "        self.server.room.set_topic(self._require_member(), ",
+        "        if self._member: self.server.room.set_topic(self._member, ",
         "Step 1: without a nickname nobody sets a topic",
+    ),
+    "the handler has another name": (
+        "def _on_topic(self, message",
+        "def on_topic(self, message",
+        "Step 1: chat/core/server.py has no handler _on_topic",
+    ),
+    "the client fails": (
+        "def _do_topic(self, rest: str",
+        "def _do_topic(self, rest: str = no_such_name",
+        "Step 4: the client does not get into the chat",
     ),
     "only the others are told": (
         '"nick": member.nick, "text": topic}))',
