@@ -2,8 +2,9 @@
 
 import functools
 import multiprocessing
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -34,40 +35,61 @@ def read(path: Path) -> Answer:
 
 def judge(number: int, path: Path, *, patience: float = PATIENCE) -> str | None:
     """Return what is wrong with the answer to exercise *number* at *path*, None if it is right."""
-    return judge_answer(number, functools.partial(read, path), str(path), patience=patience)
+    get_answer = functools.partial(read, path)
+    return judge_all(number, [get_answer], str(path), patience=patience)[0]
 
 
-def judge_answer(
-    number: int, get_answer: Callable[[], Answer], path: str, *, patience: float = PATIENCE
-) -> str | None:
-    """Judge as `judge` does what *get_answer*, called in the process, returns from *path*."""
+def judge_all(
+    number: int,
+    get_answers: Sequence[Callable[[], Answer]],
+    path: str,
+    *,
+    patience: float = PATIENCE,
+) -> list[str | None]:
+    """Judge one after another what *get_answers*, called in the process, return from *path*.
+
+    The list ends early, with a sentence, when one takes longer than *patience* seconds.
+    """
     ours, theirs = _PROCESSES.Pipe(duplex=False)
-    arguments = (theirs, number, get_answer, path, language())
+    arguments = (theirs, number, get_answers, path, language())
     process = _PROCESSES.Process(target=_judge_here, args=arguments)
     process.start()
     theirs.close()
+    told: list[str | None] = []
     try:
-        if ours.poll(patience):
-            problem: str | None = ours.recv()
-            return problem
+        while len(told) < len(get_answers):
+            if not ours.poll(patience):
+                sentence = ngettext(
+                    "It was not over after {n} second: something waits for ever.",
+                    "It was not over after {n} seconds: something waits for ever.",
+                    int(patience),
+                )
+                return [*told, sentence.format(n=int(patience))]
+            told.append(ours.recv())
     except EOFError:
-        return _("The answer ended the whole program. Return from the function instead.")
+        told.append(_("The answer ended the whole program. Return from the function instead."))
     finally:
         process.kill()  # its threads may wait for ever
         process.join()
         ours.close()
-    sentence = ngettext(
-        "It was not over after {n} second: something waits for ever.",
-        "It was not over after {n} seconds: something waits for ever.",
-        int(patience),
-    )
-    return sentence.format(n=int(patience))
+    return told
 
 
 def _judge_here(
-    result: Connection, number: int, get_answer: Callable[[], Answer], path: str, lang: str
+    result: Connection,
+    number: int,
+    get_answers: Sequence[Callable[[], Answer]],
+    path: str,
+    lang: str,
 ) -> None:
     set_language(lang)
+    for get_answer in get_answers:
+        problem = _problem(number, get_answer, path)
+        sys.stdout.flush()  # the process is killed, and the answer may have printed something
+        result.send(problem)
+
+
+def _problem(number: int, get_answer: Callable[[], Answer], path: str) -> str | None:
     paths = (path, str(ROOT / "chat")) if number == IN_THE_CHAT else (path,)
     failed: list[str] = []  # accounts of what ended threads of the answer
 
@@ -76,11 +98,10 @@ def _judge_here(
             failed.append(account(failure.exc_value, *paths))
 
     threading.excepthook = note
-    problem = None
     try:
         CHECKS[number](get_answer())
     except Hint as hint:
-        problem = "\n\n".join([str(hint), *failed[:1]])
+        return "\n\n".join([str(hint), *failed[:1]])
     except Exception as error:  # noqa: BLE001 - whatever the answer does, it is told
-        problem = _("It failed with an error:") + "\n" + account(error, *paths)
-    result.send(problem)
+        return _("It failed with an error:") + "\n" + account(error, *paths)
+    return None

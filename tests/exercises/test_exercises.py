@@ -18,7 +18,7 @@ from chat.app.i18n import set_language
 from tests.exercises import checks, fakes, wrong
 from tests.exercises.__main__ import EXERCISES
 from tests.exercises.checks import CHECKS, IN_THE_CHAT
-from tests.exercises.judge import judge, judge_answer
+from tests.exercises.judge import judge, judge_all
 from tests.exercises.solutions.topic import EDITS
 from tests.exercises.wrong import WRONG, WRONG_EDITS
 
@@ -66,15 +66,27 @@ def test_the_solutions_are_right() -> None:
     assert told == dict.fromkeys(numbers)
 
 
-@pytest.mark.parametrize("lang", ["ru", "en"])
-def test_before_it_is_solved_there_is_a_hint(lang: str) -> None:
-    told = together(lambda number: judge(number, EXERCISES / lang / f"ex{number}.py"), CHECKS)
-    assert [number for number, hint in told.items() if not hint or "Traceback" in hint] == [], told
+def test_before_it_is_solved_there_is_a_hint() -> None:
+    paths = [EXERCISES / lang / f"ex{number}.py" for lang in ("ru", "en") for number in CHECKS]
+    told = together(lambda path: judge(int(path.stem.removeprefix("ex")), path), paths)
+    assert {path: hint for path, hint in told.items() if not hint or "Traceback" in hint} == {}
 
 
 def test_wrong_answers_are_refused_with_the_hint_that_fits() -> None:
     """And every hint is given to some of them: else it is not needed, or one of them is missing."""
-    told = together(_hint, WRONG)
+    titles = {
+        number: [title for title, answer in WRONG.items() if answer.number == number]
+        for number in {answer.number for answer in WRONG.values()}
+    }
+
+    def refuse(number: int) -> dict[str, str | None]:
+        answers = [functools.partial(wrong.answer, title) for title in titles[number]]
+        hints = judge_all(number, answers, wrong.__file__)
+        return dict(zip(titles[number], hints, strict=True))
+
+    told = {
+        title: hint for hints in together(refuse, titles).values() for title, hint in hints.items()
+    }
     assert {title: hint for title, hint in told.items() if WRONG[title].hint not in str(hint)} == {}
     assert [hint for hint in told.values() if str(hint).count("Traceback") > 1] == []
     never = [
@@ -83,11 +95,6 @@ def test_wrong_answers_are_refused_with_the_hint_that_fits() -> None:
         if not any(re.search(_pattern(sentence), str(hint)) for hint in told.values())
     ]
     assert [sentence for sentence in never if not sentence.startswith("Step ")] == []
-
-
-def _hint(title: str) -> str | None:
-    get_answer = functools.partial(wrong.answer, title)
-    return judge_answer(WRONG[title].number, get_answer, wrong.__file__)
 
 
 def _hints() -> Iterator[str]:

@@ -494,6 +494,12 @@ class DropsEmptyFrames(_Framer):
         return [frame for frame in super().feed(chunk) if frame]
 
 
+@refused(9, "Frames", "UnicodeDecodeError")
+class Decodes(_Framer):
+    def feed(self, chunk: bytes) -> list[bytes]:
+        return super().feed(chunk.decode().encode())
+
+
 @refused(9, "Frames", "Two streams were mixed")
 class SharesTheRest(_Framer):
     rest = bytearray()
