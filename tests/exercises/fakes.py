@@ -10,7 +10,7 @@ from types import FrameType, SimpleNamespace
 from typing import Any
 
 from chat.app.i18n import gettext as _
-from tests.exercises.answer import Hint
+from tests.exercises.answer import Hint, expect
 
 DEADLINE = 3.0
 """Seconds that anything may take before it counts as failed: many times what it takes."""
@@ -161,20 +161,21 @@ class Meeting:
     def __init__(self) -> None:
         """Hold nobody until `race`."""
         self._barrier: threading.Barrier | None = None
+        self._reached = threading.Event()
 
     def wait(self) -> None:
         """Wait for the other thread."""
+        self._reached.set()
         if self._barrier is not None:
             with contextlib.suppress(threading.BrokenBarrierError):  # a lock keeps the other out
                 self._barrier.wait(self.SECONDS)
 
-    def race(self, path: str, *calls: Callable[[], Any]) -> list[Any]:
-        """Call both *calls* at once; return what they return. Raises `Hint` when they hang.
+    def race(self, path: str, first: Callable[[], Any], second: Callable[[], Any]) -> list[Any]:
+        """Call *second* while *first* is held; return what they return. `Hint` when they hang.
 
         Before each line of the file at *path* a thread lingers, so that another which waits for a
         lock gets it as soon as it is released.
         """
-        together = threading.Barrier(len(calls))
 
         def linger(frame: FrameType, event: str, _argument: object) -> Any:
             if frame.f_code.co_filename != path:
@@ -184,14 +185,18 @@ class Meeting:
             return linger
 
         def begin(call: Callable[[], Any]) -> Any:
-            together.wait(DEADLINE)
             sys.settrace(linger)
             return call()
 
-        self._barrier = threading.Barrier(len(calls))
+        self._barrier = threading.Barrier(2)
+        self._reached.clear()
         try:
-            works = [Work(begin, call) for call in calls]
-            return [work.result(held()) for work in works]
+            inside = Work(begin, first)
+            deadline = time.monotonic() + DEADLINE
+            while inside.is_alive() and not self._reached.wait(0.01):
+                expect(time.monotonic() < deadline, held())
+            late = Work(begin, second)
+            return [work.result(held()) for work in (inside, late)]
         finally:
             self._barrier = None
 
