@@ -20,7 +20,8 @@ from pathlib import Path
 
 from chat.app import options as cli
 from chat.app.i18n import gettext as _
-from chat.promises.encryption import missing_package
+from chat.app.sentences import setting, why
+from chat.promises import UnusableError
 
 try:
     from cryptography import x509
@@ -47,7 +48,7 @@ def write_pair(
     exist and not *replace*, or they cannot be written.
     """
     if x509 is None:
-        raise missing_package()
+        raise UnusableError("no_cryptography")
     cert_path, key_path = Path(directory) / CERT_NAME, Path(directory) / KEY_NAME
     cert, key = _make_pair(names, days)
     try:
@@ -66,7 +67,7 @@ def write_pair(
                 file.write(data)
     except OSError as error:
         raise cli.OptionError(
-            _("Cannot write to {path}: {reason}.").format(path=directory, reason=cli.why(error))
+            _("Cannot write to {path}: {reason}.").format(path=directory, reason=why(error))
         ) from error
     return cert_path, key_path
 
@@ -133,13 +134,15 @@ def _general_name(name: str) -> "x509.GeneralName":
 def main(arguments: list[str] | None = None) -> int:
     """Write a pair as the command line asks; return the exit status."""
     cli.choose_language(arguments)
-    cli.forgive_encodings()
+    cli.prepare_streams()
     options = _parser().parse_args(arguments)
     names = list(dict.fromkeys([*LOCAL_NAMES, *_own_name(), *options.names]))
     try:
         cert, key = write_pair(options.directory, names, days=options.days, replace=options.replace)
     except cli.OptionError as error:
         return cli.fail(str(error))
+    except UnusableError as error:
+        return cli.fail(setting(error.code, error.details))
     print(_("The certificate is for {names}.").format(names=", ".join(names)))
     sentence = _("{cert} is for everybody; {key} stays with the server and is shown to nobody.")
     print(sentence.format(cert=cert, key=key))

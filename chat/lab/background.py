@@ -26,8 +26,8 @@ from typing import Any, Generic, Self, TypeVar, TypeVarTuple
 
 import psutil
 
-from chat.core.client import ChatClient
 from chat.core.protocol import Limits, Message
+from chat.promises.resume import ResumingClient
 
 LOOPBACK = "127.0.0.1"
 TIMEOUT = 5.0
@@ -213,7 +213,7 @@ def wait_until(condition: Callable[[], bool], *, timeout: float = TIMEOUT) -> No
         time.sleep(0.001)
 
 
-class RecordingClient(ChatClient):
+class RecordingClient(ResumingClient):
     """A chat client that keeps every event and lets any thread wait for one."""
 
     def __init__(
@@ -225,7 +225,7 @@ class RecordingClient(ChatClient):
         reconnect: bool = False,
         **settings: Any,
     ) -> None:
-        """Prepare a client as `ChatClient` does; the events go to the list.
+        """Prepare a client as `ResumingClient` does; the events go to the list.
 
         An experiment that loses its connection wants to see that, so it does not come back.
         """

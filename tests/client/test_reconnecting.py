@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 import pytest
 
-import chat.core.client
 from chat.core.client import ChatClient, ConnectionClosedError
 from chat.core.protocol import Limits
 from chat.core.server import ChatServer
 from chat.lab.background import RecordingClient
 from chat.lab.wiretap import Wiretap
+from chat.promises import resume
 from tests.client.fakes import REGISTER, WELCOME, FakeServer, Message
 from tests.wire import Wire, eventually
 
@@ -27,8 +27,8 @@ AT_ONCE = 2.0
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat.core.client, "FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(chat.core.client, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(resume, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(resume, "LONGEST_PAUSE", 0.1)
 
 
 @contextmanager
@@ -179,7 +179,7 @@ def test_a_server_that_has_forgotten_everything_is_heard_from_its_beginning(
 def test_what_is_said_meanwhile_is_sent_afterwards_and_no_more_than_can_be_kept(
     server: ChatServer, dial: Dial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chat.core.client, "OFFLINE_MESSAGES", 3)
+    monkeypatch.setattr(resume, "OFFLINE_MESSAGES", 3)
     borya = dial(server, "Боря")
     with socket.create_server(("127.0.0.1", 0)) as nobody, Wiretap(server.address) as tap:
         nowhere = nobody.getsockname()
@@ -270,8 +270,8 @@ def leave_at_once(client: ChatClient) -> None:
 
 
 def test_leaving_during_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat.core.client, "FIRST_PAUSE", 1e6)
-    monkeypatch.setattr(chat.core.client, "LONGEST_PAUSE", 1e6)
+    monkeypatch.setattr(resume, "FIRST_PAUSE", 1e6)
+    monkeypatch.setattr(resume, "LONGEST_PAUSE", 1e6)
     with FakeServer() as server, conversation(server) as anya:
         server.hang_up()
         anya.wait_for("reconnecting")
@@ -337,9 +337,9 @@ def test_leaving_from_within_on_event_while_it_tries(server: ChatServer) -> None
 
 
 def test_who_waits_for_room_is_woken_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat.core.client, "OFFLINE_MESSAGES", 0)
-    monkeypatch.setattr(chat.core.client, "FIRST_PAUSE", 1e6)
-    monkeypatch.setattr(chat.core.client, "LONGEST_PAUSE", 1e6)
+    monkeypatch.setattr(resume, "OFFLINE_MESSAGES", 0)
+    monkeypatch.setattr(resume, "FIRST_PAUSE", 1e6)
+    monkeypatch.setattr(resume, "LONGEST_PAUSE", 1e6)
     outcome: list[Exception] = []
 
     def say() -> None:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 from chat.core.connection import Connection
 from chat.core.protocol import Limits
-from chat.core.sender import Sender
+from chat.core.writer import Writer
 from tests.wire import PATIENCE
 
 SMALL_BUFFER = 4096

@@ -62,7 +62,7 @@ def test_what_gathers_is_recorded_with_one_commit(path: Path) -> None:
 def test_a_hundred_messages_in_one_segment_need_few_commits(path: Path) -> None:
     with serving(path) as server, Wire(server.address, "Аня") as anya:
         commits: list[str] = []
-        server._history._file.set_trace_callback(  # type: ignore[attr-defined]
+        server.room.log._file.set_trace_callback(  # type: ignore[attr-defined]
             lambda statement: commits.append(statement) if statement == "COMMIT" else None
         )
         anya.send(*({"type": "message", "text": str(n), "id": n} for n in range(100)))
@@ -294,4 +294,4 @@ def test_two_servers_cannot_share_a_file(path: Path) -> None:
         assert "another program uses the file" in refused(path)
         assert anya.say("два") == 2
     with serving(path) as server:
-        eventually(lambda: server._history.last_seq == 2)
+        eventually(lambda: server.room.log.last_seq == 2)

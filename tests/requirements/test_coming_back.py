@@ -186,11 +186,11 @@ def test_who_talked_into_a_dead_connection_is_no_flood_when_they_come_back(serve
             anya.say(str(number))
         talker = threading.Thread(target=lambda: [anya.say(f"и ещё {n}") for n in range(30)])
         talker.start()
-        eventually(lambda: server.room._history.last_seq == 5)
+        eventually(lambda: server.room.log.last_seq == 5)
         tap.cut()
         tap.heal()
         assert returned.wait(10)
         talker.join()
         anya.wait_acknowledged(10)
     assert [event for event in events if event["type"] in ("error", "left")] == []
-    assert server.room._history.last_seq == 35
+    assert server.room.log.last_seq == 35

@@ -25,7 +25,7 @@ def template() -> Catalog:
         found = extract_from_dir(
             ROOT / room,
             method_map=[("**.py", "python")],
-            keywords={"_": None, "gettext": None, "ngettext": (1, 2)},
+            keywords={"_": None, "gettext": None, "mark": None, "ngettext": (1, 2)},
         )
         for name, _line, message, _comments, context in found:
             catalog.add(message, locations=[(f"{room}/{name}", 0)], context=context)
