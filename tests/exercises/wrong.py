@@ -961,7 +961,7 @@ WRONG_EDITS = {
     ),
     "only the others are told": (
         '"nick": member.nick, "text": topic}))',
-        '"nick": member.nick, "text": topic}), but=member.connection)',
+        '"nick": member.nick, "text": topic}), author=member.connection)',
         "Step 2",
     ),
     "any text will do": (
