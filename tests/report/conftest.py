@@ -91,6 +91,7 @@ BOOKS = {
     ),
     "02_theory": notebook(
         markdown("# Теоретическая часть", "Доля $\\frac{1}{n}$ и", "$$\\sum_{i=1}^{k} x_i < 1$$"),
+        markdown("Как сказано в [RFC 9293](https://www.rfc-editor.org/rfc/rfc9293)."),
         markdown("## Кадры и поток", "| а | б |\n|---|---|\n| 1 | 2 |", "> Предскажите!"),
         code("print('🦊 длинная строка вывода ' * 12)\nprint('x' * 300)\n'значение ' + 'в' * 200"),
         figure("two", "orange", 1400),
@@ -98,7 +99,12 @@ BOOKS = {
     ),
     "03_practice": notebook(
         markdown("# Практическая часть", "Код – в [листинге](#lst-long)."),
-        code(LISTING.format(what="__import__('chat.core.room').room.Room", label="lst-long")),
+        code(
+            LISTING.format(
+                what="__import__('importlib').import_module('chat.core.room').Room",
+                label="lst-long",
+            )
+        ),
         code(
             LISTING.format(what="'chat.core.protocol:DEFAULT_PORT'", label="lst-short"),
             "hide-input",
@@ -113,6 +119,7 @@ BOOKS = {
             "from chat.lab import show\nshow.prose('Измерено 5 мс ([таблица](#tab-sums)).')",
             "hide-input",
         ),
+        v4.new_markdown_cell("", metadata={"tags": ["sources"]}),  # type: ignore[no-untyped-call]
     ),
 }
 
@@ -154,4 +161,4 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def output(project: Path) -> Path:
     """The folder of the small report."""
-    return project / "report" / "ru"
+    return project / "build" / "report" / "ru"
