@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from chat.app.i18n import LANGUAGES, ngettext, set_language
 from chat.app.i18n import gettext as _
+from chat.lab.isolation import isolate
 
 from . import ReportError
 
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main(arguments: list[str] | None = None) -> int:
     """Build the reports that the command line asks for; return the exit status."""
+    isolate(ROOT / "build" / "cache" / "home")
     set_language()
     options = _parser().parse_args(arguments)
     root = options.root.resolve()
