@@ -52,6 +52,8 @@ def exercises(root: Path) -> list[Path]:
 def main() -> int:
     """Bring catalogues and editions up to date; return 1 when a translation is missing."""
     status = 0
+    for path in chapters(ROOT):
+        fold(path)
     for lang in EDITIONS:
         for catalogue, sources in catalogues(ROOT, lang).items():
             for place, sentence in update(catalogue, sources):
@@ -61,6 +63,21 @@ def main() -> int:
                 status = 1
         write(ROOT, ROOT, lang)
     return status
+
+
+def fold(path: Path) -> None:
+    """Have Jupyter show folded what the report does not show of the chapter at *path*."""
+    chapter = _notebook(path)
+    before = copy.deepcopy(chapter)
+    for cell in chapter.cells:
+        jupyter = cell.metadata.setdefault("jupyter", {})
+        jupyter.pop("source_hidden", None)
+        if "hide-input" in cell.metadata.get("tags", []):
+            jupyter["source_hidden"] = True
+        if not jupyter:
+            del cell.metadata["jupyter"]
+    if chapter != before:
+        nbformat.write(chapter, path)  # type: ignore[no-untyped-call]
 
 
 def catalogues(root: Path, lang: str) -> dict[Path, list[Path]]:
