@@ -40,7 +40,7 @@ publish: $(VENV)/report.installed ## собрать отчёт и положит
 	@$(BIN)/python -m report.publish
 
 test: lint ## проверить код и выполнить все тесты || check the code and run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 grade: $(VENV)/grade.installed ## оценить чат по требованиям задания: make grade ARGS="--submission ФАЙЛ.toml" || grade the chat by the requirements of the assignment: make grade ARGS="--submission FILE.toml"
 	@$(BIN)/python -m tests.grading $(ARGS)
