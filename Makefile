@@ -22,6 +22,9 @@ GROUPS := chat grade notebooks report test
 COMPILE := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 
+# What the programs read of the translations.
+COMPILED := $(patsubst %.po,%.mo,$(wildcard chat/app/locale/*/LC_MESSAGES/*.po))
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -31,15 +34,15 @@ help: ## показать этот список || show this list
 	@awk -F ':.*## | [|][|] ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$$(if $(ENGLISH),3,2) }' \
 		$(MAKEFILE_LIST)
 
-report: $(VENV)/report.installed ## выполнить блокноты и собрать отчёт: HTML, PDF, DOCX, Markdown || execute the notebooks and build the report: HTML, PDF, DOCX, Markdown
+report: $(VENV)/report.installed $(COMPILED) ## выполнить блокноты и собрать отчёт: HTML, PDF, DOCX, Markdown || execute the notebooks and build the report: HTML, PDF, DOCX, Markdown
 	@$(BIN)/python -m report $(ARGS)
 
-publish: $(VENV)/report.installed ## собрать отчёт и положить его в report/ru и report/en (для тех, кто ведёт проект) || build the report and copy it to report/ru and report/en (for whoever maintains the project)
+publish: $(VENV)/report.installed $(COMPILED) ## собрать отчёт и положить его в report/ru и report/en (для тех, кто ведёт проект) || build the report and copy it to report/ru and report/en (for whoever maintains the project)
 	@$(BIN)/python -m report.original
 	@$(BIN)/python -m report
 	@$(BIN)/python -m report.publish
 
-test: lint ## проверить код и выполнить все тесты || check the code and run all tests
+test: lint $(COMPILED) ## проверить код и выполнить все тесты || check the code and run all tests
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 grade: $(VENV)/grade.installed ## оценить чат по требованиям задания: make grade ARGS="--submission ФАЙЛ.toml" || grade the chat by the requirements of the assignment: make grade ARGS="--submission FILE.toml"
@@ -95,6 +98,9 @@ clean: ## убрать кэши и промежуточные файлы; .venv 
 	@rm -rf build/cache build/uv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	@find . -path ./$(VENV) -prune -o -type d \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +
+
+$(COMPILED): %.mo: %.po
+	@$(BIN)/python -m chat.app.locale --compile
 
 # --- the environment ---
 
