@@ -77,12 +77,15 @@ def build(place: Place, console: Console) -> None:
     with _steps(console) as step:
         _take_screenshots(place, step)
         executed = _execute(place, notebooks, step)
+        changes = original.changes(place.root)
+        if (chapter := original.chapter(changes)) is not None:
+            executed.append((place.root / original.ARCHIVE, chapter))
         document = Document(
             merge(executed, place.lang),
             title_page,
             place.lang,
             sources,
-            original.changes(place.root),
+            changes,
             place.others,
             version,
         )
