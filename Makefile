@@ -61,7 +61,7 @@ fuzz: $(VENV)/test.installed ## прислать серверу и разбор�
 	@FUZZ_INPUTS=$(or $(N),100000) $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 soak: $(VENV)/test.installed ## десять минут под двумя сотнями людей: make soak ARGS='--minutes 1' || ten minutes under two hundred people: make soak ARGS='--minutes 1'
-	@$(BIN)/python -m chat.lab.soak $(ARGS)
+	@$(BIN)/python -m tests.benchmarks.soak $(ARGS)
 
 notebooks: $(VENV)/notebooks.installed ## открыть блокноты в JupyterLab, чтобы выполнять их по шагам || open the notebooks in JupyterLab, to run them step by step
 	@$(BIN)/python -m jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(or $(LANG_EDITION),ru)/01_description.ipynb \

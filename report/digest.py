@@ -47,6 +47,7 @@ def source_files(root: Path, lang: str) -> list[Path]:
 def _beside(root: Path) -> Iterable[Iterable[Path]]:
     """What the chapters look at besides the chat."""
     return (
+        (root / "notebooks").glob("*"),
         (root / "tests" / "benchmarks").glob("*"),
         (root / "tests" / "grading").glob("rubric.toml"),
         (root / "requirements").glob("report.lock"),

@@ -11,6 +11,8 @@ from nbformat import NotebookNode, v4
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 200
+"""A build of the small report takes ten, and on a machine that is busy with others many more."""
 PARTS = (
     "Описание работы",
     "Теоретическая часть",
@@ -50,6 +52,13 @@ publish_display_data(
                            "alt": "Цветной \\"прямоугольник\\" {label}"}}}},
 )
 """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of the builder the time that a build may take."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(SECONDS + 40))
 
 
 def markdown(*paragraphs: str) -> NotebookNode:
@@ -144,7 +153,7 @@ def run_builder(root: Path, *options: str) -> "subprocess.CompletedProcess[str]"
         env=os.environ | {"LANGUAGE": "ru"},
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=SECONDS,
         check=False,
     )
 
