@@ -28,7 +28,7 @@ COMPILED := $(patsubst %.po,%.mo,$(wildcard chat/app/locale/*/LC_MESSAGES/*.po))
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help report publish test grade grade-all bench exercise fuzz soak notebooks screenshots cert lint edition locale lock clean
+.PHONY: help report publish test anywhere grade grade-all bench exercise fuzz soak notebooks screenshots cert lint edition locale lock clean
 
 help: ## показать этот список || show this list
 	@awk -F ':.*## | [|][|] ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$$(if $(ENGLISH),3,2) }' \
@@ -44,6 +44,9 @@ publish: $(VENV)/report.installed $(COMPILED) ## собрать отчёт и п
 
 test: lint $(COMPILED) ## проверить код и выполнить все тесты || check the code and run all tests
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+
+anywhere: $(VENV)/test.installed ## выполнить тесты в недружелюбной обстановке: make anywhere ARGS=folder || run the tests in unkind surroundings: make anywhere ARGS=folder
+	@$(BIN)/python -m tests.anywhere $(ARGS)
 
 grade: $(VENV)/grade.installed ## оценить чат по требованиям задания: make grade ARGS="--submission ФАЙЛ.toml" || grade the chat by the requirements of the assignment: make grade ARGS="--submission FILE.toml"
 	@$(BIN)/python -m tests.grading $(ARGS)
