@@ -6,6 +6,7 @@ from typing import Any
 
 from nbconvert.exporters import TemplateExporter
 from nbconvert.filters import strip_ansi
+from nbformat import NotebookNode
 
 from chat.app.i18n import gettext as _
 
@@ -74,6 +75,14 @@ def render(document: Document, folder: str, template: str, **filters: Any) -> st
     return str(text)
 
 
+def marked(about: NotebookNode, source: str) -> str:
+    """Return the listing *source* with the number of each of its notes as a comment: ``# ①``."""
+    lines = source.split("\n")
+    for note in about.get("notes", []):
+        lines[note.line] += f"  # {chr(0x245F + note.number)}"
+    return "\n".join(lines)
+
+
 def plain(text: str) -> str:
     """Return what a program wrote for a terminal without its colours."""
     return str(strip_ansi(text))  # type: ignore[no-untyped-call]
@@ -90,6 +99,11 @@ def _words() -> dict[str, str]:
         "next": _("Next"),
         "all": _("All at once"),
         "step": _("Step {n} of {all}"),
+        "answer": _("Answer"),
+        "answer_to": _("Answer to question {n}"),
+        "question": _("Question {n}"),
+        "right": _("Right"),
+        "wrong": _("No"),
         "fonts": _("Set in {fonts} (SIL Open Font License 1.1).").format(
             fonts="Vollkorn, Noto Sans, JetBrains Mono"
         ),

@@ -7,6 +7,7 @@ reader, code is copied by a click, and drawings of a sequence can be seen step b
 
 import base64
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import markupsafe
@@ -159,17 +160,20 @@ def code(source: str, language: str = "python") -> str:
     return highlight(source, lexer, HtmlFormatter(nowrap=True)).rstrip("\n")
 
 
-def listing(source: str, numbers: list[int | None]) -> str:
+def listing(source: str, numbers: list[int | None], notes: Sequence[NotebookNode] = ()) -> str:
     """Return a listing with numbered lines; a long one shows its beginning and folds the rest.
 
-    *numbers*: that of each line, None for a line that stands for others left out.
+    *numbers*: that of each line, None for a line that stands for others left out. A listing with
+    *notes* is not folded: the lines that they speak of have to be seen.
     """
+    # Neither the number of a line nor that of a note is text, which somebody may want to copy.
+    marks = {note.line: f'<b class="mark" data-mark="{note.number}"></b>' for note in notes}
     # Pygments closes its elements at the end of every line, so that a line stands by itself.
     lines = [
-        f'<span class="line" data-n="{number or ""}">{line}\n</span>'
-        for number, line in zip(numbers, code(source).split("\n"), strict=True)
+        f'<span class="line" data-n="{number or ""}">{line}{marks.get(index, "")}\n</span>'
+        for index, (number, line) in enumerate(zip(numbers, code(source).split("\n"), strict=True))
     ]
-    if len(lines) <= FOLD_LINES:
+    if notes or len(lines) <= FOLD_LINES:
         return _numbered(lines)
     rest = len(lines) - UNFOLDED_LINES
     more = ngettext("{count} more line", "{count} more lines", rest).format(count=rest)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from chat.app.i18n import gettext as _
 
-from .export import TEMPLATES, Document, plain, render
+from .export import TEMPLATES, Document, marked, plain, render
 from .markdown import fenced, write_pictures
 from .run_pandoc import run
 
@@ -33,6 +33,7 @@ def prepare(document: Document, folder: Path) -> None:
         "pandoc",
         "index.md.j2",
         fenced=fenced,
+        marked=marked,
         plain=plain,
         quoted=lambda text: json.dumps(text, ensure_ascii=False),
         width=lambda about: f"{width_cm(pictures[about.png], drawn='svg' in about):.2f}cm",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
@@ -38,6 +39,8 @@ ORANGE, SKY, YELLOW, BLACK, GREY = "#E69F00", "#56B4E9", "#F0E442", "#222222", "
 MONO = "monospace"
 
 P = ParamSpec("P")
+
+_STEP = re.compile(r"step-(\d+)\.")
 
 
 @contextlib.contextmanager
@@ -323,6 +326,12 @@ def _marked_as_step(ax: Axes, number: int) -> Iterator[None]:
     drawn = [artist for artist in ax.get_children() if artist not in known]
     for part, artist in enumerate(drawn):
         artist.set_gid(f"step-{number}.{place}-{part}")
+
+
+def steps_in(fig: Figure) -> int:
+    """Return how many steps *fig* can be seen in; 0 when it is whole."""
+    marks = (str(artist.get_gid() or "") for artist in fig.findobj())
+    return max((int(found[1]) for mark in marks if (found := _STEP.match(mark))), default=0)
 
 
 def _milliseconds(seconds: float) -> str:

@@ -62,6 +62,12 @@ def code(source: str, *tags: str) -> NotebookNode:
     return v4.new_code_cell(source, metadata={"tags": list(tags)})  # type: ignore[no-any-return, no-untyped-call]
 
 
+def tagged(cell: NotebookNode, *tags: str) -> NotebookNode:
+    """Return *cell* with these tags."""
+    cell.metadata["tags"] = list(tags)
+    return cell
+
+
 def notebook(*cells: NotebookNode) -> NotebookNode:
     """Return a notebook."""
     return v4.new_notebook(cells=list(cells))  # type: ignore[no-any-return, no-untyped-call]
@@ -77,9 +83,38 @@ from chat.lab import show
 show.listing({what}, label="{label}", caption="Программа.")
 """
 
+PREDICTION = """**Предскажите.** Сколько *портов* занято?
+
+- (а) один;
+- (б) по одному на
+  клиента `accept`.
+
+<details><summary>Ответ</summary>
+
+**(а)** Порт – часть имени.
+
+Ещё абзац.
+
+</details>"""
+
+NUMBERS = """
+from chat.lab import show
+show.numbers(("0", "потерянных сообщений"), ("9 000", "доставок в секунду"))
+"""
+
+NOTED = """
+from chat.lab import show
+show.listing(
+    "chat.core.protocol:DEFAULT_PORT", label="lst-short", caption="Программа.",
+    notes={"DEFAULT_PORT =": "Выше `1023`: права администратора не нужны."},
+)
+"""
+
 BOOKS = {
     "01_description": notebook(
         markdown("# Описание работы", "Ср. [рисунок](#fig-one) и [теорию](02_theory.ipynb)."),
+        tagged(markdown("Это чат."), "front"),
+        code(NUMBERS, "hide-input", "front"),
         figure("one"),
         markdown("## Что `требуется`", "См. [раздел](02_theory.ipynb#Кадры-и-поток)."),
         code(
@@ -91,18 +126,25 @@ BOOKS = {
     ),
     "02_theory": notebook(
         markdown("# Теоретическая часть", "Доля $\\frac{1}{n}$ и", "$$\\sum_{i=1}^{k} x_i < 1$$"),
-        markdown("## Кадры и поток", "| а | б |\n|---|---|\n| 1 | 2 |", "> Предскажите!"),
+        tagged(
+            markdown("- **сегмент** – кусок потока,\n  с заголовком\n- **`ACK`** – ответ"),
+            "glossary",
+        ),
+        markdown(
+            "## Кадры и поток",
+            PREDICTION,
+            "Это [сегменты](#term-сегмент).",
+            "| а | б |\n|---|---|\n| 1 | 2 |",
+            "> Предскажите!",
+        ),
         code("print('🦊 длинная строка вывода ' * 12)\nprint('x' * 300)\n'значение ' + 'в' * 200"),
         figure("two", "orange", 1400),
         markdown("```python\n# Не заголовок\nx = '[a](#fig-none)'\n```", "`[b](#fig-none)`"),
     ),
     "03_practice": notebook(
         markdown("# Практическая часть", "Код – в [листинге](#lst-long)."),
-        code(LISTING.format(what="__import__('chat.core.room').room.Room", label="lst-long")),
-        code(
-            LISTING.format(what="'chat.core.protocol:DEFAULT_PORT'", label="lst-short"),
-            "hide-input",
-        ),
+        code(LISTING.format(what="__import__('chat.core.room').core.room.Room", label="lst-long")),
+        code(NOTED, "hide-input"),
     ),
     "04_screenshots": notebook(
         markdown("# Скриншоты работы в разных ситуациях", "![Кадр](shot.png)"),

@@ -108,8 +108,12 @@ def test_captions_carry_numbers_and_listings_their_place(text: str) -> None:
     assert captions[0] == "Рис. 1. Рисунок one."
     assert captions[1] == "Таблица 1. Сводка с кодом"
     assert captions[2] == "Рис. 2. Рисунок two."
-    assert re.fullmatch(r"Листинг 1\. Программа \(chat/room\.py, строки \d+–\d+\)", captions[3])
-    assert re.fullmatch(r"Листинг 2\. Программа \(chat/protocol\.py, строк\w .*\)", captions[4])
+    assert re.fullmatch(
+        r"Листинг 1\. Программа \(chat/core/room\.py, строки \d+–\d+\)", captions[3]
+    )
+    assert re.fullmatch(
+        r"Листинг 2\. Программа \(chat/core/protocol\.py, строк\w .*\)", captions[4]
+    )
 
 
 def test_a_long_listing_folds_and_a_short_one_does_not(text: str) -> None:
