@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import screenshots
-from chat.app.i18n import LANGUAGES
 from chat.app.i18n import gettext as _
 from chat.lab.terminal import ScreenTimeout
 
@@ -30,6 +29,8 @@ class Place:
 
     root: Path
     lang: str
+    others: tuple[str, ...] = ()
+    """The languages of the other editions, to which this one leads."""
 
     @property
     def notebooks(self) -> list[Path]:
@@ -82,16 +83,12 @@ def build(place: Place, console: Console) -> None:
             place.lang,
             sources,
             original.changes(place.root),
-            tuple(lang for lang in LANGUAGES if _has_other(place, lang)),
+            place.others,
             version,
         )
         finished = _write(document, place.cache, step)
     _move(finished, place)
     _stamp_file(place).write_text(json.dumps(_stamp(place, sources, version)), "utf-8")
-
-
-def _has_other(place: Place, lang: str) -> bool:
-    return lang != place.lang and bool(Place(place.root, lang).notebooks)
 
 
 # --- what is done already ---------------------------------------------------------------------
@@ -120,7 +117,12 @@ def _stamp_file(place: Place) -> Path:
 
 def _stamp(place: Place, sources: str, version: str) -> dict[str, object]:
     outputs = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in place.files}
-    return {"sources": sources, "version": version, "outputs": outputs}
+    return {
+        "sources": sources,
+        "version": version,
+        "others": list(place.others),
+        "outputs": outputs,
+    }
 
 
 # --- the steps --------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def _beside(root: Path) -> Iterable[Iterable[Path]]:
     return (
         (root / "tests" / "benchmarks").glob("*"),
         (root / "tests" / "grading").glob("rubric.toml"),
-        root.glob("requirements.lock"),
+        (root / "requirements").glob("report.lock"),
     )
 
 
@@ -81,7 +81,7 @@ UNCOMMITTED = "+"
 # What a report is built from, for git; all but what publishing itself writes.
 _VERSIONED = (
     *("chat", "notebooks", "screenshots/*.py", "report", "tests/benchmarks"),
-    *("tests/grading/rubric.toml", "requirements.lock"),
+    *("tests/grading/rubric.toml", "requirements/report.lock"),
     *(":(exclude)report/ru", ":(exclude)report/en", ":(exclude)report/original.json"),
 )
 
