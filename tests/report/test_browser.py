@@ -395,6 +395,34 @@ def test_no_code_is_cut_off_between_a_phone_and_a_desk(
     assert cut == []
 
 
+BROKEN_WORDS = """selector => [...document.querySelectorAll(selector)].flatMap(box => {
+    const broken = [];
+    const walker = document.createTreeWalker(box, NodeFilter.SHOW_TEXT);
+    for (let text = walker.nextNode(); text; text = walker.nextNode()) {
+        for (const word of text.data.matchAll(/[\\p{L}\\d]+/gu)) {
+            const range = document.createRange();
+            range.setStart(text, word.index);
+            range.setEnd(text, word.index + word[0].length);
+            const lines = new Set([...range.getClientRects()].map(line => Math.round(line.top)));
+            if (lines.size > 1) broken.push(word[0]);
+        }
+    }
+    return broken;
+})"""
+
+
+@pytest.mark.parametrize("width", [390, 720, 1400])
+def test_no_word_is_broken_by_force(browser: Browser, output: Path, width: int) -> None:
+    visit = Visit(browser, output / "report.html", width, "light")
+    visit.page.evaluate(
+        "document.querySelector('h1').textContent ="
+        " 'Многопользовательский чат на сокетах TCP и потоках'"
+    )
+    broken = visit.page.evaluate(BROKEN_WORDS, "h1, h2, h3, th, td, figcaption, .numbers, .kind")
+    visit.page.close()
+    assert broken == []
+
+
 def test_a_phone_has_a_way_up_and_free_first_lines(browser: Browser, output: Path) -> None:
     context = browser.new_context(
         has_touch=True, is_mobile=True, viewport={"width": 390, "height": 800}
