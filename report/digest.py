@@ -19,7 +19,7 @@ from pathlib import Path
 # rather than of what does not: nobody can foresee every file an editor leaves behind.
 SOURCE_SUFFIXES = frozenset(
     {".csl", ".css", ".ipynb", ".j2", ".js", ".json", ".lock", ".lua", ".mplstyle", ".po"}
-    | {".py", ".svg", ".tmTheme", ".toml", ".typ", ".openxml", ".woff2", ".xml"}
+    | {".py", ".svg", ".tmTheme", ".toml", ".ttf", ".typ", ".openxml", ".woff2", ".xml"}
 )
 _MARK = re.compile(rb"source-digest(?:\" content=\"|: ?)([0-9a-f]{64})")
 

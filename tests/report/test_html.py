@@ -162,6 +162,12 @@ def test_a_source_and_a_term_stand_in_the_margin_once_in_a_section(text: str) ->
     assert terms == ["<b>сегмент</b> – кусок потока, с заголовком"]
 
 
+def test_hidden_code_is_folded_where_it_tells_something(text: str) -> None:
+    folded = re.findall(r'<details class="hidden-code">.*?</details>', text, re.DOTALL)
+    assert any("show.table(" in code for code in folded)
+    assert not any("notes=" in code for code in folded)  # the listing is there itself
+
+
 HEADINGS = [(1, "1"), (3, "1.0.1"), (2, "1.1"), (3, "1.1.1"), (4, "1.1.1.1"), (1, "2")]
 
 
