@@ -4,7 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
-from .export import Document, plain, render
+from .export import Document, marked, plain, render
 from .merge import PICTURES, Heading
 
 
@@ -25,6 +25,7 @@ def write(document: Document, path: Path) -> None:
         prose=with_slugs,
         slug=lambda heading: slugs[heading.anchor],
         fenced=fenced,
+        marked=marked,
         plain=plain,
     )
     path.write_text(text.rstrip() + "\n", "utf-8")

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from chat.app.i18n import gettext as _
 
-from .export import TEMPLATES, Document, plain, render
+from .export import TEMPLATES, Document, marked, plain, render
 from .markdown import fenced, write_pictures
 from .run_pandoc import run
 
 # CommonMark with pandoc's attributes: it reads a notebook's Markdown as Jupyter does. The
-# author's quotation marks and dashes are left alone.
-DIALECT = "commonmark_x-smart+footnotes"
+# author's quotation marks and dashes are left alone, and «(а)» or «~5» are what they look like.
+DIALECT = "commonmark_x-smart-fancy_lists-subscript-superscript-emoji-definition_lists+footnotes"
 TEXT_WIDTH_CM = 16.0
 CSS_PIXELS_IN_CM = 96 / 2.54
 # A window of eighty columns and its neighbour, 960 pixels together, are as wide as the text;
@@ -33,6 +33,7 @@ def prepare(document: Document, folder: Path) -> None:
         "pandoc",
         "index.md.j2",
         fenced=fenced,
+        marked=marked,
         plain=plain,
         quoted=lambda text: json.dumps(text, ensure_ascii=False),
         width=lambda about: f"{width_cm(pictures[about.png], drawn='svg' in about):.2f}cm",
