@@ -19,7 +19,7 @@ ENGLISH := $(filter en%,$(or $(LANG_EDITION),$(LC_ALL),$(LC_MESSAGES),$(LANG)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report test grade grade-all bench exercise fuzz soak notebooks screenshots cert lint edition locale lock clean
+.PHONY: help report publish test grade grade-all bench exercise fuzz soak notebooks screenshots cert lint edition locale lock clean
 
 help: ## показать этот список || show this list
 	@awk -F ':.*## | [|][|] ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$$(if $(ENGLISH),3,2) }' \
@@ -27,6 +27,11 @@ help: ## показать этот список || show this list
 
 report: $(INSTALLED) ## выполнить блокноты и собрать отчёт: HTML, PDF, DOCX, Markdown || execute the notebooks and build the report: HTML, PDF, DOCX, Markdown
 	@$(BIN)/python -m report $(ARGS)
+
+publish: $(INSTALLED) ## собрать отчёт и положить его в report/ru и report/en (для тех, кто ведёт проект) || build the report and copy it to report/ru and report/en (for whoever maintains the project)
+	@$(BIN)/python -m report.original
+	@$(BIN)/python -m report
+	@$(BIN)/python -m report.publish
 
 test: lint ## проверить код и выполнить все тесты || check the code and run all tests
 	@$(BIN)/pytest $(ARGS)
@@ -78,7 +83,7 @@ lock: $(INSTALLED) ## заново выбрать точные версии па
 		pyproject.toml --output-file requirements.lock
 
 clean: ## убрать кэши и промежуточные файлы; .venv и готовый отчёт остаются || remove caches and intermediate files; .venv and the finished report stay
-	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf build/cache build/uv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	@find . -path ./$(VENV) -prune -o -type d \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +
 

@@ -65,7 +65,7 @@ def _build(root: Path, lang: str, console: "Console", *, force: bool = False) ->
             )
         else:
             if force:
-                shutil.rmtree(place.build, ignore_errors=True)
+                shutil.rmtree(place.cache, ignore_errors=True)
             build.build(place, console)
     except ReportError as error:
         print(_("The report was not built."), error, sep="\n\n", file=sys.stderr)

@@ -10,6 +10,7 @@ they lie, on when they were written, on line endings, or on files that appear by
 import hashlib
 import json
 import re
+import subprocess
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -59,6 +60,40 @@ def _is_source(file: Path, root: Path) -> bool:
 def sources_digest(root: Path, lang: str) -> str:
     """Return the digest (64 hexadecimal digits) of all the sources of the report in *lang*."""
     return digest_of(source_files(root, lang), root)
+
+
+def version(root: Path) -> str:
+    """Return which commit the sources of the report are from: «3f0c2a91d4 (2026-11-28)».
+
+    That is the last commit that touched a source, so that a later one, of a published report,
+    say, changes nothing. Sources that are not committed are marked by `UNCOMMITTED`. Empty where
+    there is no git or no repository.
+    """
+    last = _git(root, "log", "-1", "--abbrev=10", "--format=%h (%cs)", "--", *_VERSIONED)
+    if last and _git(root, "status", "--porcelain", "--", *_VERSIONED):
+        last += UNCOMMITTED
+    return last
+
+
+UNCOMMITTED = "+"
+"""The end of a version with changes that no commit has."""
+
+# What a report is built from, for git; all but what publishing itself writes.
+_VERSIONED = (
+    *("chat", "notebooks", "screenshots/*.py", "report", "tests/benchmarks"),
+    *("tests/grading/rubric.toml", "requirements.lock"),
+    *(":(exclude)report/ru", ":(exclude)report/en", ":(exclude)report/original.json"),
+)
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=root, capture_output=True, text=True, check=False
+        )
+    except OSError:  # git is not installed
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def run_files(root: Path) -> list[Path]:

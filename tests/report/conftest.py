@@ -126,6 +126,7 @@ BOOKS = {
     ),
     "02_theory": notebook(
         markdown("# Теоретическая часть", "Доля $\\frac{1}{n}$ и", "$$\\sum_{i=1}^{k} x_i < 1$$"),
+        markdown("Как сказано в [RFC 9293](https://www.rfc-editor.org/rfc/rfc9293)."),
         tagged(
             markdown("- **сегмент** – кусок потока,\n  с заголовком\n- **`ACK`** – ответ"),
             "glossary",
@@ -143,7 +144,12 @@ BOOKS = {
     ),
     "03_practice": notebook(
         markdown("# Практическая часть", "Код – в [листинге](#lst-long)."),
-        code(LISTING.format(what="__import__('chat.core.room').core.room.Room", label="lst-long")),
+        code(
+            LISTING.format(
+                what="__import__('importlib').import_module('chat.core.room').Room",
+                label="lst-long",
+            )
+        ),
         code(NOTED, "hide-input"),
     ),
     "04_screenshots": notebook(
@@ -155,6 +161,7 @@ BOOKS = {
             "from chat.lab import show\nshow.prose('Измерено 5 мс ([таблица](#tab-sums)).')",
             "hide-input",
         ),
+        v4.new_markdown_cell("", metadata={"tags": ["sources"]}),  # type: ignore[no-untyped-call]
     ),
 }
 
@@ -196,4 +203,4 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def output(project: Path) -> Path:
     """The folder of the small report."""
-    return project / "report" / "ru"
+    return project / "build" / "report" / "ru"

@@ -56,19 +56,19 @@ def small(tmp_path: Path) -> Path:
 def test_four_files_are_named_with_their_sizes(project: Path) -> None:
     done = run_builder(project)
     for suffix in ("html", "pdf", "docx", "md"):
-        assert f"report/ru/report.{suffix}" in done.stdout
-        assert (project / "report" / "ru" / f"report.{suffix}").stat().st_size > 1000
+        assert f"build/report/ru/report.{suffix}" in done.stdout
+        assert (project / "build" / "report" / "ru" / f"report.{suffix}").stat().st_size > 1000
     assert "КиБ" in done.stdout
 
 
 def test_a_second_run_is_quick_and_says_why(project: Path) -> None:
-    before = (project / "report" / "ru" / "report.html").stat().st_mtime_ns
+    before = (project / "build" / "report" / "ru" / "report.html").stat().st_mtime_ns
     started = time.monotonic()
     done = run_builder(project)
     assert done.returncode == 0
     assert time.monotonic() - started < 10
     assert "Исходники не изменились с прошлой сборки" in done.stdout
-    assert (project / "report" / "ru" / "report.html").stat().st_mtime_ns == before
+    assert (project / "build" / "report" / "ru" / "report.html").stat().st_mtime_ns == before
 
 
 def test_only_the_changed_notebook_is_executed_again(small: Path) -> None:
@@ -80,12 +80,12 @@ def test_only_the_changed_notebook_is_executed_again(small: Path) -> None:
     done = run_builder(small)
     assert done.returncode == 0, done.stderr
     assert (small / "notebooks" / "ru" / "log").read_text() == "x"
-    assert "42" in (small / "report" / "ru" / "report.md").read_text("utf-8")
+    assert "42" in (small / "build" / "report" / "ru" / "report.md").read_text("utf-8")
 
 
 def test_a_report_that_was_damaged_is_built_again(small: Path) -> None:
     assert run_builder(small).returncode == 0
-    page = small / "report" / "ru" / "report.html"
+    page = small / "build" / "report" / "ru" / "report.html"
     good = page.read_bytes()
     page.write_text("нет")
     (page.parent / "report.docx").unlink()
@@ -96,7 +96,7 @@ def test_a_report_that_was_damaged_is_built_again(small: Path) -> None:
 
 def test_a_failing_cell_is_shown_and_nothing_is_left_behind(small: Path) -> None:
     assert run_builder(small).returncode == 0
-    page = small / "report" / "ru" / "report.html"
+    page = small / "build" / "report" / "ru" / "report.html"
     good = page.read_bytes()
     failing = code("x = 1\nassert x == 2, 'не сошлось'")
     write(small, "01_description", notebook(markdown("# Раз"), code("1"), failing))
@@ -197,14 +197,14 @@ def test_two_editions_are_built_and_link_to_each_other(small: Path) -> None:
     done = run_builder(small)
     assert done.returncode == 0, done.stderr
     for lang, other, words in (("ru", "en", "In English"), ("en", "ru", "По-русски")):
-        folder = small / "report" / lang
+        folder = small / "build" / "report" / lang
         assert f'<a href="../{other}/report.html"' in (folder / "report.html").read_text("utf-8")
         assert f"[{words}](../{other}/report.md)" in (folder / "report.md").read_text("utf-8")
-    assert "Fonts" not in (small / "report" / "ru" / "report.html").read_text("utf-8")
-    (small / "report" / "ru" / "report.md").unlink()
+    assert "Fonts" not in (small / "build" / "report" / "ru" / "report.html").read_text("utf-8")
+    (small / "build" / "report" / "ru" / "report.md").unlink()
     done = run_builder(small, "--lang", "en")
     assert done.returncode == 0
-    assert not (small / "report" / "ru" / "report.md").exists()
+    assert not (small / "build" / "report" / "ru" / "report.md").exists()
 
 
 def test_watching_builds_what_changes_until_ctrl_c(small: Path) -> None:
@@ -216,7 +216,7 @@ def test_watching_builds_what_changes_until_ctrl_c(small: Path) -> None:
             assert process.stdout is not None
             waiting = (line for line in process.stdout if "Жду изменений" in line)
             assert next(waiting)
-            page = small / "report" / "ru" / "report.md"
+            page = small / "build" / "report" / "ru" / "report.md"
             write(small, "01_description", notebook(markdown("# Раз"), code("7 * 11")))
             assert next(waiting)
             assert "77" in page.read_text("utf-8")
@@ -235,4 +235,6 @@ def test_an_empty_title_page_still_makes_a_report(small: Path) -> None:
     (small / "report" / "report.toml").write_text("")
     done = run_builder(small)
     assert done.returncode == 0, done.stderr
-    assert "<h1>Отчёт</h1>" in (small / "report" / "ru" / "report.html").read_text("utf-8")
+    assert "<h1>Отчёт</h1>" in (small / "build" / "report" / "ru" / "report.html").read_text(
+        "utf-8"
+    )
