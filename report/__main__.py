@@ -12,6 +12,7 @@ from chat.app.i18n import LANGUAGES, set_language
 from chat.app.i18n import gettext as _
 
 from . import ReportError
+from .settings import FORMS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,9 +32,14 @@ def main(arguments: list[str] | None = None) -> int:
 
     console = Console(highlight=False)
     try:
-        status = max([_build(root, lang, console, force=options.force) for lang in editions])
+        status = max(
+            [
+                _build(root, lang, options.form, console, force=options.force)
+                for lang in editions
+            ]
+        )
         if options.watch:
-            _watch(root, editions, console)
+            _watch(root, editions, options.form, console)
     except KeyboardInterrupt:
         if options.watch:
             return 0
@@ -51,13 +57,15 @@ def _editions(root: Path) -> list[str]:
     return there or [LANGUAGES[0]]
 
 
-def _build(root: Path, lang: str, console: "Console", *, force: bool = False) -> int:
+def _build(
+    root: Path, lang: str, form: str, console: "Console", *, force: bool = False
+) -> int:
     """Build the report in *lang*, if it is not fresh; return the exit status."""
     from . import build  # noqa: PLC0415
 
     started = time.monotonic()
     set_language(lang)
-    place = build.Place(root, lang)
+    place = build.Place(root, lang, form)
     try:
         if not force and build.is_fresh(place):
             console.print(
@@ -74,7 +82,7 @@ def _build(root: Path, lang: str, console: "Console", *, force: bool = False) ->
     return 0
 
 
-def _watch(root: Path, editions: list[str], console: "Console") -> None:
+def _watch(root: Path, editions: list[str], form: str, console: "Console") -> None:
     """Build again after every change of a source, until Ctrl-C."""
     from watchfiles import watch  # noqa: PLC0415
 
@@ -87,9 +95,9 @@ def _watch(root: Path, editions: list[str], console: "Console") -> None:
     there = [folder for folder in folders if folder.is_dir()]
     console.print(_("Waiting for changes; Ctrl-C ends."))
     for _changes in watch(*there, watch_filter=is_source, raise_interrupt=True):
-        stale = [lang for lang in editions if not build.is_fresh(build.Place(root, lang))]
+        stale = [lang for lang in editions if not build.is_fresh(build.Place(root, lang, form))]
         for lang in stale:
-            _build(root, lang, console)
+            _build(root, lang, form, console)
         if stale:
             console.print(_("Waiting for changes; Ctrl-C ends."))
 
@@ -106,6 +114,13 @@ def _parser() -> argparse.ArgumentParser:
         "--lang",
         choices=LANGUAGES,
         help=_("only the edition in this language (default: LANG_EDITION, or all there are)"),
+    )
+    parser.add_argument(
+        "--format",
+        dest="form",
+        choices=FORMS,
+        default="",
+        help=_("how PDF and DOCX are set: as a book, or by GOST 7.32-2017 (default: report.toml)"),
     )
     parser.add_argument(
         "--force", action="store_true", help=_("do everything again, changed or not")

@@ -30,6 +30,8 @@ class Place:
 
     root: Path
     lang: str
+    form: str = ""
+    """How PDF and DOCX are set, one of settings.FORMS; empty: as report.toml says."""
 
     @property
     def notebooks(self) -> list[Path]:
@@ -72,7 +74,9 @@ def build(place: Place, console: Console) -> None:
             )
         )
     sources, version = _state(place)
-    title_page = settings.load(place.root / "report" / "report.toml", place.lang)
+    told = place.root / "report" / "report.toml"
+    title_page = settings.load(told, place.lang)
+    paper = settings.load_paper(told, place.lang, place.form)
     with _steps(console) as step:
         _take_screenshots(place, step)
         executed = _execute(place, notebooks, step)
@@ -84,6 +88,7 @@ def build(place: Place, console: Console) -> None:
             original.changes(place.root),
             tuple(lang for lang in LANGUAGES if _has_other(place, lang)),
             version,
+            paper,
         )
         finished = _write(document, place.cache, step)
     _move(finished, place)
@@ -120,7 +125,7 @@ def _stamp_file(place: Place) -> Path:
 
 def _stamp(place: Place, sources: str, version: str) -> dict[str, object]:
     outputs = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in place.files}
-    return {"sources": sources, "version": version, "outputs": outputs}
+    return {"sources": sources, "version": version, "form": place.form, "outputs": outputs}
 
 
 # --- the steps --------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from chat.app.i18n import gettext as _
 from .digest import UNCOMMITTED
 from .merge import Heading, Merged
 from .original import Changes
-from .settings import TitlePage
+from .settings import Paper, TitlePage
 
 TEMPLATES = Path(__file__).parent / "templates"
 OTHER_EDITION = {"ru": "По-русски", "en": "In English"}
@@ -36,6 +36,9 @@ class Document:
 
     version: str = ""
     """Which version of the sources it was built from; empty: nobody knows."""
+
+    paper: Paper = Paper()
+    """What only PDF and DOCX are told."""
 
     @property
     def origin(self) -> list[tuple[str, str]]:
