@@ -211,7 +211,7 @@ def _write(document: Document, folder: Path, step: Callable[[str], Report]) -> P
         ("HTML", lambda: html.write(document, finished / "report.html")),
         ("Markdown", lambda: markdown.write(document, finished / "report.md")),
         ("Pandoc", lambda: pandoc.prepare(document, source)),
-        ("DOCX", lambda: docx.write(document, source, finished / "report.docx")),
+        ("DOCX", lambda: docx.write(source, finished / "report.docx")),
         ("PDF", lambda: pdf.write(source, finished / "report.pdf")),
     ]
     report = step(_("Report"))

@@ -27,8 +27,6 @@ METADATA = "metadata.json"
 """The file, beside the text, with what is known about the document; its texts are plain."""
 TEXT_WIDTH_CM = 16.0
 CSS_PIXELS_IN_CM = 96 / 2.54
-SCREEN_COLOURS = 4096
-"""A picture with more colours than this is a photograph, and keeps them."""
 # A window of eighty columns and its neighbour, 960 pixels together, are as wide as the text;
 # a single window keeps that scale, so that the letters of all screens have one size.
 SCREEN_PIXELS_IN_CM = 960 / TEXT_WIDTH_CM
@@ -81,21 +79,21 @@ def escaped(text: str) -> str:
 
 
 def opaque(name: str, content: bytes) -> bytes:
-    """Return a PNG without transparency and, where that loses nothing one sees, with a palette.
+    """Return the picture *content*, if it is a PNG, without transparency.
 
-    A PDF keeps transparency as a second picture, and 24 bits for each pixel of a terminal that
-    has a dozen colours. Any other picture is returned as it is.
+    A PDF keeps transparency as a second picture. What has it is a drawing: a palette of 256
+    colours holds it without a difference that one sees (12 of 255 at most), in a third of the size.
     """
     if not name.endswith(".png"):
         return content
     with Image.open(io.BytesIO(content)) as picture:
-        flat = Image.new("RGB", picture.size, "white")
+        if not picture.has_transparency_data:
+            return content
         visible = picture.convert("RGBA")
+        flat = Image.new("RGB", picture.size, "white")
         flat.paste(visible, mask=visible)
-    if flat.getcolors(SCREEN_COLOURS):
-        flat = flat.quantize(256, dither=Image.Dither.NONE)
     smaller = io.BytesIO()
-    flat.save(smaller, "png", optimize=True)
+    flat.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(smaller, "png")
     return smaller.getvalue()
 
 
@@ -154,8 +152,8 @@ def _abstract(document: Document) -> dict[str, object]:
     before, after = _("Report {pages} p.").split("{pages}")
     return {
         "title": _("Abstract").upper(),
-        "before-pages": before,
-        "after-pages": ", ".join([after, *sizes]),
+        "before-pages": before.strip(),
+        "after-pages": ", ".join([after.strip(), *sizes]),
         "keywords": document.paper.keywords.upper(),
         "paragraphs": [text for text in document.paper.abstract.split("\n\n") if text.strip()],
     }
