@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import screenshots
-from chat.app.i18n import LANGUAGES
 from chat.app.i18n import gettext as _
 from chat.lab.terminal import ScreenTimeout
 
@@ -30,6 +29,8 @@ class Place:
 
     root: Path
     lang: str
+    others: tuple[str, ...] = ()
+    """The languages of the other editions, to which this one leads."""
     form: str = ""
     """How PDF and DOCX are set, one of settings.FORMS; empty: as report.toml says."""
 
@@ -80,23 +81,22 @@ def build(place: Place, console: Console) -> None:
     with _steps(console) as step:
         _take_screenshots(place, step)
         executed = _execute(place, notebooks, step)
+        changes = original.changes(place.root)
+        if (chapter := original.chapter(changes)) is not None:
+            executed.append((place.root / original.ARCHIVE, chapter))
         document = Document(
             merge(executed, place.lang),
             title_page,
             place.lang,
             sources,
-            original.changes(place.root),
-            tuple(lang for lang in LANGUAGES if _has_other(place, lang)),
+            changes,
+            place.others,
             version,
             paper,
         )
         finished = _write(document, place.cache, step)
     _move(finished, place)
     _stamp_file(place).write_text(json.dumps(_stamp(place, sources, version)), "utf-8")
-
-
-def _has_other(place: Place, lang: str) -> bool:
-    return lang != place.lang and bool(Place(place.root, lang).notebooks)
 
 
 # --- what is done already ---------------------------------------------------------------------
@@ -125,7 +125,13 @@ def _stamp_file(place: Place) -> Path:
 
 def _stamp(place: Place, sources: str, version: str) -> dict[str, object]:
     outputs = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in place.files}
-    return {"sources": sources, "version": version, "form": place.form, "outputs": outputs}
+    return {
+        "sources": sources,
+        "version": version,
+        "others": list(place.others),
+        "form": place.form,
+        "outputs": outputs,
+    }
 
 
 # --- the steps --------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import screenshots
 from chat.app.i18n import LANGUAGES, set_language
 from chat.app.i18n import gettext as _
 
-from . import digest
+from . import digest, edition
 from .build import Place, is_fresh
 from .merge import PICTURES
 
@@ -35,7 +35,8 @@ _CYRILLIC_SHOWN = {"Ж", "Жук", "Уж", "Ёж", "По", "русски", "ав
 def main() -> int:
     """Publish the report in all languages; return 1, and publish nothing, if it must not be."""
     set_language()
-    places = [Place(ROOT, lang) for lang in LANGUAGES if Place(ROOT, lang).notebooks]
+    there = [lang for lang in LANGUAGES if Place(ROOT, lang).notebooks]
+    places = [Place(ROOT, lang, tuple(set(there) - {lang})) for lang in there]
     found = list(complaints(places))
     if found:
         print(_("The report was not published."), *found, sep="\n", file=sys.stderr)
@@ -61,6 +62,12 @@ def complaints(places: list[Place]) -> Iterator[str]:
             "A published report says from which version it was built: commit the sources, "
             "then publish."
         )
+    root = places[0].root
+    for lang in edition.EDITIONS:
+        for misfit in edition.misfits(
+            root, lang, [*edition.chapters(root), *edition.exercises(root)]
+        ):
+            yield _("{place}: another text than the Russian one: make edition").format(place=misfit)
     for place in places:
         yield from _incomplete(place)
     yield from _different(places)

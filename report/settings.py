@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,12 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             return tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{path}: {error}") from error
+    except OSError as error:
+        raise SettingsError(
+            _("{file} cannot be read: {reason}").format(file=path, reason=error.strerror)
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(_not_toml(path, error)) from error
 
 
 def _section(
@@ -95,7 +100,28 @@ def _section(
     known = [field.name for field in dataclasses.fields(kind) if field.name != "form"]
     for key, value in table.items():
         if key not in known:
-            raise SettingsError(f"{path}: [{name}] {key}? {', '.join(known)}")
+            raise SettingsError(
+                _("{file}: [{part}] has no line “{key}”; it has: {known}.").format(
+                    file=path, part=name, key=key, known=", ".join(known)
+                )
+            )
         if not isinstance(value, str | int):
-            raise SettingsError(f"{path}: [{name}] {key} = {value!r}")
+            raise SettingsError(
+                _('{file}: {key} must be words in quotation marks: {key} = "…"').format(
+                    file=path, key=key
+                )
+            )
     return {key: str(value).strip() for key, value in table.items()}
+
+
+def _not_toml(path: Path, error: ValueError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return _("{file} must be saved in the encoding UTF-8.").format(file=path)
+    lines = path.read_text("utf-8").splitlines()
+    place = re.search(r"line (\d+)", str(error))
+    number = min(int(place[1]), len(lines)) if place else len(lines)
+    return _(
+        "In line {number} of {file} something is written otherwise than TOML wants it: {line}\n"
+        'Words stand in straight quotation marks: student = "Ivanova A." '
+        "Quotation marks inside of them are those of print: «…»."
+    ).format(number=number, file=path, line=lines[number - 1].strip() if lines else "")

@@ -175,9 +175,28 @@ def _play(lang: str, name: str, path: Path) -> None:
     set_language(lang)
     (scenario,) = (each for each in all_scenarios() if each.name == name)
     with tempfile.TemporaryDirectory() as home, Stage(Path(home)) as stage:
-        picture = scenario.play(stage)
+        try:
+            picture = scenario.play(stage)
+        except ScreenTimeout as error:
+            raise ScreenTimeout(_failure(scenario, path, stage, error)) from None
         typed = json.dumps(stage.typed, ensure_ascii=False)
     path.write_bytes(draw.png(draw.draw(picture), {_COMMANDS: typed}))
+
+
+def _failure(scenario: Scenario, path: Path, stage: Stage, error: ScreenTimeout) -> str:
+    """Return what a person needs to know about a scenario that went another way."""
+    lines = [
+        _("The screenshot {file} was not taken. Scenario {name}: “{title}”.").format(
+            file=path.name, name=scenario.name, title=scenario.title
+        ),
+        _("What was typed:"),
+        *(f"  {window}: {line}" for window, line in stage.typed),
+        str(error),
+        _("What is played stands in {file}, function {function}.").format(
+            file="screenshots/scenarios.py", function=scenario.play.__name__
+        ),
+    ]
+    return "\n".join(lines)
 
 
 def _shot(scenario: Scenario, path: Path) -> Shot:

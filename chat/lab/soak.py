@@ -25,8 +25,8 @@ import psutil
 
 from chat.core.protocol import Message, encode
 from chat.core.timing import Deadline
-from chat.lab.background import wait_until
 from chat.lab.faults import ServerProcess
+from chat.lab.waiting import wait_until
 
 RECORDED = Path(__file__).with_name("soak.json")
 

@@ -12,9 +12,10 @@ import chat.core.client
 from chat.app.options import OptionError
 from chat.core.client import RefusedError
 from chat.core.server import ChatServer
-from chat.lab.background import RecordingClient, wait_until
+from chat.lab.background import RecordingClient
 from chat.lab.faults import Chat, Person, ServerProcess
 from chat.lab.redis_process import RedisProcess, url
+from chat.lab.waiting import wait_until
 from chat.lab.wiretap import Direction, Wiretap
 from chat.promises.cluster import Backplane, SharedRoom
 

@@ -38,7 +38,7 @@ FILES = {
     "report/build.py": "steps = 1\n",
     "report/report.toml": "[title_page]\n",
     "report/templates/html/style.css": "a { color: red }\n",
-    "requirements.lock": "rich==1\n",
+    "requirements/report.lock": "rich==1\n",
 }
 
 

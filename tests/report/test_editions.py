@@ -52,7 +52,7 @@ def test_an_edition_is_what_its_catalogues_make_of_the_russian_one(
     """A change to one of them alone fails here; `make edition` names what is missing."""
     edition.write(ROOT, tmp_path, lang)
     for path in [*edition.chapters(ROOT), *edition.exercises(ROOT)]:
-        place = Path(path.relative_to(ROOT).parts[0], lang, path.name)
+        place = edition.place(path.relative_to(ROOT), lang)
         if path.suffix != ".ipynb":
             assert (ROOT / place).read_text("utf-8") == (tmp_path / place).read_text("utf-8"), place
             continue

@@ -14,7 +14,7 @@ import screenshots
 from chat.app.i18n import language, set_language
 from chat.lab.terminal import ScreenTimeout
 from screenshots import stage as stage_module
-from screenshots.scenarios import all_scenarios
+from screenshots.scenarios import Scenario, all_scenarios
 from screenshots.stage import Person, Stage, says
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -107,6 +107,25 @@ def test_an_unknown_scenario_is_refused_in_a_sentence(
         screenshots.take("ru", only=["nonsense"], folder=tmp_path)
     assert screenshots.main(["nonsense"]) == 1
     assert "nonsense" in capsys.readouterr().err
+
+
+def test_a_scenario_that_goes_another_way_is_told_in_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(stage: Stage) -> stage_module.Picture:
+        anya = stage.person("Аня")
+        anya.enter("echo раз")
+        anya.sees("два")
+        return stage.picture([anya])
+
+    scenario = Scenario("wrong", "Не так", "", "", wrong)
+    monkeypatch.setattr(stage_module, "PATIENCE", 0.5)
+    monkeypatch.setattr(screenshots, "all_scenarios", lambda: [scenario])
+    with pytest.raises(ScreenTimeout) as caught:
+        screenshots._play("ru", "wrong", tmp_path / "07_wrong.png")
+    told = str(caught.value)
+    for fact in ("07_wrong.png", "wrong: «Не так»", "Аня: echo раз", "│ раз", "функция wrong"):
+        assert fact in told
 
 
 def test_the_scenarios_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
