@@ -1,6 +1,8 @@
 """The merged notebook through a Jinja template: what every format begins with."""
 
 import dataclasses
+import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from .merge import Heading, Merged
 from .original import Changes
 from .settings import Paper, TitlePage
 
+WORDS_A_MINUTE = 200
 TEMPLATES = Path(__file__).parent / "templates"
 OTHER_EDITION = {"ru": "По-русски", "en": "In English"}
 """How a link to an edition is called, for who reads that language."""
@@ -62,9 +65,42 @@ class Document:
         return joined(", ", self.title_page.city, self.title_page.year)
 
     @property
+    def minutes(self) -> dict[str, int]:
+        """How long it takes to read each part, by its anchor."""
+        words: dict[str, int] = {}
+        part = ""
+        for cell in self.merged.notebook.cells:
+            about = cell.metadata.report
+            if about.kind == "heading" and about.level == 1:
+                part = about.anchor
+            words[part] = words.get(part, 0) + len(_prose_of(cell).split())
+        return {part: max(1, round(count / WORDS_A_MINUTE)) for part, count in words.items()}
+
+    @property
+    def description(self) -> str:
+        """The beginning of the front page, for a search engine or a messenger; or the title."""
+        for cell in self.merged.notebook.cells:
+            if cell.cell_type == "markdown" and cell.metadata.report.get("front"):
+                text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", cell.source)
+                return textwrap.shorten(re.sub(r"[`*_]", "", text), 200, placeholder="…")
+        return self.title
+
+    @property
     def title(self) -> str:
         """What stands in a window's title bar: the subject, or at least the kind of work."""
         return self.title_page.title or self.title_page.kind or _("Report")
+
+
+def _prose_of(cell: NotebookNode) -> str:
+    about = cell.metadata.report
+    match about.kind:
+        case "prediction":
+            return " ".join([about.question, *about.choices.values(), about.why])
+        case "code":
+            return " ".join(
+                output.get("data", {}).get("text/markdown", "") for output in cell.outputs
+            )
+    return str(cell.source)
 
 
 def render(document: Document, folder: str, template: str, **filters: Any) -> str:
@@ -113,6 +149,18 @@ def _words() -> dict[str, str]:
         "copy": _("Copy"),
         "copied": _("Copied"),
         "by_steps": _("Step by step"),
+        "search": _("Search"),
+        "nothing_found": _("Nothing was found."),
+        "minutes": _("{n} min"),
+        "notebooks": _("Notebooks"),
+        "notebook": _("The notebook of this part"),
+        "permalink": _("Link to this place"),
+        "appendix": _("Appendix"),
+        "hidden_code": _("Code of this cell"),
+        "enlarge": _("Enlarge"),
+        "close": _("Close"),
+        "go": _("Go there"),
+        "up": _("To the beginning"),
         "back": _("Back"),
         "next": _("Next"),
         "all": _("All at once"),

@@ -23,6 +23,7 @@ import html
 import inspect
 import io
 import linecache
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
@@ -39,7 +40,7 @@ from pygments.lexers import PythonLexer
 
 import chat
 from chat.app.i18n import gettext as _
-from chat.lab import cells, figures
+from chat.lab import cells, figures, proof
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,9 +50,16 @@ cells.explain_asserts()  # here, because every notebook shows something
 # The folder that holds the package: files of listings are named relative to it.
 ROOT = Path(chat.__file__).resolve().parent.parent
 
+CSS_PIXELS = 96  # in an inch
 PNG_SCALE = 2  # pixels of the PNG for each pixel that the figure has at its own dpi
 ELIDED = "..."  # stands for a body left out; a listing with it is still valid Python
 GAP = "# …"  # stands for lines left out between two parts of a listing
+
+PROVE_FIGURES = "CHAT_PROVE_FIGURES"
+"""The environment variable that has every figure checked with `chat.lab.proof` before it is shown:
+the tests that run the notebooks set it."""
+
+_LONG_NUMBER = re.compile(r"(?<![\w.#-])-?\d+\.\d{3,}(?![\w.])")
 
 LABEL_PREFIXES = {"figure": "fig-", "listing": "lst-", "table": "tab-"}
 
@@ -65,9 +73,12 @@ def figure(fig: Figure, *, label: str, caption: str, alt: str, steps: Sequence[s
     `alt` says in words what the figure shows, for a reader who cannot see it. `steps`: a sentence
     for each step of a figure that can be seen step by step, such as a sequence chart. The figure
     must have been made as ``Figure(...)``, not through pyplot, which would keep it for ever.
-    Raises ValueError when there are not as many sentences as steps.
+    Raises ValueError when there are not as many sentences as steps, and, where `PROVE_FIGURES` is
+    set, when the figure cannot be read.
     """
     metadata = _metadata("figure", label, caption, alt)
+    if os.environ.get(PROVE_FIGURES) and (found := proof.problems(fig)):
+        raise ValueError(f"{label}: " + "; ".join(found))
     if steps:
         drawn = figures.steps_in(fig)
         if len(steps) != drawn:
@@ -80,12 +91,15 @@ def figure(fig: Figure, *, label: str, caption: str, alt: str, steps: Sequence[s
         fig.savefig(vector, format="svg", metadata={"Date": None})
         raster = io.BytesIO()
         fig.savefig(raster, format="png", dpi=fig.dpi * PNG_SCALE)
-    svg = _accessible(vector.getvalue(), alt)
+    svg = _compact(vector.getvalue(), alt)
+    encoded = base64.b64encode(raster.getvalue()).decode("ascii")
+    width = f"{fig.get_figwidth() * CSS_PIXELS:.0f}px"
     _emit(
         {
             "image/svg+xml": svg,
-            "image/png": base64.b64encode(raster.getvalue()).decode("ascii"),
-            "text/html": _html_figure(label, svg, caption, steps),
+            "image/png": encoded,
+            # In Jupyter the PNG: the words of the SVG need the page's fonts.
+            "text/html": _html_figure(label, _html_image(encoded, alt, width), caption, steps),
             "text/plain": alt,
         },
         metadata,
@@ -98,10 +112,7 @@ def picture(path: str | Path, *, label: str, caption: str, alt: str) -> None:
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
         raise ValueError(f"{path} is not a PNG file")
     encoded = base64.b64encode(data).decode("ascii")
-    image = (
-        f'<img src="data:image/png;base64,{encoded}" alt="{html.escape(alt)}" '
-        'style="max-width:100%;height:auto">'
-    )
+    image = _html_image(encoded, alt)
     _emit(
         {
             "image/png": encoded,
@@ -426,6 +437,13 @@ def _inline(text: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text, quote=False))
 
 
+def _html_image(png: str, alt: str, width: str = "auto") -> str:
+    return (
+        f'<img src="data:image/png;base64,{png}" alt="{html.escape(alt)}" '
+        f'style="width:{width};max-width:100%;height:auto">'
+    )
+
+
 def _html_figure(label: str, content: str, caption: str, steps: Sequence[str] = ()) -> str:
     told = "".join(f"<li>{_inline(sentence)}</li>" for sentence in steps)
     return (
@@ -440,14 +458,12 @@ def _html_figure(label: str, content: str, caption: str, steps: Sequence[str] = 
     )
 
 
-def _accessible(svg: str, alt: str) -> str:
-    """Keep the <svg> element alone, let it shrink with the page, and give it its words."""
+def _compact(svg: str, alt: str) -> str:
+    """Keep the <svg> element alone, with its words for who cannot see it, in fewer digits."""
     svg = svg[svg.index("<svg") :].strip()
-    return svg.replace(
-        "<svg",
-        f'<svg role="img" aria-label="{html.escape(alt)}" style="max-width:100%;height:auto"',
-        1,
-    )
+    svg = re.sub(r"<metadata>.*?</metadata>\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    svg = _LONG_NUMBER.sub(lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), svg)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(alt)}"', 1)
 
 
 def _html_listing(

@@ -24,11 +24,7 @@ Emit = Callable[[], None]
 
 @pytest.fixture(scope="module", autouse=True)
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Display needs a shell; its history must not touch the home directory.
-
-    The fonts that matplotlib opens and keeps are opened here, before a test counts what is left.
-    """
-    figures.stream_bytes([b"a"], [b"a"]).savefig(io.BytesIO())
+    """Display needs a shell; its history must not touch the home directory."""
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.ipython_dir = str(tmp_path_factory.mktemp("ipython"))
