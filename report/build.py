@@ -232,6 +232,8 @@ def _move(finished: Path, place: Place) -> None:
     """Move the finished files to their place, all of them or, after an error, none."""
     place.output.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(place.output / PICTURES, ignore_errors=True)
+    for older in place.output.glob("*.md"):  # a part that is no more
+        older.unlink()
     for path in finished.iterdir():
         path.rename(place.output / path.name)
 

@@ -121,7 +121,7 @@ def render(document: Document, folder: str, template: str, **filters: Any) -> st
         document.merged.notebook,
         resources={
             "document": document,
-            "words": _words(),
+            "words": words(),
             "title_lines": _title_lines(document),
             "others": [(lang, OTHER_EDITION[lang]) for lang in document.others],
         },
@@ -142,7 +142,8 @@ def plain(text: str) -> str:
     return str(strip_ansi(text))  # type: ignore[no-untyped-call]
 
 
-def _words() -> dict[str, str]:
+def words() -> dict[str, str]:
+    """Return the words that the formats have around the text, in the language of the report."""
     return {
         "contents": _("Contents"),
         "skip": _("Skip to the text"),
