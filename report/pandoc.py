@@ -132,7 +132,7 @@ def _metadata(document: Document) -> dict[str, object]:
         "appendix": _("Appendix"),
         "continued-listing": _("Listing {number}, continued"),
         "continued-table": _("Table {number}, continued"),
-        "abstract": _abstract(document) if paper.form == "gost" and paper.abstract else None,
+        "summary": _abstract(document) if paper.form == "gost" and paper.abstract else None,
     }
 
 

@@ -179,7 +179,7 @@ local function take_caption(div)
 end
 
 local function with_continued_head(grid, number)
-  local written = pandoc.write(pandoc.Pandoc { grid }, "typst")
+  local written = pandoc.write(pandoc.Pandoc { grid }, "typst"):gsub("align%(center%)", "align(start)", 1)
   local row = ("table.header(continued-table(%s, %d), "):format(typst_string(number), #grid.colspecs)
   return pandoc.RawBlock("typst", (written:gsub("table%.header%(", function() return row end, 1)))
 end
@@ -205,7 +205,7 @@ end
 local function docx_captioned(div, kind)
   local caption, rest = take_caption(div)
   local prefix, number = div.attributes.prefix, div.attributes.number
-  local letter, count = number:match("^(%a.*%.)(%d+)$")
+  local letter, count = number:match("^([^%d]+%.)(%d+)$")
   local sequence = prefix:gsub("%.", "") .. (letter and "_" .. letter:gsub("%.", "") or "")
   local properties = gost and "" or "<w:rPr><w:b/></w:rPr>"
   local counted = pandoc.Inlines { field(("SEQ %s \\* ARABIC"):format(sequence), count or number, properties) }
