@@ -33,6 +33,8 @@ from chat.promises import (
 from chat.promises.resume import ResumingClient  # promise: resume
 from chat.promises.tls import client_context, client_transport  # promise: tls
 
+# A line marked with a promise goes when its file in chat/promises goes, with all that it begins.
+
 PATIENCE = 1.5
 """Seconds of a server's silence after which the user is told what it may mean."""
 
@@ -98,15 +100,13 @@ def _run(options: Namespace, log: TextIO | None) -> int:
 
     cipher: Cipher | None = None
     if options.passphrase_file is not None:  # promise: encryption
-        cipher = encryption.Cipher(  # promise: encryption
-            encryption.read_passphrase(options.passphrase_file)  # promise: encryption
-        )  # promise: encryption
+        cipher = encryption.Cipher(encryption.read_passphrase(options.passphrase_file))
     kind: type[ChatClient] = ChatClient
     transport: Callable[[socket.socket, str], Transport] | None = None
     if not options.no_reconnect:  # promise: resume
-        kind = ResumingClient  # promise: resume
+        kind = ResumingClient
     if _wants_tls(options):  # promise: tls
-        transport = client_transport(client_context(options.tls_ca))  # promise: tls
+        transport = client_transport(client_context(options.tls_ca))
     client = kind(
         (options.host, options.port),
         also=options.also,
@@ -170,6 +170,7 @@ def _parser() -> cli.ArgumentParser:
         description=_("A chat client: what you type goes to everybody, or to one."),
         epilog=_("In the chat, /help lists the commands; exit or Ctrl-C leaves."),
     )
+    parser.set_defaults(tls=False, tls_ca=None, passphrase_file=None)  # without the promise
     add = parser.add_argument
     add(
         "--host",
@@ -209,7 +210,7 @@ def _parser() -> cli.ArgumentParser:
         metavar=_("FILE"),
         help=_("append all that you receive to this file"),
     )
-    add(
+    add(  # promise: tls
         "--tls",
         action="store_true",
         help=_(
@@ -217,13 +218,13 @@ def _parser() -> cli.ArgumentParser:
             "can be read by anybody on the way"
         ),
     )
-    add(
+    add(  # promise: tls
         "--tls-ca",
         type=cli.file_path,
         metavar=_("FILE"),
         help=_("with TLS, trust the certificates in this file and no others"),
     )
-    add(
+    add(  # promise: encryption
         "--passphrase-file",
         type=cli.file_path,
         metavar=_("FILE"),
@@ -232,7 +233,7 @@ def _parser() -> cli.ArgumentParser:
             "the first line of this file, can read them"
         ),
     )
-    add(
+    add(  # promise: resume
         "--no-reconnect",
         action="store_true",
         help=_("end when the connection is lost, instead of trying to come back"),
