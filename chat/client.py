@@ -35,7 +35,7 @@ from chat.promises.tls import client_context, client_transport  # promise: tls
 
 # A line marked with a promise goes when its file in chat/promises goes, with all that it begins.
 
-PATIENCE = 1.5
+PATIENCE = 2.0
 """Seconds of a server's silence after which the user is told what it may mean."""
 
 
@@ -58,17 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _run(options, log)
         except (KeyboardInterrupt, EOFError):
             return 0
-        except cli.OptionError as error:
-            return cli.fail(str(error))
-        except UnusableError as error:
-            return cli.fail(setting(error.code, error.details))
-        except RefusedError as error:
-            return cli.fail(error_sentence(error.code))
-        except OSError as error:
-            address = cli.address_text(options.host, options.port)
-            sentence = _connection_sentence(error, secure=_wants_tls(options))
-            reason = phrase(str(error)) if isinstance(error, TransportError) else why(error)
-            return cli.fail(sentence.format(address=address, reason=reason))
+        except (cli.OptionError, UnusableError, RefusedError, OSError) as error:
+            return cli.fail(_complaint(error, options))
 
 
 def _open_for_us_alone(path: str, flags: int) -> int:
@@ -76,19 +67,28 @@ def _open_for_us_alone(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _connection_sentence(error: OSError, *, secure: bool) -> str:
-    """Return what to say, and to do, when there is no connection."""
-    if isinstance(error, TransportError):
-        return _("Cannot connect securely to {address}: {reason}. Nothing was sent.")
-    if isinstance(error, ConnectionClosedError | TimeoutError) and not secure:
-        return _(
-            "Cannot connect to {address}: {reason}. If that server encrypts, it takes --tls "
-            "or --tls-ca; --host and --port say where to look."
-        )
-    return _(
+def _complaint(error: Exception, options: Namespace) -> str:
+    """Return what to say, and to do, about an *error* that ends the client."""
+    if isinstance(error, UnusableError):
+        return setting(error.code, error.details)
+    if isinstance(error, RefusedError):
+        return error_sentence(error.code)
+    if not isinstance(error, OSError):
+        return str(error)
+    address, reason = cli.address_text(options.host, options.port), why(error)
+    sentence = _(
         "Cannot connect to {address}: {reason}. Is the server running there? "
         "python -m chat.server starts one; --host and --port say where to look."
     )
+    if isinstance(error, TransportError):
+        sentence = _("Cannot connect securely to {address}: {reason}. Nothing was sent.")
+        reason = phrase(str(error))
+    elif isinstance(error, ConnectionClosedError | TimeoutError) and not _wants_tls(options):
+        sentence = _(
+            "Cannot connect to {address}: {reason}. If that server encrypts, it takes --tls "
+            "or --tls-ca; --host and --port say where to look."
+        )
+    return sentence.format(address=address, reason=reason)
 
 
 def _run(options: Namespace, log: TextIO | None) -> int:
@@ -194,49 +194,36 @@ def _parser() -> cli.ArgumentParser:
         help=_("other servers of the same chat, for when the first does not answer"),
     )
     add("--nick", metavar=_("NICK"), help=_("your nickname (default: you are asked)"))
-    add(
+    cli.add_switch(
+        parser,
         "--plain",
-        action="store_true",
-        help=_("plain lines instead of the full screen: for a screen reader, or by taste"),
+        _("plain lines instead of the full screen: for a screen reader, or by taste"),
     )
-    add(
-        "--bell",
-        action="store_true",
-        help=_("ring when somebody writes to you alone or names you"),
-    )
-    add(
-        "--log",
-        type=cli.file_path,
-        metavar=_("FILE"),
-        help=_("append all that you receive to this file"),
-    )
-    add(  # promise: tls
+    cli.add_switch(parser, "--bell", _("ring when somebody writes to you alone or names you"))
+    cli.add_file(parser, "--log", _("append all that you receive to this file"))
+    cli.add_switch(  # promise: tls
+        parser,
         "--tls",
-        action="store_true",
-        help=_(
+        _(
             "encrypt the connection (TLS) and check the server; without it, passwords and texts "
             "can be read by anybody on the way"
         ),
     )
-    add(  # promise: tls
-        "--tls-ca",
-        type=cli.file_path,
-        metavar=_("FILE"),
-        help=_("with TLS, trust the certificates in this file and no others"),
+    cli.add_file(  # promise: tls
+        parser, "--tls-ca", _("with TLS, trust the certificates in this file and no others")
     )
-    add(  # promise: encryption
+    cli.add_file(  # promise: encryption
+        parser,
         "--passphrase-file",
-        type=cli.file_path,
-        metavar=_("FILE"),
-        help=_(
+        _(
             "hide the texts from the server, too: only who has the same passphrase, "
             "the first line of this file, can read them"
         ),
     )
-    add(  # promise: resume
+    cli.add_switch(  # promise: resume
+        parser,
         "--no-reconnect",
-        action="store_true",
-        help=_("end when the connection is lost, instead of trying to come back"),
+        _("end when the connection is lost, instead of trying to come back"),
     )
     return parser
 

@@ -194,15 +194,15 @@ def _heed_signals(server: ChatServer, tls: ssl.SSLContext | None, options: Names
 
 def _limits() -> dict[str, tuple[Callable[[str], float], float, str]]:
     """Return the limits that the command line sets: type, default and help of each."""
-    time = cli.between(0.1, DAY)
+    time = cli.number(float, 0.1, DAY)
     return {
         "max_clients": (
-            cli.whole(1, 10**6),
+            cli.number(int, 1, 10**6),
             Limits.max_clients,
             _("users at a time (default: %(default)s)"),
         ),
         "rate": (
-            cli.between(0.01, 10**6, 0),
+            cli.number(float, 0.01, 10**6, 0),
             DEFAULT_RATE,
             _(
                 "messages a second that one user may go on sending, after {burst} at once; "
@@ -210,12 +210,12 @@ def _limits() -> dict[str, tuple[Callable[[str], float], float, str]]:
             ).format(burst=Limits.burst),
         ),
         "queue_bytes": (
-            cli.whole(Limits.history_answer_bytes * 2, 2**30),
+            cli.number(int, Limits.history_answer_bytes * 2, 2**30),
             Limits.queue_bytes,
             _("bytes that may wait for a client that reads slowly (default: %(default)s)"),
         ),
         "queue_frames": (
-            cli.whole(16, 10**6),
+            cli.number(int, 16, 10**6),
             Limits.queue_frames,
             _("messages that may wait for a client that reads slowly (default: %(default)s)"),
         ),
@@ -267,11 +267,10 @@ def _parser() -> cli.ArgumentParser:
     for name, (kind, default, sentence) in _limits().items():
         option = "--" + name.replace("_", "-")
         add(option, type=kind, default=default, metavar=_("N"), help=sentence)
-    add(  # promise: durable
+    cli.add_file(  # promise: durable
+        parser,
         "--history",
-        type=cli.file_path,
-        metavar=_("FILE"),
-        help=_("keep what is said in this file (SQLite), so that it outlives the server"),
+        _("keep what is said in this file (SQLite), so that it outlives the server"),
     )
     add(  # promise: cluster
         "--backplane",
@@ -282,31 +281,22 @@ def _parser() -> cli.ArgumentParser:
             "CHAT_SERVER_BACKPLANE"
         ),
     )
-    add(  # promise: tls
+    cli.add_file(  # promise: tls
+        parser,
         "--tls-cert",
-        type=cli.file_path,
-        metavar=_("FILE"),
-        help=_(
+        _(
             "encrypt all connections (TLS), with the certificate in this file; without it, "
             "passwords and texts can be read by anybody on the way"
         ),
     )
-    add(  # promise: tls
-        "--tls-key",
-        type=cli.file_path,
-        metavar=_("FILE"),
-        help=_("the private key that belongs to the certificate"),
+    cli.add_file(  # promise: tls
+        parser, "--tls-key", _("the private key that belongs to the certificate")
     )
-    add(
-        "--show-text",
-        action="store_true",
-        help=_("show the text of messages here, not only their size"),
-    )
-    add(
+    cli.add_switch(parser, "--show-text", _("show the text of messages here, not only their size"))
+    cli.add_file(
+        parser,
         "--admin-password-file",
-        type=cli.file_path,
-        metavar=_("FILE"),
-        help=_(
+        _(
             "the admin's password is the first line of this file (or the variable "
             "CHAT_ADMIN_PASSWORD); without either, nobody is admin"
         ),

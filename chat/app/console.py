@@ -36,6 +36,7 @@ from chat.app.conversation import (
 from chat.app.i18n import gettext as _
 from chat.app.sentences import error_sentence
 from chat.core.client import ChatClient, ConnectionClosedError, RefusedError
+from chat.core.protocol import Message
 
 try:
     import readline
@@ -54,6 +55,9 @@ _COLOURS = {
     "mention": "1;7",
     "warning": "31",  # what went wrong
 }
+
+_LONGEST_LINE = 1024 * 1024
+"""Characters after which a line that does not end is taken in parts."""
 
 T = TypeVar("T")
 
@@ -193,7 +197,7 @@ def _rl_point() -> "ctypes.c_int | None":
 
 
 def _next_line() -> str:
-    line = sys.stdin.readline()
+    line = sys.stdin.readline(_LONGEST_LINE)
     if not line:
         raise EOFError
     return line.removesuffix("\n")
@@ -285,11 +289,11 @@ class Console(Conversation):
                 _("Nobody can be asked for a nickname here: give one with --nick NICK.")
             )
         while True:
-            name = nick or self._screen.read(_("Your nickname: ")).strip()
+            name = self._screen.read(_("Your nickname: ")).strip() if nick is None else nick
             if nick is None and is_goodbye(name):
                 raise EOFError
             try:
-                users: list[str] = self.register_once(name)["users"]
+                users: list[str] = self._register_once(name)["users"]
             except RefusedError as error:
                 if error.code not in ("bad_nick", "nick_taken") or not self._screen.interactive:
                     raise
@@ -297,6 +301,17 @@ class Console(Conversation):
                 nick = None
             else:
                 return users
+
+    def _register_once(self, nick: str) -> Message:
+        try:
+            return self._client.register(nick)
+        except RefusedError as error:
+            if error.code != "register_timeout":
+                raise
+        except ConnectionClosedError:
+            pass
+        self._client.connect()  # the user took their time, and the server did not wait
+        return self._client.register(nick)
 
     def converse(self) -> None:
         """Handle what the user types until they leave or the conversation is over."""

@@ -9,7 +9,6 @@ import abc
 import contextlib
 import random
 import re
-import string
 import time
 import zlib
 from collections.abc import Callable
@@ -17,9 +16,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, TextIO
 
 from chat.app.i18n import gettext as _
-from chat.app.i18n import ngettext
+from chat.app.i18n import mark, ngettext
 from chat.app.sentences import end_sentence, error_sentence, left_sentence, phrase, why
-from chat.core.client import ChatClient, ConnectionClosedError, RefusedError
+from chat.core.client import ChatClient, ConnectionClosedError
 from chat.core.protocol import Message, nick_key, printable
 
 # Of the 256 colours of xterm, these can be read on black and on white: contrast 3 and more.
@@ -109,14 +108,9 @@ def addressee(partner: str | None, *, here: bool) -> str:
 
 def fill(sentence: str, **values: str | int | Part) -> tuple[Part, ...]:
     """Return *sentence* with its ``{names}`` replaced by *values*."""
-    parts = []
-    for literal, name, _format, _conversion in string.Formatter().parse(sentence):
-        if literal:
-            parts.append(Part(literal))
-        if name is not None:
-            value = values[name]
-            parts.append(value if isinstance(value, Part) else Part(str(value)))
-    return tuple(parts)
+    pieces = re.split(r"{(\w+)}", sentence)
+    parts = (values[piece] if place % 2 else piece for place, piece in enumerate(pieces) if piece)
+    return tuple(part if isinstance(part, Part) else Part(str(part)) for part in parts)
 
 
 # What is typed
@@ -209,22 +203,6 @@ class Conversation(abc.ABC):
         del text, to
 
     # Entering
-
-    def register_once(self, nick: str) -> Message:
-        """Register as *nick*, on a new connection if the server has hung up meanwhile.
-
-        Returns the server's ``welcome``. Raises `RefusedError`, and `OSError` when there is no
-        connection.
-        """
-        try:
-            return self._client.register(nick)
-        except RefusedError as error:
-            if error.code != "register_timeout":
-                raise
-        except ConnectionClosedError:
-            pass
-        self._client.connect()  # the user took their time, and the server did not wait
-        return self._client.register(nick)
 
     def greet(self, users: list[str]) -> None:
         """Say that the user is in, and whom they can talk to."""
@@ -389,9 +367,10 @@ class Conversation(abc.ABC):
 
     def on_event(self, event: Message) -> None:
         """Show *event* and note it in the log file."""
-        show = _EVENTS.get(event["type"])
-        if show is not None:
-            show(self, event)
+        if show := getattr(self, f"_on_{event['type']}", None):
+            show(event)
+        elif sentence := _NEWS.get(str(event.get("code", event["type"]))):
+            self._tell(_(sentence))
 
     def _on_message(self, event: Message) -> None:
         speaker = nick_key(event["from"])
@@ -431,9 +410,6 @@ class Conversation(abc.ABC):
             )
             self._show(Line((Part(sentence, "quiet"),)))
 
-    def _on_admin(self, _event: Message) -> None:
-        self._tell(_("You are the admin now: /kick NICK, /down."))
-
     def _on_error(self, event: Message) -> None:
         self._refuse(event["code"], event.get("re"), event.get("message", {}).get("text"))
 
@@ -452,18 +428,6 @@ class Conversation(abc.ABC):
     def _on_untrusted(self, event: Message) -> None:
         sentence = _("The server that answers now cannot be trusted: {why}.")
         self._warn(sentence.format(why=phrase(event["why"])))
-
-    def _on_reconnected(self, _event: Message) -> None:
-        self._tell(_("The connection is back. What was said meanwhile follows."))
-
-    def _on_gap(self, _event: Message) -> None:
-        self._warn(_("Some of what was said meanwhile is not remembered by the server any more."))
-
-    def _on_notice(self, event: Message) -> None:
-        if event["code"] == "store_lost":
-            self._warn(_("The server cannot reach its store. What you say waits until it can."))
-        elif event["code"] == "store_back":
-            self._tell(_("The server reaches its store again. What waited is on its way."))
 
     def _on_closed(self, event: Message) -> None:
         self.end_reason = event["reason"]
@@ -544,11 +508,14 @@ COMMANDS: dict[str, Command] = {
     if name.startswith("_do_")
 }
 
-_EVENTS: dict[str, Callable[[Conversation, Message], None]] = {
-    name.removeprefix("_on_"): method
-    for name, method in vars(Conversation).items()
-    if name.startswith("_on_")
+_NEWS = {
+    "admin": mark("You are the admin now: /kick NICK, /down."),
+    "reconnected": mark("The connection is back. What was said meanwhile follows."),
+    "gap": mark("Some of what was said meanwhile is not remembered by the server any more."),
+    "store_lost": mark("The server cannot reach its store. What you say waits until it can."),
+    "store_back": mark("The server reaches its store again. What waited is on its way."),
 }
+"""Events that are a sentence, by their type or the code in it."""
 
 
 def _nick(nick: str) -> Part:

@@ -56,6 +56,11 @@ def mark(sentence: str) -> str:
     return sentence
 
 
+def nmark(singular: str, plural: str) -> tuple[str, str]:
+    """Return both forms as they are, as `mark` does, for `ngettext`."""
+    return singular, plural
+
+
 def gettext(sentence: str) -> str:
     """Return *sentence* in the current language."""
     return _current.gettext(sentence)

@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from chat.app.i18n import gettext as _
-from chat.app.i18n import mark, ngettext
+from chat.app.i18n import mark, ngettext, nmark
 from chat.app.options import address_text, write
 from chat.app.sentences import left_sentence, phrase
 from chat.core.history import Entry
@@ -31,11 +31,11 @@ from chat.core.protocol import Limits, nick_key, printable
 MESSAGES_A_SECOND = 1000
 """Messages of one second that are printed one by one: more than anybody can read."""
 
-LINES_A_SECOND = 100
+LINES_A_SECOND = 300
 """Lines of one second about one address, other than messages."""
 
-WAITING_RECORDS = 10_000
-"""Records that wait for a terminal that stands still; further ones are counted."""
+WAITING_LINES = 10_000
+"""Lines that wait for a terminal that stands still; further ones are counted."""
 
 TICK = 0.05
 """Seconds between two looks at an empty queue: a thread that woke for every message would take the
@@ -80,8 +80,8 @@ class JsonFormatter(Formatter):
         """Return the object; an address is one string, ``HOST:PORT``."""
         shown = {"time": datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")}
         for key, value in facts.items():
-            if key == "address":
-                shown[key] = address_text(*value[:2])
+            if key == "address" and value:
+                shown[key] = _address(facts)
             elif key != "text" or self._show_text:
                 shown[key] = value
         return json.dumps(shown, ensure_ascii=False)
@@ -90,6 +90,11 @@ class JsonFormatter(Formatter):
 def _facts(record: logging.LogRecord) -> Facts:
     facts: Facts = record.__dict__.get("event", {"event": record.getMessage()})
     return facts
+
+
+def _address(facts: Facts) -> str:
+    address = facts.get("address")
+    return address_text(*address[:2]) if address else ""
 
 
 def _one_by_one(facts: Facts) -> Iterator[Facts]:
@@ -120,16 +125,17 @@ class Tally:
         self._started = time.monotonic()
         self._present: set[str] = set()
         self._nicks: dict[tuple[str, int], str] = {}  # by the clients' addresses
-        self._users = self._most_users = self._messages = self._bytes = 0
+        self._most_users = 0
+        self._counted = Counter(users=0, messages=0, bytes=0)
 
     def note(self, facts: Facts) -> None:
         """Count *facts*, and add to a refusal the nickname of who was refused."""
         kind = facts["event"]
         if kind == "messages":
-            self._messages += len(facts["messages"])
-            self._bytes += _size(facts["messages"])
+            said = facts["messages"]
+            self._counted.update(messages=len(said), bytes=_size(said))
         elif kind == "joined":
-            self._users += 1
+            self._counted["users"] += 1
             self._nicks[facts["address"]] = facts["nick"]
             self._present.add(nick_key(facts["nick"]))
             self._most_users = max(self._most_users, len(self._present))
@@ -142,14 +148,9 @@ class Tally:
 
     def facts(self) -> Facts:
         """Return the summary as something that has happened."""
-        return {
-            "event": "summary",
-            "seconds": round(time.monotonic() - self._started, 3),
-            "users": self._users,
-            "most_users": self._most_users,
-            "messages": self._messages,
-            "bytes": self._bytes,
-        }
+        seconds = round(time.monotonic() - self._started, 3)
+        facts = {"event": "summary", "seconds": seconds, "most_users": self._most_users}
+        return facts | self._counted
 
 
 class Journal(QueueHandler):
@@ -161,9 +162,10 @@ class Journal(QueueHandler):
         self.records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
         super().__init__(self.records)
         # Guarded by the handler's own lock.
+        self._waiting = 0  # lines in the queue
         self._tally = Tally()
         self._second = 0.0  # when the present one began
-        self._printed: Counter[str] = Counter()  # lines of this second, by host; "": messages
+        self._granted: Counter[str] = Counter()  # lines of this second, by host; messages apart
         self._omitted: Counter[str] = Counter()  # messages, bytes and other lines
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
@@ -178,47 +180,50 @@ class Journal(QueueHandler):
         facts = _facts(record)
         self._tally.note(facts)
         self._begin_second()
-        if facts["event"] == "stopped":
-            self._say_omitted()
-            self.records.put(_record(self._tally.facts()))
-            self.records.put(record)
-        elif facts["event"] == "messages":
+        if facts["event"] == "messages":
             said = facts["messages"]
-            room = self._room("", MESSAGES_A_SECOND, len(said))
+            room = self._room("messages", MESSAGES_A_SECOND, len(said))
             if room:
                 some = {"event": "messages", "messages": said[:room]}
-                self.records.put(_record(some, record.created))
+                self._put(_record(some, record.created), room)
             if room < len(said):
                 self._omitted.update(messages=len(said) - room, bytes=_size(said[room:]))
-        elif self._room(facts.get("address", ("*",))[0], LINES_A_SECOND, 1):
-            self.records.put(record)
-        else:
+            return
+        if facts["event"] == "stopped":
+            self._say_omitted()
+            self._put(_record(self._tally.facts()))
+        elif not self._room((facts.get("address") or ("?",))[0], LINES_A_SECOND, 1):
             self._omitted["lines"] += 1
+            return
+        self._put(record)
 
-    def say_omitted(self) -> None:
-        """Put what was omitted into the queue, if its second is over. Any thread."""
+    def printed(self, lines: int) -> None:
+        """Note that so many *lines* wait no more, and whether a second is over. Any thread."""
         with self.lock or contextlib.nullcontext():
+            self._waiting -= lines
             self._begin_second()
+
+    def _put(self, record: logging.LogRecord, lines: int = 1) -> None:
+        self._waiting += lines
+        self.records.put(record)
 
     def _room(self, whose: str, most: int, wanted: int) -> int:
         """Return how many of the *wanted* lines may be printed in this second."""
-        if self.records.qsize() >= WAITING_RECORDS:
-            return 0
-        granted = min(wanted, most - self._printed[whose])
-        self._printed[whose] += granted
+        granted = max(0, min(wanted, most - self._granted[whose], WAITING_LINES - self._waiting))
+        self._granted[whose] += granted
         return granted
 
     def _begin_second(self) -> None:
         now = time.monotonic()
         if now >= self._second + 1:
             self._second = now
-            self._printed.clear()
-            if self.records.qsize() < WAITING_RECORDS:
+            self._granted.clear()
+            if self._waiting < WAITING_LINES:
                 self._say_omitted()
 
     def _say_omitted(self) -> None:
         if self._omitted:
-            self.records.put(_record({"event": "omitted", **self._omitted}))
+            self._put(_record({"event": "omitted", **self._omitted}))
             self._omitted.clear()
 
 
@@ -236,7 +241,7 @@ class Printer(QueueListener):
     def dequeue(self, block: bool) -> logging.LogRecord:
         """Return the next record; wait for it with *block*."""
         while block and self._journal.records.empty():
-            self._journal.say_omitted()
+            self._journal.printed(0)
             self._stopping.wait(TICK)
         return self._journal.records.get(block)
 
@@ -244,6 +249,8 @@ class Printer(QueueListener):
         """Print *record*; not under the handler's lock, for which `logging` would wait at exit."""
         for handler in self.handlers:
             handler.emit(record)
+        facts = _facts(record)
+        self._journal.printed(len(facts["messages"]) if facts["event"] == "messages" else 1)
 
     def stop(self) -> None:
         """Print what is left, and end the thread; do not wait for a terminal that stands still."""
@@ -347,10 +354,10 @@ _REFUSALS = {
 
 def sentence(facts: Facts) -> str:
     """Return what *facts* say to a person."""
-    kind, address = facts["event"], address_text(*facts.get("address", ("", 0))[:2])
+    kind, address = facts["event"], _address(facts)
     who = address
     if facts.get("nick"):
-        who = f"{facts['nick']} ({address})" if "address" in facts else facts["nick"]
+        who = f"{facts['nick']} ({address})" if address else facts["nick"]
     if kind in _OTHERS:
         return _OTHERS[kind](facts, who)
     if kind not in _SENTENCES:
@@ -424,20 +431,22 @@ def _start_sentences(facts: Facts) -> list[str]:
     ]
 
 
+_UNITS = (
+    (86400, nmark("{n} day", "{n} days")),
+    (3600, nmark("{n} hour", "{n} hours")),
+    (60, nmark("{n} minute", "{n} minutes")),
+    (1, nmark("{n} second", "{n} seconds")),
+)
+
+
 def duration(seconds: float) -> str:
     """Return *seconds* in words, in the two largest units that matter."""
     left = round(seconds)
-    units: list[tuple[int, Callable[[int], str]]] = [
-        (86400, lambda n: ngettext("{n} day", "{n} days", n)),
-        (3600, lambda n: ngettext("{n} hour", "{n} hours", n)),
-        (60, lambda n: ngettext("{n} minute", "{n} minutes", n)),
-        (1, lambda n: ngettext("{n} second", "{n} seconds", n)),
-    ]
     amounts: list[str] = []
-    for size, words in units:
+    for size, forms in _UNITS:
         amount, left = divmod(left, size)
         if amount or (size == 1 and not amounts):
-            amounts.append(words(amount).format(n=amount))
+            amounts.append(ngettext(*forms, amount).format(n=amount))
     return " ".join(amounts[:2])
 
 

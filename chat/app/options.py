@@ -23,11 +23,13 @@ import textwrap
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO, TypeVar
 
 from chat.app.i18n import LANGUAGES, set_language
 from chat.app.i18n import gettext as _
 from chat.app.sentences import why
+
+N = TypeVar("N", int, float)
 
 USAGE_STATUS = 2
 FAILURE_STATUS = 1
@@ -129,6 +131,16 @@ def _argument(name: str, value: object, *, is_switch: bool) -> list[str]:
         sentence = _("one text or number is needed, not {text!r}")
         raise argparse.ArgumentTypeError(sentence.format(text=value))
     return [f"{option}={value}"]
+
+
+def add_file(parser: argparse.ArgumentParser, option: str, meaning: str) -> None:
+    """Add an *option* that is a file's path."""
+    parser.add_argument(option, type=file_path, metavar=_("FILE"), help=meaning)
+
+
+def add_switch(parser: argparse.ArgumentParser, option: str, meaning: str) -> None:
+    """Add an *option* without a value."""
+    parser.add_argument(option, action="store_true", help=meaning)
 
 
 def choose_language(arguments: list[str] | None) -> None:
@@ -254,34 +266,26 @@ def file_path(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{text}: {why(error)}") from None
 
 
-def whole(least: int, most: int) -> Callable[[str], int]:
-    """Return what reads a whole number from *least* to *most*."""
+def number(
+    kind: Callable[[str], N], least: float, most: float, *others: float
+) -> Callable[[str], N]:
+    """Return what reads a number of that *kind* from *least* to *most*, or one of *others*."""
 
-    def read(text: str) -> int:
-        if text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most:
-            return int(text)
-        sentence = _("a whole number from {least} to {most} is needed, not {text!r}")
-        raise argparse.ArgumentTypeError(sentence.format(least=least, most=most, text=text))
-
-    return read
-
-
-def between(least: float, most: float, *others: float) -> Callable[[str], float]:
-    """Return what reads a number from *least* to *most*, or one of *others*."""
-
-    def read(text: str) -> float:
+    def read(text: str) -> N:
         with contextlib.suppress(ValueError):
-            if least <= (number := float(text)) <= most or number in others:
-                return number
-        sentence = _("a number from {least:g} to {most:g} is needed, not {text!r}")
-        if others:
-            sentence = _("0 or a number from {least:g} to {most:g} is needed, not {text!r}")
+            if least <= (value := kind(text)) <= most or value in others:
+                return value
+        sentence = _("a number from {least:.12g} to {most:.12g} is needed, not {text!r}")
+        if kind is int:
+            sentence = _("a whole number from {least} to {most} is needed, not {text!r}")
+        elif others:
+            sentence = _("0 or a number from {least:.12g} to {most:.12g} is needed, not {text!r}")
         raise argparse.ArgumentTypeError(sentence.format(least=least, most=most, text=text))
 
     return read
 
 
-positive = whole(1, 10**9)
+positive = number(int, 1, 10**9)
 
 
 def admin_password(path: str | None) -> str | None:
@@ -368,19 +372,3 @@ def fail(sentence: str) -> int:
     """Say *sentence* on stderr and return the exit status of a failure."""
     complain(sentence)
     return FAILURE_STATUS
-
-
-def _argparse_sentences() -> tuple[str, ...]:
-    """Name for the extractor what ``argparse`` says: it looks its sentences up in our catalogue."""
-    return (
-        _("usage: "),
-        _("options"),
-        _("positional arguments"),
-        _("show this help message and exit"),
-        _("argument %(argument_name)s: %(message)s"),
-        _("invalid choice: %(value)r (choose from %(choices)s)"),
-        _("unrecognized arguments: %s"),
-        _("expected one argument"),
-        _("ambiguous option: %(option)s could match %(matches)s"),
-        _("ignored explicit argument %r"),
-    )

@@ -1,11 +1,14 @@
 """The chapters as a reader meets them: clean when opened, and every «Run all» works, twice."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+
+from chat.lab import show
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/0*.ipynb"))
@@ -57,14 +60,31 @@ def test_a_notebook_is_committed_without_outputs(path: Path) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("path", [path for path in NOTEBOOKS if "ru" in path.parts], ids=name)
-def test_run_all_works_twice_in_a_row(path: Path) -> None:
-    """In one kernel, as in Jupyter: what a run left behind would be in the way of the next.
+def test_a_reader_can_run_it_cell_by_cell(path: Path) -> None:
+    """From top to bottom, quick cells twice, and with Ctrl-C; see `tests/notebooks/reader.py`.
 
-    The English chapters have the same code (tests/report/test_editions.py), and a report that is
-    fresh was made by running them.
+    Every figure that it shows must be one that can be read (`chat.lab.proof`). The English
+    chapters have the same code (tests/report/test_editions.py).
     """
-    program = Path(__file__).with_name("run_twice.py")
+    program = Path(__file__).with_name("reader.py")
     finished = subprocess.run(
-        [sys.executable, program, path], capture_output=True, text=True, check=False
+        [sys.executable, program, path],
+        env=os.environ | {show.PROVE_FIGURES: "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert finished.returncode == 0, finished.stderr
+    print(finished.stdout)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_code_that_the_report_hides_is_folded_in_jupyter(path: Path) -> None:
+    """``make edition`` sets it, for who writes a chapter has the tag in mind alone."""
+    folded = [
+        cell.id
+        for cell in read(path).cells
+        if cell.metadata.get("jupyter", {}).get("source_hidden", False)
+    ]
+    hidden = [cell.id for cell in read(path).cells if "hide-input" in cell.metadata.get("tags", [])]
+    assert folded == hidden

@@ -73,6 +73,26 @@ def test_without_nick_nobody_is_asked_and_no_line_is_taken_for_one(
     anya.expect("joined", nick="Бот")
 
 
+def test_an_empty_nick_is_not_asked_for_either(server: ChatServer, dial: Dial) -> None:
+    anya = dial(server, "Аня")
+    arguments = (*CLIENT, "--port", str(server.address[1]), "--nick", "")
+    status, _output, complaint = run(*arguments, input="тайна\n".encode())
+    assert status == 1
+    assert "не подойдёт" in complaint
+    anya.expect_silence()
+
+
+def test_a_line_without_end_takes_no_memory_without_end(server: ChatServer, dial: Dial) -> None:
+    anya = dial(server, "Аня")
+    with Program(*CLIENT, *options(server)) as client:
+        client.wait_for("/help")
+        for _ in range(3):
+            client.type("x" * (1024 * 1024))
+            client.wait_for("Слишком длинное сообщение")
+        client.type("\nдальше\n")
+        anya.skip_to("message", text="дальше")
+
+
 def test_with_its_input_closed_it_says_hello_and_leaves(server: ChatServer) -> None:
     command = [sys.executable, *CLIENT, *options(server)]
     done = subprocess.run(

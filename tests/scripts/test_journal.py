@@ -1,10 +1,10 @@
 """The server's terminal: the start, what happens, the summary; for people or programs."""
 
+import itertools
 import json
 import logging
 import re
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from chat.app import journal
 from chat.core.history import Entry
 from chat.core.protocol import Limits
 from tests.scripts.programs import SERVER, Program
-from tests.wire import PATIENCE, Wire
+from tests.wire import Wire
 
 
 def stop(server: Program) -> str:
@@ -128,7 +128,7 @@ def test_a_flood_from_one_address_hides_nobody_else(
     text = "".join(printed)
     assert text.count("192.0.2.1:") == journal.LINES_A_SECOND
     assert "Аня (192.0.2.2:1) теперь в чате" in text
-    assert f"… и ещё, не показано по отдельности: {5000 - 100} строк\n" in text
+    assert f"… и ещё, не показано по отдельности: {5000 - journal.LINES_A_SECOND} строк\n" in text
     assert text.endswith("Сервер остановлен\n")
 
 
@@ -150,14 +150,25 @@ def test_messages_beyond_what_anybody_reads_are_counted(
 def test_what_waits_for_a_terminal_that_stands_still_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    standing = threading.Event()
-    monkeypatch.setattr(journal, "write", lambda _text: standing.wait(PATIENCE))
-    monkeypatch.setattr(journal, "LINES_A_SECOND", 10**6)
+    """In lines: one record can have a thousand messages."""
+    seconds = itertools.count()
+    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
     handler = journal.Journal()
-    standing.set()
-    for number in range(journal.WAITING_RECORDS + 500):
-        handler.emit(logging.makeLogRecord({"event": {"event": "x", "number": number}}))
-    assert handler.records.qsize() == journal.WAITING_RECORDS
+    said = [(("192.0.2.1", 1), Entry("Аня", "s", None, None, "да", 0.0))] * 1000
+    for _ in range(100):
+        handler.emit(logging.makeLogRecord({"event": {"event": "messages", "messages": said}}))
+        handler.emit(logging.makeLogRecord({"event": {"event": "store_back"}}))
+    waiting = 0
+    while not handler.records.empty():
+        facts = handler.records.get().__dict__["event"]
+        waiting += len(facts.get("messages", "1"))
+    assert 0 < waiting <= journal.WAITING_LINES
+
+
+def test_who_leaves_from_another_server_has_no_address(printed: list[str]) -> None:
+    with journalling() as log:
+        log("left", address=None, nick="Аня", reason="quit")
+    assert printed[-1].endswith("  Аня покидает чат\n")
 
 
 def test_a_record_that_cannot_be_said_is_the_only_one_lost(
