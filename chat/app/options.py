@@ -92,7 +92,7 @@ def read_options(
         sentence = _("Cannot read the settings in {path}: {reason}.").removesuffix(".")
         parser.error(sentence.format(path=path, reason=why(problem)))
     if not is_table:
-        sentence = _("The settings in {path} belong into the tables [client] and [server].")
+        sentence = _("The settings in {path} belong in the tables [client] and [server].")
         parser.error(sentence.removesuffix(".").format(path=path))
     names = [name for name in vars(options) if name != "config"]
     settings = {name.replace("-", "_"): (f"{path}: {name}", table[name]) for name in table}
@@ -168,7 +168,7 @@ def config_path(environ: Mapping[str, str] = os.environ) -> Path:
         base = environ.get("XDG_CONFIG_HOME") or ""
         # "All paths must be absolute"; a relative one is to be ignored.
         base = base if Path(base).is_absolute() else "~/.config"
-    with contextlib.suppress(RuntimeError):  # nobody knows where the home folder is
+    with contextlib.suppress(RuntimeError):  # the home folder is unknown
         return Path(base).expanduser() / "tcp-chat" / "config.toml"
     return Path(os.devnull)
 
