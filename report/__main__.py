@@ -8,32 +8,39 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chat.app.i18n import LANGUAGES, set_language
+from chat.app.i18n import LANGUAGES, ngettext, set_language
 from chat.app.i18n import gettext as _
+from chat.lab.isolation import isolate
 
 from . import ReportError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from .build import Place
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Build the reports that the command line asks for; return the exit status."""
+    isolate(ROOT / "build" / "cache" / "home")
     set_language()
     options = _parser().parse_args(arguments)
     root = options.root.resolve()
-    editions = [options.lang] if options.lang else _editions(root)
-    set_language(editions[0])
+    asked_for = options.lang or os.environ.get("LANG_EDITION")
     # Nothing heavy is loaded before the command line is known to be right.
     from rich.console import Console  # noqa: PLC0415
 
     console = Console(highlight=False)
+    places, left_out = _places(root, asked_for)
+    set_language(places[0].lang)
+    for lang, misfits in left_out.items():
+        print(_left_out(lang, misfits), file=sys.stderr)
     try:
-        status = max([_build(root, lang, console, force=options.force) for lang in editions])
+        status = max([_build(place, console, force=options.force) for place in places])
         if options.watch:
-            _watch(root, editions, console)
+            _watch(root, asked_for, console)
     except KeyboardInterrupt:
         if options.watch:
             return 0
@@ -42,22 +49,49 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
-def _editions(root: Path) -> list[str]:
-    """Return the languages in which there are notebooks, or the one that the environment names."""
-    wanted = os.environ.get("LANG_EDITION")
-    if wanted in LANGUAGES:
-        return [wanted]
-    there = [lang for lang in LANGUAGES if any((root / "notebooks" / lang).glob("0*.ipynb"))]
-    return there or [LANGUAGES[0]]
+def _places(root: Path, asked_for: str | None) -> tuple[list["Place"], dict[str, list[str]]]:
+    """Return what is to be built, and the editions left out, each with the places that are wrong.
+
+    Whoever changes the Russian chapters need not translate that to have a report: an edition that
+    no longer says the same is built only when it is asked for.
+    """
+    from . import edition  # noqa: PLC0415
+    from .build import Place  # noqa: PLC0415
+
+    there = [lang for lang in LANGUAGES if Place(root, lang).notebooks]
+    left_out = {
+        lang: misfits
+        for lang in there
+        if (misfits := list(edition.misfits(root, lang, edition.chapters(root))))
+    }
+    fitting = [lang for lang in there if lang not in left_out]
+    if asked_for in LANGUAGES:
+        wanted, left_out = [asked_for], {}
+    else:
+        wanted = fitting or [LANGUAGES[0]]
+    return [
+        Place(root, lang, tuple(other for other in fitting if other != lang)) for lang in wanted
+    ], left_out
 
 
-def _build(root: Path, lang: str, console: "Console", *, force: bool = False) -> int:
-    """Build the report in *lang*, if it is not fresh; return the exit status."""
+def _left_out(lang: str, misfits: list[str]) -> str:
+    return ngettext(
+        "The edition “{lang}” is left out: its chapters differ from the Russian ones in {count} "
+        "place, {place}. `make edition` lists what has to be translated; "
+        "`make report LANG_EDITION={lang}` builds it as it is.",
+        "The edition “{lang}” is left out: its chapters differ from the Russian ones in {count} "
+        "places, the first is {place}. `make edition` lists what has to be translated; "
+        "`make report LANG_EDITION={lang}` builds it as it is.",
+        len(misfits),
+    ).format(lang=lang, count=len(misfits), place=misfits[0])
+
+
+def _build(place: "Place", console: "Console", *, force: bool = False) -> int:
+    """Build the report at *place*, if it is not fresh; return the exit status."""
     from . import build  # noqa: PLC0415
 
     started = time.monotonic()
-    set_language(lang)
-    place = build.Place(root, lang)
+    set_language(place.lang)
     try:
         if not force and build.is_fresh(place):
             console.print(
@@ -65,7 +99,7 @@ def _build(root: Path, lang: str, console: "Console", *, force: bool = False) ->
             )
         else:
             if force:
-                shutil.rmtree(place.build, ignore_errors=True)
+                shutil.rmtree(place.cache, ignore_errors=True)
             build.build(place, console)
     except ReportError as error:
         print(_("The report was not built."), error, sep="\n\n", file=sys.stderr)
@@ -74,7 +108,7 @@ def _build(root: Path, lang: str, console: "Console", *, force: bool = False) ->
     return 0
 
 
-def _watch(root: Path, editions: list[str], console: "Console") -> None:
+def _watch(root: Path, asked_for: str | None, console: "Console") -> None:
     """Build again after every change of a source, until Ctrl-C."""
     from watchfiles import watch  # noqa: PLC0415
 
@@ -87,9 +121,10 @@ def _watch(root: Path, editions: list[str], console: "Console") -> None:
     there = [folder for folder in folders if folder.is_dir()]
     console.print(_("Waiting for changes; Ctrl-C ends."))
     for _changes in watch(*there, watch_filter=is_source, raise_interrupt=True):
-        stale = [lang for lang in editions if not build.is_fresh(build.Place(root, lang))]
-        for lang in stale:
-            _build(root, lang, console)
+        places, _others = _places(root, asked_for)
+        stale = [place for place in places if not build.is_fresh(place)]
+        for place in stale:
+            _build(place, console)
         if stale:
             console.print(_("Waiting for changes; Ctrl-C ends."))
 

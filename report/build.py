@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import screenshots
-from chat.app.i18n import LANGUAGES
 from chat.app.i18n import gettext as _
 from chat.lab.terminal import ScreenTimeout
 
@@ -30,6 +29,8 @@ class Place:
 
     root: Path
     lang: str
+    others: tuple[str, ...] = ()
+    """The languages of the other editions, to which this one leads."""
 
     @property
     def notebooks(self) -> list[Path]:
@@ -37,13 +38,18 @@ class Place:
         return sorted((self.root / "notebooks" / self.lang).glob("0*.ipynb"))
 
     @property
-    def screenshots(self) -> list[Path]:
-        """The pictures that were taken."""
-        return sorted((self.root / "screenshots" / self.lang).glob("*.png"))
+    def screenshots(self) -> Path:
+        """The folder of the pictures that were taken for this report."""
+        return self.root / "build" / "screenshots" / self.lang
 
     @property
     def output(self) -> Path:
-        """The folder of the built report."""
+        """The folder of the built report, which git ignores: what a student hands in."""
+        return self.root / "build" / "report" / self.lang
+
+    @property
+    def published(self) -> Path:
+        """The folder of the report that the repository shows; `report.publish` fills it."""
         return self.root / "report" / self.lang
 
     @property
@@ -52,9 +58,9 @@ class Place:
         return [self.output / f"report.{suffix}" for suffix in FORMATS]
 
     @property
-    def build(self) -> Path:
+    def cache(self) -> Path:
         """The folder of what may be thrown away at any time: cached runs, intermediate files."""
-        return self.root / "build" / "report" / self.lang
+        return self.root / "build" / "cache" / "report" / self.lang
 
 
 def build(place: Place, console: Console) -> None:
@@ -66,26 +72,26 @@ def build(place: Place, console: Console) -> None:
                 folder=place.root / "notebooks" / place.lang
             )
         )
-    sources = digest.sources_digest(place.root, place.lang)
+    sources, version = _state(place)
     title_page = settings.load(place.root / "report" / "report.toml", place.lang)
     with _steps(console) as step:
         _take_screenshots(place, step)
         executed = _execute(place, notebooks, step)
+        changes = original.changes(place.root)
+        if (chapter := original.chapter(changes)) is not None:
+            executed.append((place.root / original.ARCHIVE, chapter))
         document = Document(
             merge(executed, place.lang),
             title_page,
             place.lang,
             sources,
-            original.changes(place.root),
-            tuple(lang for lang in LANGUAGES if _has_other(place, lang)),
+            changes,
+            place.others,
+            version,
         )
-        finished = _write(document, place.build, step)
-    _publish(finished, place)
-    _stamp_file(place).write_text(json.dumps(_stamp(place, sources)), "utf-8")
-
-
-def _has_other(place: Place, lang: str) -> bool:
-    return lang != place.lang and bool(Place(place.root, lang).notebooks)
+        finished = _write(document, place.cache, step)
+    _move(finished, place)
+    _stamp_file(place).write_text(json.dumps(_stamp(place, sources, version)), "utf-8")
 
 
 # --- what is done already ---------------------------------------------------------------------
@@ -99,18 +105,27 @@ def is_fresh(place: Place) -> bool:
     """
     try:
         kept = json.loads(_stamp_file(place).read_text("utf-8"))
-        return bool(kept == _stamp(place, digest.sources_digest(place.root, place.lang)))
+        return bool(kept == _stamp(place, *_state(place)))
     except (FileNotFoundError, json.JSONDecodeError):
         return False
 
 
+def _state(place: Place) -> tuple[str, str]:
+    return digest.sources_digest(place.root, place.lang), digest.version(place.root)
+
+
 def _stamp_file(place: Place) -> Path:
-    return place.build / "stamp.json"
+    return place.cache / "stamp.json"
 
 
-def _stamp(place: Place, sources: str) -> dict[str, object]:
+def _stamp(place: Place, sources: str, version: str) -> dict[str, object]:
     outputs = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in place.files}
-    return {"sources": sources, "outputs": outputs}
+    return {
+        "sources": sources,
+        "version": version,
+        "others": list(place.others),
+        "outputs": outputs,
+    }
 
 
 # --- the steps --------------------------------------------------------------------------------
@@ -150,12 +165,13 @@ def _steps(console: Console) -> Iterator[Callable[[str], Report]]:
 def _take_screenshots(place: Place, step: Callable[[str], Report]) -> None:
     if not (place.root / "screenshots").is_dir():
         return
-    taken = place.build / "screenshots.digest"
+    taken = place.cache / "screenshots.digest"
     wanted = digest.digest_of(digest.screenshot_files(place.root), place.root)
-    if place.screenshots and taken.is_file() and taken.read_text("utf-8") == wanted:
+    there = any(place.screenshots.glob("*.png"))
+    if there and taken.is_file() and taken.read_text("utf-8") == wanted:
         return
     try:
-        screenshots.take(place.lang, step(_("Screenshots")))
+        screenshots.take(place.lang, step(_("Screenshots")), folder=place.screenshots)
     except ScreenTimeout as error:
         raise ReportError(str(error)) from error
     taken.parent.mkdir(parents=True, exist_ok=True)
@@ -175,10 +191,10 @@ def _execute_one(place: Place, notebook: Path, step: Callable[[str], Report]) ->
         report(done, total, _("cell {number}").format(number=done + 1))
 
     if "screenshots" in notebook.read_text("utf-8"):
-        depends_on = [*digest.screenshot_files(place.root), *place.screenshots]
+        depends_on = [*digest.screenshot_files(place.root), *sorted(place.screenshots.glob("*"))]
     else:
         depends_on = digest.run_files(place.root)
-    cache = place.build / "executed"
+    cache = place.cache / "executed"
     book, cached = execute.cached_run(notebook, depends_on, place.root, cache, cell_begins)
     if cached:
         report(len(book.cells), len(book.cells), _("not changed"))
@@ -206,7 +222,7 @@ def _write(document: Document, folder: Path, step: Callable[[str], Report]) -> P
     return finished
 
 
-def _publish(finished: Path, place: Place) -> None:
+def _move(finished: Path, place: Place) -> None:
     """Move the finished files to their place, all of them or, after an error, none."""
     place.output.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(place.output / PICTURES, ignore_errors=True)

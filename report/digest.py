@@ -10,15 +10,17 @@ they lie, on when they were written, on line endings, or on files that appear by
 import hashlib
 import json
 import re
+import subprocess
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Kinds of files that can change what the report says or how it looks. A list of what counts,
 # rather than of what does not: nobody can foresee every file an editor leaves behind.
 SOURCE_SUFFIXES = frozenset(
     {".csl", ".css", ".ipynb", ".j2", ".js", ".json", ".lock", ".lua", ".mplstyle", ".po"}
-    | {".py", ".svg", ".tmTheme", ".toml", ".typ", ".openxml", ".woff2", ".xml"}
+    | {".py", ".svg", ".tmTheme", ".toml", ".typ", ".openxml", ".woff2", ".xml", ".xz"}
 )
 _MARK = re.compile(rb"source-digest(?:\" content=\"|: ?)([0-9a-f]{64})")
 
@@ -45,9 +47,10 @@ def source_files(root: Path, lang: str) -> list[Path]:
 def _beside(root: Path) -> Iterable[Iterable[Path]]:
     """What the chapters look at besides the chat."""
     return (
+        (root / "notebooks").glob("*"),
         (root / "tests" / "benchmarks").glob("*"),
         (root / "tests" / "grading").glob("rubric.toml"),
-        root.glob("requirements.lock"),
+        (root / "requirements").glob("report.lock"),
     )
 
 
@@ -59,6 +62,40 @@ def _is_source(file: Path, root: Path) -> bool:
 def sources_digest(root: Path, lang: str) -> str:
     """Return the digest (64 hexadecimal digits) of all the sources of the report in *lang*."""
     return digest_of(source_files(root, lang), root)
+
+
+def version(root: Path) -> str:
+    """Return which commit the sources of the report are from: «3f0c2a91d4 (2026-11-28)».
+
+    That is the last commit that touched a source, so that a later one, of a published report,
+    say, changes nothing. Sources that are not committed are marked by `UNCOMMITTED`. Empty where
+    there is no git or no repository.
+    """
+    last = _git(root, "log", "-1", "--abbrev=10", "--format=%h (%cs)", "--", *_VERSIONED)
+    if last and _git(root, "status", "--porcelain", "--", *_VERSIONED):
+        last += UNCOMMITTED
+    return last
+
+
+UNCOMMITTED = "+"
+"""The end of a version with changes that no commit has."""
+
+# What a report is built from, for git; all but what publishing itself writes.
+_VERSIONED = (
+    *("chat", "notebooks", "screenshots/*.py", "report", "tests/benchmarks"),
+    *("tests/grading/rubric.toml", "requirements/report.lock"),
+    *(":(exclude)report/ru", ":(exclude)report/en", ":(exclude)report/original.tar.xz"),
+)
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=root, capture_output=True, text=True, check=False
+        )
+    except OSError:  # git is not installed
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def run_files(root: Path) -> list[Path]:
@@ -93,12 +130,26 @@ def notebook_digest(file: Path) -> str:
     That is the type, the source and the tags of each cell. Outputs, execution counts and
     whatever Jupyter notes down for itself do not count: running a notebook does not change it.
     """
-    cells = json.loads(file.read_text("utf-8"))["cells"]
-    written = [
-        [cell["cell_type"], "".join(cell["source"]), sorted(cell["metadata"].get("tags", []))]
-        for cell in cells
+    cells = [
+        [cell["cell_type"], cell["source"], cell["metadata"]["tags"]]
+        for cell in written(json.loads(file.read_text("utf-8")))
     ]
-    return hashlib.sha256(json.dumps(written, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(cells, ensure_ascii=False).encode()).hexdigest()
+
+
+def written(notebook: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what an author wrote of each cell: its type, its source and its tags.
+
+    In the form of a notebook's cells, so that what was written can be read again.
+    """
+    return [
+        {
+            "cell_type": cell["cell_type"],
+            "source": "".join(cell["source"]),
+            "metadata": {"tags": sorted(cell["metadata"].get("tags", []))},
+        }
+        for cell in notebook["cells"]
+    ]
 
 
 def embedded_digest(path: Path) -> str | None:

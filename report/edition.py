@@ -8,6 +8,7 @@ it cannot say other things than the Russian one: same cells, same code, other wo
 Says which sentences have no translation yet, and ends with status 1 when there are any.
 """
 
+import ast
 import copy
 import io
 import re
@@ -26,6 +27,8 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parents[1]
 ORIGINAL = "ru"
 EDITIONS = ("en",)
+CATALOGUES = Path("report", "editions")
+"""Where the translations are kept, a folder for each language."""
 
 _RUSSIAN = re.compile(r"[А-Яа-яЁё]")
 _RUSSIAN_CODE = '"ru"'
@@ -49,6 +52,8 @@ def exercises(root: Path) -> list[Path]:
 def main() -> int:
     """Bring catalogues and editions up to date; return 1 when a translation is missing."""
     status = 0
+    for path in chapters(ROOT):
+        fold(path)
     for lang in EDITIONS:
         for catalogue, sources in catalogues(ROOT, lang).items():
             for place, sentence in update(catalogue, sources):
@@ -60,9 +65,24 @@ def main() -> int:
     return status
 
 
+def fold(path: Path) -> None:
+    """Have Jupyter show folded what the report does not show of the chapter at *path*."""
+    chapter = _notebook(path)
+    before = copy.deepcopy(chapter)
+    for cell in chapter.cells:
+        jupyter = cell.metadata.setdefault("jupyter", {})
+        jupyter.pop("source_hidden", None)
+        if "hide-input" in cell.metadata.get("tags", []):
+            jupyter["source_hidden"] = True
+        if not jupyter:
+            del cell.metadata["jupyter"]
+    if chapter != before:
+        nbformat.write(chapter, path)  # type: ignore[no-untyped-call]
+
+
 def catalogues(root: Path, lang: str) -> dict[Path, list[Path]]:
     """Return each catalogue of the edition in *lang* with the Russian files that it speaks for."""
-    folder = root / "report" / "editions" / lang
+    folder = root / CATALOGUES / lang
     by_chapter = {folder / f"{path.stem}.po": [path] for path in chapters(root)}
     return by_chapter | {folder / "exercises.po": exercises(root)}
 
@@ -171,6 +191,62 @@ def _words(code: str) -> Iterator[tuple[Span, str]]:
 # --- editions -------------------------------------------------------------------------------------
 
 
+def place(source: Path, lang: str) -> Path:
+    """Return the path of the edition in *lang* of the Russian file *source*."""
+    return Path(*(lang if part == ORIGINAL else part for part in source.parts))
+
+
+def misfits(root: Path, lang: str, files: list[Path]) -> Iterator[str]:
+    """Yield where the edition in *lang* of the Russian *files* is not what their catalogues make.
+
+    Each is a path and, for a chapter, the cell. How code is broken into lines does not count.
+    Without catalogues of that language its files were not made but written, and may say anything.
+    """
+    if not (root / CATALOGUES / lang).is_dir():
+        return
+    for catalogue, sources in catalogues(root, lang).items():
+        translations = _translations(catalogue)
+        for source in (source for source in sources if source in files):
+            path = root / place(source.relative_to(root), lang)
+            name = path.relative_to(root).as_posix()
+            if not path.is_file():
+                yield name
+            elif source.suffix != ".ipynb":
+                code = source.read_text("utf-8")
+                known = all(text in translations for _span, text in russian_tokens(code))
+                made = translate_code(code, translations)
+                if not known or not _same_code(made, path.read_text("utf-8")):
+                    yield name
+            else:
+                yield from _other_cells(name, _notebook(source), _notebook(path), translations)
+
+
+def _other_cells(
+    name: str, chapter: NotebookNode, kept: NotebookNode, translations: dict[str, str]
+) -> Iterator[str]:
+    cells = {cell.id: cell for cell in kept.cells}
+    for cell in chapter.cells:
+        other = cells.pop(cell.id, None)
+        if other is None or other.cell_type != cell.cell_type:
+            same = False
+        elif cell.cell_type == "markdown":
+            same = other.source == translations.get(cell.source)
+        else:
+            words = (text for _span, text in russian_tokens(cell.source))
+            made = translate_code(cell.source, translations)
+            same = all(map(translations.__contains__, words)) and _same_code(made, other.source)
+        if not same:
+            yield f"{name}, {cell.id}"
+    yield from (f"{name}, {left}" for left in cells)
+
+
+def _same_code(one: str, other: str) -> bool:
+    try:
+        return ast.dump(ast.parse(one)) == ast.dump(ast.parse(other))
+    except SyntaxError:
+        return one == other
+
+
 def write(root: Path, target: Path, lang: str) -> None:
     """Write the chapters and exercises of *root* in *lang* below *target*.
 
@@ -180,9 +256,8 @@ def write(root: Path, target: Path, lang: str) -> None:
     for catalogue, sources in catalogues(root, lang).items():
         translations = _translations(catalogue)
         for source in sources:
-            folder = target / source.relative_to(root).parts[0] / lang
-            folder.mkdir(parents=True, exist_ok=True)
-            path = folder / source.name
+            path = target / place(source.relative_to(root), lang)
+            path.parent.mkdir(parents=True, exist_ok=True)
             written.append(path)
             if source.suffix == ".ipynb":
                 nbformat.write(_translate_chapter(_notebook(source), translations), path)  # type: ignore[no-untyped-call]

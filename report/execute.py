@@ -5,6 +5,7 @@ a build after a change executes only the notebooks which that change touches.
 """
 
 import hashlib
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -22,6 +23,7 @@ from chat.app.i18n import gettext as _
 from . import ReportError, digest
 from .export import plain
 
+_HEADING = re.compile(r"#{1,6} ")
 CELL_SECONDS = 180
 """A cell that takes longer than this is taken for hung."""
 
@@ -78,8 +80,11 @@ def _kernel_manager() -> AsyncKernelManager:
 
 
 def _explain(notebook: Path, index: int, cells: list[NotebookNode], error: Exception) -> str:
-    where = _("{notebook}, cell {number} of {count}:").format(
-        notebook=notebook.name, number=index + 1, count=len(cells)
+    where = _("{notebook}, cell {number} of {count}, section “{section}”:").format(
+        notebook=notebook.name,
+        number=index + 1,
+        count=len(cells),
+        section=_section(cells[:index]),
     )
     source = "\n".join(f"    {line}" for line in cells[index].source.splitlines())
     match error:
@@ -98,6 +103,18 @@ def _explain(notebook: Path, index: int, cells: list[NotebookNode], error: Excep
             last_words = "\n".join(getattr(error, "__notes__", []))
             reason = _("The kernel died. Its last words:\n{words}").format(words=last_words)
     return f"{where}\n\n{source}\n\n{reason}"
+
+
+def _section(cells: list[NotebookNode]) -> str:
+    """Return the last heading of *cells*, which every notebook begins with."""
+    headings = [
+        line.lstrip("#").strip()
+        for cell in cells
+        if cell.cell_type == "markdown"
+        for line in cell.source.splitlines()
+        if _HEADING.match(line)
+    ]
+    return headings[-1] if headings else ""
 
 
 def cached_run(

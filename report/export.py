@@ -9,6 +9,7 @@ from nbconvert.filters import strip_ansi
 
 from chat.app.i18n import gettext as _
 
+from .digest import UNCOMMITTED
 from .merge import Heading, Merged
 from .original import Changes
 from .settings import TitlePage
@@ -31,6 +32,20 @@ class Document:
 
     others: tuple[str, ...] = ()
     """The languages in which there is this report too."""
+
+    version: str = ""
+    """Which version of the sources it was built from; empty: nobody knows."""
+
+    @property
+    def origin(self) -> list[tuple[str, str]]:
+        """The lines of the title page about what it was built from: a word, and what it says."""
+        version = self.version
+        if version.endswith(UNCOMMITTED):
+            version = _("{version} and changes that are not committed").format(
+                version=version.removesuffix(UNCOMMITTED)
+            )
+        lines = [(_("Version"), version), *self.changes.sentences()]
+        return [(word, value) for word, value in lines if value]
 
     @property
     def headings(self) -> list[Heading]:
@@ -105,7 +120,7 @@ def _title_lines(document: Document) -> list[tuple[str, str]]:
         (_("Student"), page.student),
         (_("Group"), page.group),
         (_("Teacher"), page.teacher),
-        *document.changes.sentences(),
+        *document.origin,
     ]
     return [(what, value) for what, value in lines if value]
 

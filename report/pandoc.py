@@ -61,9 +61,7 @@ def _metadata(document: Document) -> dict[str, object]:
             "department": page.department,
             "course": _("Course: {course}").format(course=page.course) if page.course else "",
             "people": [
-                {"role": role, "name": name}
-                for role, name in [*people, *document.changes.sentences()]
-                if name
+                {"role": role, "name": name} for role, name in [*people, *document.origin] if name
             ],
             "place": document.place,
         },

@@ -7,8 +7,9 @@
 ``draw``
     a terminal's screen as a picture
 
-The pictures lie in ``screenshots/LANGUAGE/``. Each carries, as text inside the file, the commands
-that led to it, as they were typed.
+The pictures that the repository shows lie in ``screenshots/LANGUAGE/``; those that were taken on
+this machine in ``build/screenshots/LANGUAGE/``, which git ignores. Each carries, as text inside
+the file, the commands that led to it, as they were typed.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ from .scenarios import Scenario, all_scenarios
 from .stage import Stage
 
 FOLDER = Path(__file__).resolve().parent
+"""Of the published pictures, a folder for each language below it."""
+TAKEN = FOLDER.parent / "build" / "screenshots"
+"""Of those that were taken here."""
 
 Progress = Callable[[int, int, str], None]
 """Is told after each picture: how many are ready, how many there are, which one it was."""
@@ -67,14 +71,14 @@ def take(
 ) -> list[Path]:
     """Play the scenarios in language *lang* and write their pictures to *folder*; return the paths.
 
-    *only* names the scenarios to play; without it all are played, and pictures of scenarios that
-    are no more are removed. Scenarios run side by side, each in a process of its own.
-    Raises `UnknownScenarioError`, and `chat.lab.terminal.ScreenTimeout` when a screen did not
-    show what the scenario waits for.
+    *folder*: of `TAKEN`, if not given. *only* names the scenarios to play; without it all are
+    played, and pictures of scenarios that are no more are removed. Scenarios run side by side,
+    each in a process of its own. Raises `UnknownScenarioError`, and
+    `chat.lab.terminal.ScreenTimeout` when a screen did not show what the scenario waits for.
     """
-    folder = folder or FOLDER / lang
+    folder = folder or TAKEN / lang
     folder.mkdir(parents=True, exist_ok=True)
-    paths = _paths(folder)
+    paths = pictures(folder)
     wanted = [name for name in paths if name in only] if only else list(paths)
     for name in only or ():
         if name not in paths:
@@ -104,7 +108,8 @@ def take(
 def gallery(lang: str, folder: Path | None = None) -> list[Shot]:
     """Return the pictures in *folder* and what is to be said about them in language *lang*.
 
-    Raises `FileNotFoundError` when a picture has not been taken yet.
+    Without *folder*: the pictures that were taken here, and where that has not been done, the
+    published ones. Raises `FileNotFoundError` when a picture has not been taken yet.
     """
     before = language()
     set_language(lang)
@@ -112,7 +117,9 @@ def gallery(lang: str, folder: Path | None = None) -> list[Shot]:
         described = all_scenarios()
     finally:
         set_language(before)
-    paths = _paths(folder or FOLDER / lang)
+    paths = pictures(folder or TAKEN / lang)
+    if folder is None and not all(path.is_file() for path in paths.values()):
+        paths = pictures(FOLDER / lang)
     return [_shot(scenario, paths[scenario.name]) for scenario in described]
 
 
@@ -155,7 +162,7 @@ def _with_progress_bar(lang: str, only: Sequence[str]) -> list[Path]:
         return take(lang, step, only)
 
 
-def _paths(folder: Path) -> dict[str, Path]:
+def pictures(folder: Path) -> dict[str, Path]:
     """Return the file of every scenario, by name, in the order of the gallery."""
     return {
         scenario.name: folder / f"{number:02}_{scenario.name}.png"
@@ -168,9 +175,28 @@ def _play(lang: str, name: str, path: Path) -> None:
     set_language(lang)
     (scenario,) = (each for each in all_scenarios() if each.name == name)
     with tempfile.TemporaryDirectory() as home, Stage(Path(home)) as stage:
-        picture = scenario.play(stage)
+        try:
+            picture = scenario.play(stage)
+        except ScreenTimeout as error:
+            raise ScreenTimeout(_failure(scenario, path, stage, error)) from None
         typed = json.dumps(stage.typed, ensure_ascii=False)
     path.write_bytes(draw.png(draw.draw(picture), {_COMMANDS: typed}))
+
+
+def _failure(scenario: Scenario, path: Path, stage: Stage, error: ScreenTimeout) -> str:
+    """Return what a person needs to know about a scenario that went another way."""
+    lines = [
+        _("The screenshot {file} was not taken. Scenario {name}: “{title}”.").format(
+            file=path.name, name=scenario.name, title=scenario.title
+        ),
+        _("What was typed:"),
+        *(f"  {window}: {line}" for window, line in stage.typed),
+        str(error),
+        _("What is played stands in {file}, function {function}.").format(
+            file="screenshots/scenarios.py", function=scenario.play.__name__
+        ),
+    ]
+    return "\n".join(lines)
 
 
 def _shot(scenario: Scenario, path: Path) -> Shot:

@@ -13,6 +13,12 @@ import psutil
 import pytest
 from hypothesis import settings
 
+from chat.lab.isolation import isolate
+
+# Before anything else is imported: the tests speak Russian, whatever the user's language.
+isolate(Path(__file__).resolve().parents[1] / "build" / "cache" / "home")
+os.environ |= {"LANGUAGE": "ru", "LC_ALL": "C.UTF-8"}
+
 from chat.core.protocol import Limits
 from chat.core.server import ChatServer
 from chat.server import assemble

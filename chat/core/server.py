@@ -42,7 +42,7 @@ from chat.core.protocol import (
     register_request,
 )
 from chat.core.room import Directory, Member, Room, Sessions
-from chat.core.timing import Deadline
+from chat.core.timing import Deadline, TokenBucket
 from chat.core.writer import Writer
 
 BACKLOG = 1024
@@ -50,6 +50,9 @@ BACKLOG = 1024
 
 RETRY_AFTER = 1.0
 """Seconds before the next try when the system had no room for another connection."""
+
+RECORDS = 50
+"""Records a second that tell of messages."""
 
 _HTTP = re.compile(rb"[A-Z]+ \S* HTTP/\d")
 
@@ -381,7 +384,11 @@ class ChatServer:
         self._waker: Waker | None = None
         self._thread = threading.Thread(target=self._run, name="listener")
         self._stop_reason: str | None = None
-        self._log_failure: str | None = None  # the writer's thread's
+        # The writer's thread's: why the log fails, what was said and is not in the journal yet, and
+        # how many records about that there may be.
+        self._log_failure: str | None = None
+        self._said: list[tuple[Address, Entry]] = []
+        self._records = TokenBucket(RECORDS, 2 * RECORDS)
         # Guards the two below: the listener fills them and the clients' threads empty them.
         self._lock = threading.Lock()
         self._clients: dict[ClientConnection, None] = {}
@@ -489,8 +496,12 @@ class ChatServer:
 
     # The writer's thread
 
-    def _commit(self, entries: Sequence[Entry]) -> None:
-        """Have the log keep *entries* before any of them is delivered; tell what was lost."""
+    def _commit(self, entries: Sequence[Entry]) -> float | None:
+        """Have the log keep *entries* before any of them is delivered; tell what was lost.
+
+        Returns when to call it again, because some are not in the journal yet: in a flood, one
+        record tells of many.
+        """
         try:
             lost, failure = self.room.log.commit(), self.room.log.failure
         except Exception as error:  # noqa: BLE001 - a log that fails must not silence the server
@@ -502,9 +513,16 @@ class ChatServer:
             if self._log_failure is None:
                 log("not_recorded", reason=failure)
         self._log_failure = failure
-        said = [(one.address, one) for one in entries if one.address is not None and not one.lost]
-        if said:
-            log("messages", messages=said)
+        self._said += [
+            (one.address, one) for one in entries if one.address is not None and not one.lost
+        ]
+        if self._said and (wait := self._records.wait_time()) > 0:
+            return wait
+        if self._said:
+            self._records.take()
+            log("messages", messages=self._said)
+            self._said = []
+        return None
 
     # The listener's thread
 

@@ -25,6 +25,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from chat.core.connection import Connection, State, Waker
 from chat.core.history import Entry
@@ -83,8 +84,8 @@ class _Stream:
             self.pieces.append(frame)
 
 
-def _nothing_to_commit(_entries: Sequence[Entry]) -> None:
-    pass
+def _nothing_to_commit(_entries: Sequence[Entry]) -> float | None:
+    return None
 
 
 class Writer:
@@ -97,13 +98,14 @@ class Writer:
     def __init__(
         self,
         limits: Limits,
-        commit: Callable[[Sequence[Entry]], None] = _nothing_to_commit,
+        commit: Callable[[Sequence[Entry]], float | None] = _nothing_to_commit,
         name: str = "writer",
     ) -> None:
         """Prepare a writer: what is posted before `open` waits for it.
 
         *commit* is called in the writer's thread, before anything of a round is sent, with the
-        entries that its frames tell of; it marks those that are lost.
+        entries that its frames tell of; it marks those that are lost. It may return after how many
+        seconds it is to be called again, if there are no others before.
         """
         self._limits = limits
         self._commit = commit
@@ -119,6 +121,7 @@ class Writer:
         self._audience: dict[Connection, None] = {}
         self._backlogs: dict[Connection, bytearray] = {}
         self._ending: set[Connection] = set()
+        self._commit_again: float | None = None
         self._ended = False
 
     def open(self) -> None:
@@ -228,7 +231,7 @@ class Writer:
     def _wait(self) -> list[Connection]:
         """Wait until there is something to do; return whose sockets can be written again."""
         self._idle = True  # before looking: who posts now rings
-        events = self._selector.select(0 if self._posted else None)
+        events = self._selector.select(0 if self._posted else self._commit_again)
         self._idle = False
         writable: list[Connection] = [key.data for key, _events in events if key.data is not None]
         if len(writable) < len(events):
@@ -252,13 +255,16 @@ class Writer:
             with self._lock:
                 self._caught_up.notify_all()
         try:
-            if entries := [one[3] for one in posted if type(one) is tuple and one[3] is not None]:
-                self._commit(entries)
+            entries = [one[3] for one in posted if type(one) is tuple and one[3] is not None]
+            if entries or self._commit_again is not None:
+                self._commit_again = self._commit(entries)
             self._distribute(posted)
         except Exception as error:  # no memory: nobody shall miss something and not notice
             logger.exception("a round of writing has failed")
-            for connection in list(self._audience):
-                self._fail(connection, error)
+            named = [[p.connection] if isinstance(p, Order) else p[1:3] for p in posted]
+            for connection in {*self._audience, *chain.from_iterable(named)}:
+                if connection is not None:
+                    self._fail(connection, error)
         for one in posted:
             if isinstance(one, Order):
                 self._carry_out(one)
@@ -304,12 +310,13 @@ class Writer:
     def _move(self, action: Action, connection: Connection, stream: _Stream, size: int) -> None:
         """Move *connection* into the audience or out of it, *size* shared bytes into the round."""
         if action is Action.ENTER:
-            stream.at = size
-            self._audience[connection] = None
+            if stream.at is None and not stream.ended:
+                stream.at = size
+                self._audience[connection] = None
         else:
             stream.put(size, size)
             stream.at = None
-            stream.ended = action is not Action.LEAVE
+            stream.ended = stream.ended or action is not Action.LEAVE
             self._audience.pop(connection, None)
 
     def _carry_out(self, order: Order) -> None:

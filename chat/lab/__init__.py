@@ -2,6 +2,8 @@
 
 ``background``
     runs a server or a client in a thread of this process and takes it down again
+``waiting``
+    waits for a condition, and says what came instead when it does not hold in time
 ``wiretap``
     a proxy between client and server that records every chunk and damages traffic on purpose
 ``figures``
@@ -14,6 +16,8 @@
     keeps servers and clients open from one cell to a later one, and not past a failure
 ``load``
     many users in a process of their own, and the times of what reaches them
+``isolation``
+    keeps the settings of whoever runs an experiment out of it
 ``count``
     how many lines of code there are
 ``terminal``

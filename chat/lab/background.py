@@ -17,7 +17,6 @@ import gc
 import socket
 import sys
 import threading
-import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterator
@@ -26,12 +25,13 @@ from typing import Any, Generic, Self, TypeVar, TypeVarTuple
 
 import psutil
 
+from chat.app.i18n import gettext as _
 from chat.core.protocol import Limits, Message
+from chat.lab import waiting
+from chat.lab.waiting import TIMEOUT, wait_until
 from chat.promises.resume import ResumingClient
 
 LOOPBACK = "127.0.0.1"
-TIMEOUT = 5.0
-"""Seconds that anything here may take before it counts as failed."""
 
 Ts = TypeVarTuple("Ts")
 R = TypeVar("R")
@@ -197,20 +197,7 @@ class Background(Generic[*Ts, R]):
         return f"the thread {self._thread.name} is still here:\n{stack}"
 
 
-# --- waiting -------------------------------------------------------------------------------------
-
-
-def wait_until(condition: Callable[[], bool], *, timeout: float = TIMEOUT) -> None:
-    """Return as soon as *condition* holds. Raises `TimeoutError` after *timeout* seconds.
-
-    For what the kernel does and nobody announces, such as a change of a connection's state: it
-    looks every millisecond.
-    """
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not so after {timeout} s: {condition}")
-        time.sleep(0.001)
+# --- a client that remembers ---------------------------------------------------------------------
 
 
 class RecordingClient(ResumingClient):
@@ -240,6 +227,11 @@ class RecordingClient(ResumingClient):
             reconnect=reconnect,
             **settings,
         )
+        waiting.witnesses.add(self)
+
+    def story(self) -> list[Message]:
+        """Return all events so far, oldest first. Any thread."""
+        return self.events
 
     @property
     def events(self) -> list[Message]:
@@ -263,10 +255,12 @@ class RecordingClient(ResumingClient):
             if position is not None:
                 self._awaited.add(position)
                 return self._events[position]
-            story = "\n".join(map(str, self._events))
+        what = _("{nick} is told {event}").format(nick=self.nick, event=wanted)
         if came:
-            raise ConnectionError(f"{self.nick}: closed before {wanted}; there were\n{story}")
-        raise TimeoutError(f"{self.nick}: no {wanted} in {timeout} s; there were\n{story}")
+            raise ConnectionError(
+                waiting.complaint(what, timeout, [_("The connection had ended before.")])
+            )
+        raise TimeoutError(waiting.complaint(what, timeout))
 
     def _record(self, event: Message) -> None:
         with self._arrived_condition:

@@ -35,6 +35,7 @@ from typing import Any, Self
 from chat.app.i18n import gettext as _
 from chat.core.client import ConnectionClosedError
 from chat.core.protocol import Limits, Message
+from chat.lab import waiting
 from chat.lab.background import LOOPBACK, RecordingClient
 from chat.lab.terminal import clean_environment
 from chat.lab.wiretap import Direction, Wiretap
@@ -166,6 +167,7 @@ class Person:
         self._quiet = threading.Event()
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
+        waiting.witnesses.add(self)
 
     def __enter__(self) -> Self:
         """Enter the chat."""
@@ -205,9 +207,20 @@ class Person:
     def wait_for(self, condition: Callable[[], object], timeout: float = PATIENCE) -> None:
         """Wait until *condition* holds, looked at after each event. Raises `TimeoutError`."""
         with self._happened:
-            if not self._happened.wait_for(condition, timeout):
-                last = self.events[-5:]
-                raise TimeoutError(f"{self.nick}: not so in {timeout} s; the last events: {last}")
+            came = self._happened.wait_for(condition, timeout)
+        if not came:
+            raise TimeoutError(
+                waiting.complaint(waiting.source(condition), timeout, waiting.values(condition))
+            )
+
+    def story(self) -> list[Message]:
+        """Return what was neither a message nor an acknowledgement so far. Any thread."""
+        with self._happened:
+            refused = [
+                {"type": "error", "code": code, "id": message_id}
+                for message_id, code in self.refused.items()
+            ]
+            return refused + self.events
 
     def count(self, type: str) -> int:
         """Return how many events of that *type* there were, messages aside."""

@@ -9,7 +9,8 @@ from typing import Self
 import redis
 
 from chat.core.timing import Deadline
-from chat.lab.background import LOOPBACK, TIMEOUT
+from chat.lab.background import LOOPBACK
+from chat.lab.waiting import TIMEOUT
 
 HOW_TO_GET_IT = "there is no redis-server here; in Debian and Ubuntu: apt install redis-server"
 

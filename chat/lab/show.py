@@ -36,10 +36,12 @@ from pygments.lexers import PythonLexer
 
 import chat
 from chat.app.i18n import gettext as _
-from chat.lab import figures
+from chat.lab import cells, figures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+cells.explain_asserts()  # here, because every notebook shows something
 
 # The folder that holds the package: files of listings are named relative to it.
 ROOT = Path(chat.__file__).resolve().parent.parent

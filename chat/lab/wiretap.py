@@ -33,8 +33,11 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
+from chat.app.i18n import gettext as _
 from chat.core.connection import Waker
-from chat.lab.background import LOOPBACK, TIMEOUT, Background
+from chat.lab import waiting
+from chat.lab.background import LOOPBACK, Background
+from chat.lab.waiting import TIMEOUT
 
 CHUNK = 64 * 1024
 """Bytes that one ``recv`` may bring."""
@@ -193,8 +196,8 @@ class Wiretap:
         """Wait until *condition* holds for the records. Raises `TimeoutError`."""
         with self._recorded:
             if not self._recorded.wait_for(lambda: condition(list(self._records)), timeout):
-                story = "\n".join(map(str, self._records))
-                raise TimeoutError(f"not so after {timeout} s; there were\n{story}")
+                story = [_("There passed:"), *map(str, self._records[-20:])]
+                raise TimeoutError(waiting.complaint(waiting.source(condition), timeout, story))
 
     # --- damage: any thread, at any time ---
 

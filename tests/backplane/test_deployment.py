@@ -12,9 +12,10 @@ import psutil
 import pytest
 import yaml
 
-from chat.lab.background import RecordingClient, wait_until
+from chat.lab.background import RecordingClient
 from chat.lab.faults import ServerProcess
 from chat.lab.redis_process import RedisProcess
+from chat.lab.waiting import wait_until
 from tests.scripts.programs import ROOT, SERVER, Program, run
 
 DEPLOY = ROOT / "chat" / "promises" / "deploy"

@@ -9,9 +9,10 @@ import pytest
 
 from chat.core.client import RefusedError
 from chat.core.server import ChatServer
-from chat.lab.background import RecordingClient, wait_until
+from chat.lab.background import RecordingClient
 from chat.lab.faults import Chat, Person, ServerProcess
 from chat.lab.redis_process import RedisProcess, url
+from chat.lab.waiting import wait_until
 from chat.lab.wiretap import Direction, Wiretap
 from chat.promises import UnusableError, resume
 from chat.promises.cluster import Cluster

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 import pytest
 
 from chat.core.client import ChatClient, ConnectionClosedError
+from chat.core.connection import Transport
 from chat.core.protocol import Limits
 from chat.core.server import ChatServer
 from chat.lab.background import RecordingClient
 from chat.lab.wiretap import Wiretap
 from chat.promises import resume
+from chat.promises.resume import ResumingClient
 from tests.client.fakes import REGISTER, WELCOME, FakeServer, Message
 from tests.wire import Wire, eventually
 
@@ -109,7 +111,7 @@ def test_what_was_missed_comes_in_its_place_and_once() -> None:
         server.send(heard(11, "до"))
         anya.wait_for("message", seq=11)
         server.hang_up()
-        admit(server)
+        admit(server, RESUMABLE | {"seq": 13})
         server.send(heard(14, "живое"))
         assert server.receive() == {"type": "history", "after": 11}
         missed = [heard(11, "до"), heard(12, "пропущенное")]
@@ -128,7 +130,7 @@ def test_the_connection_is_lost_again_while_it_catches_up() -> None:
     with FakeServer() as server, conversation(server) as anya:
         for seq in (12, 13):
             server.hang_up()
-            admit(server)
+            admit(server, RESUMABLE | {"seq": 13})
             assert server.receive()["type"] == "history"
             server.send(heard(14, "живое"))
             missed = [heard(number, str(number)) for number in range(11, seq)]
@@ -310,10 +312,12 @@ def test_leaving_while_the_connection_is_being_made() -> None:
 def connecting(client: ChatClient) -> bool:
     """Tell whether the client's socket waits for an answer to its SYN."""
     connection = client._connection
-    if connection is None or connection.fileno() < 0:
+    if connection is None or connection.transport.fileno() < 0:
         return False
+    assert isinstance(connection.transport, Transport)
     syn_sent = 2  # net/tcp_states.h
-    state: int = connection._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    sock = connection.transport._socket
+    state: int = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
     return state == syn_sent
 
 
@@ -329,7 +333,7 @@ def test_leaving_from_within_on_event_while_it_tries(server: ChatServer) -> None
             ended.set()
 
     with Wiretap(server.address) as tap:
-        client = ChatClient(tap.address, "Аня", on_event=on_event)
+        client = ResumingClient(tap.address, "Аня", on_event=on_event)
         with client:
             tap.cut()
             assert ended.wait(10)

@@ -10,7 +10,8 @@ from itertools import pairwise
 import pytest
 
 from chat.core.server import ChatServer
-from chat.lab.background import RecordingClient, wait_until
+from chat.lab.background import RecordingClient
+from chat.lab.waiting import wait_until
 from chat.lab.wiretap import HIGH_WATER, Direction, Kind, Record, Stage, Wiretap
 
 TO_SERVER, TO_CLIENT = Direction.TO_SERVER, Direction.TO_CLIENT

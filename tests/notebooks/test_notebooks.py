@@ -57,14 +57,26 @@ def test_a_notebook_is_committed_without_outputs(path: Path) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("path", [path for path in NOTEBOOKS if "ru" in path.parts], ids=name)
-def test_run_all_works_twice_in_a_row(path: Path) -> None:
-    """In one kernel, as in Jupyter: what a run left behind would be in the way of the next.
+def test_a_reader_can_run_it_cell_by_cell(path: Path) -> None:
+    """From top to bottom, quick cells twice, and with Ctrl-C; see `tests/notebooks/reader.py`.
 
-    The English chapters have the same code (tests/report/test_editions.py), and a report that is
-    fresh was made by running them.
+    The English chapters have the same code (tests/report/test_editions.py).
     """
-    program = Path(__file__).with_name("run_twice.py")
+    program = Path(__file__).with_name("reader.py")
     finished = subprocess.run(
         [sys.executable, program, path], capture_output=True, text=True, check=False
     )
     assert finished.returncode == 0, finished.stderr
+    print(finished.stdout)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_code_that_the_report_hides_is_folded_in_jupyter(path: Path) -> None:
+    """``make edition`` sets it, for who writes a chapter has the tag in mind alone."""
+    folded = [
+        cell.id
+        for cell in read(path).cells
+        if cell.metadata.get("jupyter", {}).get("source_hidden", False)
+    ]
+    hidden = [cell.id for cell in read(path).cells if "hide-input" in cell.metadata.get("tags", [])]
+    assert folded == hidden

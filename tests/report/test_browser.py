@@ -208,11 +208,12 @@ def test_nobody_is_shut_out(visit: Visit) -> None:
     assert found == []
 
 
-def test_a_source_shows_in_the_margin_while_one_points_at_its_number(browser: Browser) -> None:
-    """Of the real page: by the mouse, by the keyboard, and on a phone without widening it."""
-    report = Path(__file__).resolve().parents[2] / "report" / "ru" / "report.html"
+def test_a_source_shows_in_the_margin_while_one_points_at_its_number(
+    browser: Browser, output: Path
+) -> None:
+    """By the mouse, by the keyboard, and on a phone without widening it."""
     for width in (1600, 390):
-        visit = Visit(browser, report, width, "light")
+        visit = Visit(browser, output / "report.html", width, "light")
         link = visit.page.locator("main p a[href^='#src-']").first
         note = visit.page.locator("#note")
         assert not note.is_visible()

@@ -52,7 +52,7 @@ def test_an_edition_is_what_its_catalogues_make_of_the_russian_one(
     """A change to one of them alone fails here; `make edition` names what is missing."""
     edition.write(ROOT, tmp_path, lang)
     for path in [*edition.chapters(ROOT), *edition.exercises(ROOT)]:
-        place = Path(path.relative_to(ROOT).parts[0], lang, path.name)
+        place = edition.place(path.relative_to(ROOT), lang)
         if path.suffix != ".ipynb":
             assert (ROOT / place).read_text("utf-8") == (tmp_path / place).read_text("utf-8"), place
             continue
@@ -85,31 +85,6 @@ def test_the_same_links_sources_and_headings_in_every_cell(name: str) -> None:
 def test_no_cyrillic_is_left_but_where_it_is_what_the_text_is_about(name: str) -> None:
     left = {cell.id for cell in read("en", name) if RUSSIAN.search(cell.source)}
     assert left == set(ABOUT_CYRILLIC.get(name, "").split())
-
-
-def test_no_cyrillic_is_left_in_the_built_report() -> None:
-    """But for the letters of the experiment, and the link to the Russian edition."""
-    text = (ROOT / "report" / "en" / "report.md").read_text("utf-8")
-    words = set(re.findall("[А-Яа-яЁё]+", text))
-    letters_that_look_alike = {"авекмнорстух", "А", "ж"}
-    assert words <= {"Ж", "Жук", "Уж", "Ёж", "По", "русски"} | letters_that_look_alike, words
-    drawings = (ROOT / "report" / "en" / "figures").glob("*.svg")
-    found = {path.name for path in drawings if RUSSIAN.search(_drawn(path.read_text("utf-8")))}
-    assert found <= {"fig-stream.svg", "fig-decoder.svg"}
-
-
-def _drawn(svg: str) -> str:
-    """Return what a drawing says: matplotlib keeps each text in a comment beside its outlines."""
-    return "".join(re.findall(r"<!--(.*?)-->", svg, re.DOTALL))
-
-
-def test_the_editions_have_the_same_numbers() -> None:
-    """Of sections, figures, listings, tables and sources."""
-    numbers = []
-    for lang in ("ru", "en"):
-        page = (ROOT / "report" / lang / "report.html").read_text("utf-8")
-        numbers.append(re.findall(r'<(?:h\d|figure|li)[^>]* id="([^"]+)"', page))
-    assert numbers[0] == numbers[1]
 
 
 def test_words_in_code_are_found_whole() -> None:

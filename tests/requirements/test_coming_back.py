@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from chat.core.client import ChatClient
 from chat.core.server import ChatServer
 from chat.lab.wiretap import Direction, Wiretap
+from chat.promises.resume import ResumingClient
 from tests.wire import Message, Wire, eventually
 
 Serve = Callable[..., ChatServer]
@@ -180,7 +180,10 @@ def test_who_talked_into_a_dead_connection_is_no_flood_when_they_come_back(serve
         if event["type"] in ("reconnected", "closed"):
             returned.set()
 
-    with Wiretap(server.address) as tap, ChatClient(tap.address, "Аня", on_event=on_event) as anya:
+    with (
+        Wiretap(server.address) as tap,
+        ResumingClient(tap.address, "Аня", on_event=on_event) as anya,
+    ):
         tap.stall(direction=Direction.TO_CLIENT)
         for number in range(5):
             anya.say(str(number))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from chat.core.server import ChatServer
-from chat.lab.background import wait_until
+from chat.lab.waiting import wait_until
 from tests.wire import Wire
 
 Serve = Callable[..., ChatServer]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -10,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import screenshots
-from chat.app.i18n import LANGUAGES, language, set_language
+from chat.app.i18n import language, set_language
 from chat.lab.terminal import ScreenTimeout
 from screenshots import stage as stage_module
-from screenshots.scenarios import all_scenarios
+from screenshots.scenarios import Scenario, all_scenarios
 from screenshots.stage import Person, Stage, says
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -75,19 +76,22 @@ class TestGallery:
         assert all(shot.path.read_bytes().startswith(PNG) for shot in shots.values())
         assert all(shot.title and shot.situation and shot.look_at for shot in shots.values())
 
-    def test_it_speaks_the_language_asked_for_and_leaves_ours_alone(self) -> None:
+    @pytest.mark.usefixtures("steps")
+    def test_it_speaks_the_language_asked_for_and_leaves_ours_alone(self, folder: Path) -> None:
         set_language("en")
-        assert screenshots.gallery("ru")[0].title == "Сервер запущен"
+        assert screenshots.gallery("ru", folder)[0].title == "Сервер запущен"
         assert language() == "en"
 
-    def test_the_committed_pictures_are_those_of_the_scenarios(self) -> None:
-        for lang in LANGUAGES:
-            folder = screenshots.FOLDER / lang
-            if lang == "ru" or folder.is_dir():
-                names = [
-                    f"{n:02}_{each.name}.png" for n, each in enumerate(all_scenarios(), start=1)
-                ]
-                assert sorted(path.name for path in folder.iterdir()) == names
+    @pytest.mark.usefixtures("steps")
+    def test_pictures_taken_here_come_before_the_published_ones(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shutil.copytree(folder, tmp_path / "published" / "ru")
+        monkeypatch.setattr(screenshots, "FOLDER", tmp_path / "published")
+        monkeypatch.setattr(screenshots, "TAKEN", tmp_path / "taken")
+        assert screenshots.gallery("ru")[0].path.parent == tmp_path / "published" / "ru"
+        shutil.copytree(folder, tmp_path / "taken" / "ru")
+        assert screenshots.gallery("ru")[0].path.parent == tmp_path / "taken" / "ru"
 
 
 def test_some_scenarios_in_english(tmp_path: Path) -> None:
@@ -103,6 +107,25 @@ def test_an_unknown_scenario_is_refused_in_a_sentence(
         screenshots.take("ru", only=["nonsense"], folder=tmp_path)
     assert screenshots.main(["nonsense"]) == 1
     assert "nonsense" in capsys.readouterr().err
+
+
+def test_a_scenario_that_goes_another_way_is_told_in_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(stage: Stage) -> stage_module.Picture:
+        anya = stage.person("Аня")
+        anya.enter("echo раз")
+        anya.sees("два")
+        return stage.picture([anya])
+
+    scenario = Scenario("wrong", "Не так", "", "", wrong)
+    monkeypatch.setattr(stage_module, "PATIENCE", 0.5)
+    monkeypatch.setattr(screenshots, "all_scenarios", lambda: [scenario])
+    with pytest.raises(ScreenTimeout) as caught:
+        screenshots._play("ru", "wrong", tmp_path / "07_wrong.png")
+    told = str(caught.value)
+    for fact in ("07_wrong.png", "wrong: «Не так»", "Аня: echo раз", "│ раз", "функция wrong"):
+        assert fact in told
 
 
 def test_the_scenarios_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,7 @@
 """The scripts run on every Python from 3.11 on, bare: whichever are here besides the tests' own."""
 
+import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -20,7 +22,8 @@ def candidates(version: str) -> Iterator[str]:
     name = f"python{version}"
     if found := shutil.which(name):
         yield found
-    yield from map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/{name}"))
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir)  # tests have a home of their own
+    yield from map(str, home.glob(f".pyenv/versions/{version}.*/bin/{name}"))
 
 
 def runs(python: str, version: str) -> bool:

@@ -84,13 +84,27 @@ def update(path: Path) -> list[str]:
             missing.append(str(message.id))
     with path.open("wb") as target:
         write_po(target, catalog, width=96, include_lineno=False, omit_header=False)
-    with path.with_suffix(".mo").open("wb") as target:
-        write_mo(target, catalog)
+    compile_(path)
     return missing
 
 
-def main() -> int:
-    """Update all catalogues; return 1 when one of them lacks a translation."""
+def compile_(path: Path) -> None:
+    """Write what the programs read of the catalogue at *path*."""
+    with path.open("rb") as source:
+        catalog = read_po(source, locale=path.parent.parent.name, domain=DOMAIN)
+    with path.with_suffix(".mo").open("wb") as target:
+        write_mo(target, catalog)
+
+
+def main(arguments: list[str]) -> int:
+    """Update all catalogues; return 1 when one of them lacks a translation.
+
+    With ``--compile`` what was translated is compiled, and nothing else.
+    """
+    if arguments == ["--compile"]:
+        for path in files():
+            compile_(path)
+        return 0
     status = 0
     for path in files():
         for sentence in update(path):
@@ -100,4 +114,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,9 +1,9 @@
 """A server under people for a long time is at the end as it was at the start.
 
-``python -m chat.lab.soak`` takes ten minutes and writes `RECORDED`: 200 clients join, talk, and go,
-each in a way of its own choosing: some say goodbye, some hang up, some vanish with a reset. When
-all have left after half of the time, and again at the end, the server's memory, threads and
-descriptors are counted.
+``python -m tests.benchmarks.soak`` takes ten minutes and writes `RECORDED`: 200 clients join,
+talk, and go, each in a way of its own choosing: some say goodbye, some hang up, some vanish with
+a reset. When all have left after half of the time, and again at the end, the server's memory,
+threads and descriptors are counted.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ import psutil
 
 from chat.core.protocol import Message, encode
 from chat.core.timing import Deadline
-from chat.lab.background import wait_until
 from chat.lab.faults import ServerProcess
+from chat.lab.waiting import wait_until
 
 RECORDED = Path(__file__).with_name("soak.json")
 
@@ -208,7 +208,9 @@ def recorded(path: Path = RECORDED) -> Result:
 
 def main() -> None:
     """Soak for as long as the command line says, and write the result down."""
-    parser = argparse.ArgumentParser(prog="chat.lab.soak", description="A server for a long time.")
+    parser = argparse.ArgumentParser(
+        prog="tests.benchmarks.soak", description="A server for a long time."
+    )
     parser.add_argument("--minutes", type=float, default=MINUTES)
     parser.add_argument("--people", type=int, default=PEOPLE)
     options = parser.parse_args()
