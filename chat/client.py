@@ -205,8 +205,8 @@ def _parser() -> cli.ArgumentParser:
         parser,
         "--tls",
         _(
-            "encrypt the connection (TLS) and check the server; without it, passwords and texts "
-            "can be read by anybody on the way"
+            "encrypt the connection (TLS) and check the server; without it, anybody can read "
+            "passwords and texts in transit"
         ),
     )
     cli.add_file(  # promise: tls

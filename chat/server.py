@@ -277,7 +277,7 @@ def _parser() -> cli.ArgumentParser:
         metavar=_("URL"),
         help=_(
             "be one chat with all servers that use this Redis (redis://HOST:PORT/0), which keeps "
-            "the history; an address with a password belongs into the variable "
+            "the history; an address with a password belongs in the variable "
             "CHAT_SERVER_BACKPLANE"
         ),
     )
@@ -286,7 +286,7 @@ def _parser() -> cli.ArgumentParser:
         "--tls-cert",
         _(
             "encrypt all connections (TLS), with the certificate in this file; without it, "
-            "passwords and texts can be read by anybody on the way"
+            "anybody can read passwords and texts in transit"
         ),
     )
     cli.add_file(  # promise: tls
