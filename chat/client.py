@@ -26,12 +26,8 @@ from chat.app.sentences import error_sentence, phrase, setting, why
 from chat.core.client import ChatClient, Cipher, ConnectionClosedError, RefusedError
 from chat.core.connection import Transport, TransportError
 from chat.core.protocol import DEFAULT_HOST, DEFAULT_PORT, Message
-from chat.promises import (
-    UnusableError,
-    encryption,  # promise: encryption
-)
+from chat.promises import UnusableError
 from chat.promises.resume import ResumingClient  # promise: resume
-from chat.promises.tls import client_context, client_transport  # promise: tls
 
 # A line marked with a promise goes when its file in chat/promises goes, with all that it begins.
 
@@ -100,12 +96,16 @@ def _run(options: Namespace, log: TextIO | None) -> int:
 
     cipher: Cipher | None = None
     if options.passphrase_file is not None:  # promise: encryption
+        from chat.promises import encryption
+
         cipher = encryption.Cipher(encryption.read_passphrase(options.passphrase_file))
     kind: type[ChatClient] = ChatClient
     transport: Callable[[socket.socket, str], Transport] | None = None
     if not options.no_reconnect:  # promise: resume
         kind = ResumingClient
     if _wants_tls(options):  # promise: tls
+        from chat.promises.tls import client_context, client_transport
+
         transport = client_transport(client_context(options.tls_ca))
     client = kind(
         (options.host, options.port),
@@ -121,7 +121,7 @@ def _run(options: Namespace, log: TextIO | None) -> int:
             client.connect()
         users = console.register(options.nick)
         if _full_screen(options):
-            from chat.app import tui  # noqa: PLC0415 - it needs a package
+            from chat.app import tui
 
             face = tui.Talk(client, log, **settings)
             if tui.run(face, users, options):

@@ -28,15 +28,14 @@ from chat.core.protocol import DEFAULT_HOST, DEFAULT_PORT, Limits
 from chat.core.room import Directory, Sessions
 from chat.core.server import ChatServer, Gate, log, logger
 from chat.promises import UnusableError
-from chat.promises.durable import SqliteLog  # promise: durable
 from chat.promises.limits import Budgets  # promise: limits
 from chat.promises.resume import RememberedSessions  # promise: resume
-from chat.promises.tls import TlsTransport, server_context  # promise: tls
 
 if TYPE_CHECKING:  # promise: cluster
     from chat.promises.cluster import Cluster
 
 # A line marked with a promise goes when its file in chat/promises goes, with all that it begins.
+# What only an option asks for is imported when it is asked for.
 
 DEFAULT_RATE = 10.0
 """Messages a second, when the server is run as a program: among strangers."""
@@ -124,12 +123,16 @@ def assemble(
     gate: Gate | None = None
     transport: Callable[[socket.socket], Transport] = Transport
     if history is not None:  # promise: durable
+        from chat.promises.durable import SqliteLog
+
         messages = SqliteLog(history, limits)
     if backplane is not None:  # promise: cluster
         messages = directory = _cluster(backplane, limits)
     sessions = RememberedSessions(limits, messages)  # promise: resume
     gate = Budgets(limits)  # promise: limits
     if tls is not None:  # promise: tls
+        from chat.promises.tls import TlsTransport
+
         transport = functools.partial(TlsTransport, context=tls, server_side=True)
     return ChatServer(
         host,
@@ -147,7 +150,7 @@ def assemble(
 def _cluster(backplane: "str | Cluster", limits: Limits) -> "Cluster":  # promise: cluster
     """Return what talks to the Redis at *backplane*. Raises `UnusableError`."""
     try:
-        from chat.promises.cluster import Cluster  # noqa: PLC0415 - needs a package
+        from chat.promises.cluster import Cluster
     except ImportError as error:
         raise UnusableError("no_redis_package") from error
     return Cluster(backplane, limits) if isinstance(backplane, str) else backplane
@@ -159,6 +162,8 @@ def _tls(options: Namespace) -> ssl.SSLContext | None:  # promise: tls
         return None
     if not (options.tls_cert and options.tls_key):
         raise cli.OptionError(_("--tls-cert and --tls-key go together."))
+    from chat.promises.tls import server_context
+
     return server_context(options.tls_cert, options.tls_key)
 
 
@@ -171,6 +176,8 @@ def _heed_signals(server: ChatServer, tls: ssl.SSLContext | None, options: Names
         server.request_stop("stopped")
 
     def renew(_number: int, _frame: object) -> None:  # promise: tls
+        from chat.promises.tls import server_context
+
         try:
             server_context(options.tls_cert, options.tls_key)  # a pair that fits, or an error
             assert tls is not None

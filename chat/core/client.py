@@ -245,9 +245,9 @@ class ChatClient:
         Without a connection it is sent when there is one again. Waits while as much is
         unacknowledged as the server wants at most, or its rate asks for it; in *on_event* it does
         not wait, and what is too much is sent later. An event with that id follows: ``ack``, or
-        ``error``, to which the ``message`` refused is added, or ``held`` likewise, when the nickname
-        belongs to another person by now. Raises `ConnectionClosedError`,
-        `TimeoutError` when the server acknowledges nothing for `Limits.answer_timeout` seconds, and
+        ``error``, to which the ``message`` refused is added, or ``held`` likewise, when the
+        nickname belongs to another person by now. Raises `ConnectionClosedError`, `TimeoutError`
+        when the server acknowledges nothing for `Limits.answer_timeout` seconds, and
         `RefusedError` for what a cipher would hide from the server, which would refuse it.
         """
         sealed = self._seal(text, to)

@@ -35,9 +35,15 @@ FORGIVING = ("promises.encryption", "app.certificate")
 LATE_IMPORTS = {
     ("client", "chat.app.tui"),
     ("server", "chat.promises.cluster.Cluster"),
+    ("server", "chat.promises.durable.SqliteLog"),
+    ("server", "chat.promises.tls.TlsTransport"),
+    ("server", "chat.promises.tls.server_context"),
+    ("client", "chat.promises.encryption"),
+    ("client", "chat.promises.tls.client_context"),
+    ("client", "chat.promises.tls.client_transport"),
     ("__init__", "chat.app.i18n.gettext"),  # before a sentence for an old Python, and the end
 }
-"""What is imported when it is needed, because it needs a package, or would be too new."""
+"""What is imported when it is asked for: by an option, or because it needs a package."""
 
 MODULES = sorted(path for path in CHAT.rglob("*.py") if "lab" not in path.parts)
 ROOMS = {room: sorted((CHAT / room).rglob("*.py")) for room in MAY_IMPORT}
