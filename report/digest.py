@@ -14,12 +14,13 @@ import subprocess
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Kinds of files that can change what the report says or how it looks. A list of what counts,
 # rather than of what does not: nobody can foresee every file an editor leaves behind.
 SOURCE_SUFFIXES = frozenset(
     {".csl", ".css", ".ipynb", ".j2", ".js", ".json", ".lock", ".lua", ".mplstyle", ".po"}
-    | {".py", ".svg", ".tmTheme", ".toml", ".ttf", ".typ", ".openxml", ".woff2", ".xml"}
+    | {".py", ".svg", ".tmTheme", ".toml", ".ttf", ".typ", ".openxml", ".woff2", ".xml", ".xz"}
 )
 _MARK = re.compile(rb"source-digest(?:\" content=\"|: ?)([0-9a-f]{64})")
 
@@ -46,6 +47,7 @@ def source_files(root: Path, lang: str) -> list[Path]:
 def _beside(root: Path) -> Iterable[Iterable[Path]]:
     """What the chapters look at besides the chat."""
     return (
+        (root / "notebooks").glob("*"),
         (root / "tests" / "benchmarks").glob("*"),
         (root / "tests" / "grading").glob("rubric.toml"),
         (root / "requirements").glob("report.lock"),
@@ -82,7 +84,7 @@ UNCOMMITTED = "+"
 _VERSIONED = (
     *("chat", "notebooks", "screenshots/*.py", "report", "tests/benchmarks"),
     *("tests/grading/rubric.toml", "requirements/report.lock"),
-    *(":(exclude)report/ru", ":(exclude)report/en", ":(exclude)report/original.json"),
+    *(":(exclude)report/ru", ":(exclude)report/en", ":(exclude)report/original.tar.xz"),
 )
 
 
@@ -128,12 +130,26 @@ def notebook_digest(file: Path) -> str:
     That is the type, the source and the tags of each cell. Outputs, execution counts and
     whatever Jupyter notes down for itself do not count: running a notebook does not change it.
     """
-    cells = json.loads(file.read_text("utf-8"))["cells"]
-    written = [
-        [cell["cell_type"], "".join(cell["source"]), sorted(cell["metadata"].get("tags", []))]
-        for cell in cells
+    cells = [
+        [cell["cell_type"], cell["source"], cell["metadata"]["tags"]]
+        for cell in written(json.loads(file.read_text("utf-8")))
     ]
-    return hashlib.sha256(json.dumps(written, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(cells, ensure_ascii=False).encode()).hexdigest()
+
+
+def written(notebook: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what an author wrote of each cell: its type, its source and its tags.
+
+    In the form of a notebook's cells, so that what was written can be read again.
+    """
+    return [
+        {
+            "cell_type": cell["cell_type"],
+            "source": "".join(cell["source"]),
+            "metadata": {"tags": sorted(cell["metadata"].get("tags", []))},
+        }
+        for cell in notebook["cells"]
+    ]
 
 
 def embedded_digest(path: Path) -> str | None:

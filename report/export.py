@@ -15,7 +15,7 @@ from chat.app.i18n import gettext as _
 from .digest import UNCOMMITTED
 from .merge import Heading, Merged
 from .original import Changes
-from .settings import TitlePage
+from .settings import Paper, TitlePage
 
 WORDS_A_MINUTE = 200
 TEMPLATES = Path(__file__).parent / "templates"
@@ -39,6 +39,9 @@ class Document:
 
     version: str = ""
     """Which version of the sources it was built from; empty: nobody knows."""
+
+    paper: Paper = Paper()
+    """What only PDF and DOCX are told."""
 
     @property
     def origin(self) -> list[tuple[str, str]]:
@@ -118,7 +121,7 @@ def render(document: Document, folder: str, template: str, **filters: Any) -> st
         document.merged.notebook,
         resources={
             "document": document,
-            "words": _words(),
+            "words": words(),
             "title_lines": _title_lines(document),
             "others": [(lang, OTHER_EDITION[lang]) for lang in document.others],
         },
@@ -139,7 +142,8 @@ def plain(text: str) -> str:
     return str(strip_ansi(text))  # type: ignore[no-untyped-call]
 
 
-def _words() -> dict[str, str]:
+def words() -> dict[str, str]:
+    """Return the words that the formats have around the text, in the language of the report."""
     return {
         "contents": _("Contents"),
         "skip": _("Skip to the text"),

@@ -54,7 +54,7 @@ _LABEL = re.compile(r"#(fig|lst|tab)-")
 _TERM = re.compile(r"[-*] \*\*(?P<term>.+?)\*\*\s*[–—:-]?\s*(?P<definition>.*)")
 APPENDIX = re.compile(r"\d+_appendix")
 """How the file of an appendix is called; its number is a letter."""
-_LETTERS = {"ru": "АБВГДЕЖИКЛ", "en": "ABCDEFGHKL"}  # GOST 7.32-2017, 6.17.4
+LETTERS = {"ru": "АБВГДЕЖИКЛ", "en": "ABCDEFGHKL"}  # GOST 7.32-2017, 6.17.4
 # A dash belongs to the line of the word before it (A. Milchin, "Spravochnik izdatelya").
 _SPACE_BEFORE_DASH = re.compile(r"(?:(?<=\S)|\A)(?: |\n *)(?=[–—]\s)")
 # Words after which a number alone says what is meant.
@@ -128,7 +128,7 @@ class _Merger:
         self._counts = {"figure": 0, "listing": 0, "table": 0}
         self._terms: dict[str, str] = {}
         self._section: list[int] = [0]
-        self._letters = iter(_LETTERS[lang])
+        self._letters = iter(LETTERS[lang])
         self._number_of_part = ""
         self._predictions = 0
         self._answers: list[dict[str, Any]] = []

@@ -18,6 +18,9 @@ from chat.app.locale.__main__ import ROOT, files, template
 
 CATALOGUES = list(files())
 
+LETTERS = ("str.maketrans", "re.compile")
+"""Functions whose arguments are letters, not words."""
+
 BYTES = [
     (1, "1 байт"),
     (2, "2 байта"),
@@ -66,16 +69,28 @@ def test_every_language_but_english_has_a_catalogue() -> None:
 @pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: path.parent.parent.name)
 def test_a_catalogue_has_every_sentence_of_the_code_and_no_other(path: Path) -> None:
     """If this fails, run ``python -m chat.app.locale``."""
-    in_code = {str(message.id) for message in sentences(template())}
-    in_catalogue = {str(message.id) for message in sentences(read(path))}
-    assert in_catalogue == in_code
+    in_code = {str(message.id): message for message in sentences(template())}
+    in_catalogue = {str(message.id): message for message in sentences(read(path))}
+    new = [told(in_code[key]) for key in in_code.keys() - in_catalogue.keys()]
+    gone = [told(in_catalogue[key]) for key in in_catalogue.keys() - in_code.keys()]
+    assert not new, "run `make locale`, then translate in " + "\n".join([str(path), *new])
+    assert not gone, "run `make locale`: the code says no more\n" + "\n".join(gone)
+
+
+def told(message: Message) -> str:
+    """Return the sentence and the files that say it, as a line for who has to translate it."""
+    places = ", ".join(sorted({place for place, _line in message.locations}))
+    return f"“{original(message)}” ({places})"
 
 
 @pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: path.parent.parent.name)
 def test_every_sentence_is_translated(path: Path) -> None:
-    for message in sentences(read(path)):
-        assert all(forms(message)), message.id
-        assert not message.fuzzy, message.id
+    missing = [
+        told(message)
+        for message in sentences(read(path))
+        if not all(forms(message)) or message.fuzzy
+    ]
+    assert not missing, "\n".join([f"not translated in {path}, then `make locale`:", *missing])
 
 
 @pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: path.parent.parent.name)
@@ -84,7 +99,8 @@ def test_the_compiled_catalogue_is_that_of_the_source(path: Path) -> None:
     write_mo(compiled, read(path))
     compiled.seek(0)
     with path.with_suffix(".mo").open("rb") as file:
-        assert known(gettext.GNUTranslations(file)) == known(gettext.GNUTranslations(compiled))
+        same = known(gettext.GNUTranslations(file)) == known(gettext.GNUTranslations(compiled))
+    assert same, f"{path} was changed and not compiled: run `make locale`"
 
 
 def known(translations: gettext.GNUTranslations) -> dict[object, str]:
@@ -147,8 +163,8 @@ def test_the_chat_says_nothing_that_is_not_in_the_catalogue() -> None:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         no_sentences = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "str.maketrans":
-                no_sentences |= {id(argument) for argument in node.args}  # letters and their twins
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in LETTERS:
+                no_sentences |= {id(argument) for argument in node.args}
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 cyrillic = re.search("[а-яё]", node.value, re.IGNORECASE)

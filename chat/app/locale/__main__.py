@@ -13,6 +13,22 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from chat.app.i18n import mark
+
+ARGPARSE = (
+    mark("usage: "),
+    mark("options"),
+    mark("positional arguments"),
+    mark("show this help message and exit"),
+    mark("argument %(argument_name)s: %(message)s"),
+    mark("invalid choice: %(value)r (choose from %(choices)s)"),
+    mark("unrecognized arguments: %s"),
+    mark("expected one argument"),
+    mark("ambiguous option: %(option)s could match %(matches)s"),
+    mark("ignored explicit argument %r"),
+)
+"""What `argparse` says: it looks its sentences up in our catalogue."""
+
 ROOT = Path(__file__).resolve().parents[3]
 ROOMS = ("chat", "report", "screenshots", "tests")
 DOMAIN = "chat"
@@ -25,7 +41,13 @@ def template() -> Catalog:
         found = extract_from_dir(
             ROOT / room,
             method_map=[("**.py", "python")],
-            keywords={"_": None, "gettext": None, "ngettext": (1, 2)},
+            keywords={
+                "_": None,
+                "gettext": None,
+                "mark": None,
+                "ngettext": (1, 2),
+                "nmark": (1, 2),
+            },
         )
         for name, _line, message, _comments, context in found:
             catalog.add(message, locations=[(f"{room}/{name}", 0)], context=context)
@@ -62,13 +84,27 @@ def update(path: Path) -> list[str]:
             missing.append(str(message.id))
     with path.open("wb") as target:
         write_po(target, catalog, width=96, include_lineno=False, omit_header=False)
-    with path.with_suffix(".mo").open("wb") as target:
-        write_mo(target, catalog)
+    compile_(path)
     return missing
 
 
-def main() -> int:
-    """Update all catalogues; return 1 when one of them lacks a translation."""
+def compile_(path: Path) -> None:
+    """Write what the programs read of the catalogue at *path*."""
+    with path.open("rb") as source:
+        catalog = read_po(source, locale=path.parent.parent.name, domain=DOMAIN)
+    with path.with_suffix(".mo").open("wb") as target:
+        write_mo(target, catalog)
+
+
+def main(arguments: list[str]) -> int:
+    """Update all catalogues; return 1 when one of them lacks a translation.
+
+    With ``--compile`` what was translated is compiled, and nothing else.
+    """
+    if arguments == ["--compile"]:
+        for path in files():
+            compile_(path)
+        return 0
     status = 0
     for path in files():
         for sentence in update(path):
@@ -78,4 +114,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
