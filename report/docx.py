@@ -221,9 +221,9 @@ def _hang_code(document: Document, form: str) -> None:
                 layout.space_before = Pt(6 if index == 0 else 0)
                 layout.space_after = Pt(8 if index == len(lines) - 1 else 0)
                 near_an_end = index < 3 or index >= len(lines) - 4
-                layout.keep_with_next = (
-                    len(lines) <= SHORT_CODE or near_an_end
-                ) and index < len(lines) - 1
+                layout.keep_with_next = (len(lines) <= SHORT_CODE or near_an_end) and index < len(
+                    lines
+                ) - 1
 
 
 def _lines(paragraph: Paragraph) -> Iterator[Paragraph]:
@@ -440,13 +440,13 @@ def _add_contents(document: Document, form: str) -> None:
         '<w:r><w:fldChar w:fldCharType="begin" w:dirty="true"/></w:r>'
         f'<w:r><mc:AlternateContent xmlns:mc="{_MC}" xmlns:w15="{_W15}">'
         f'<mc:Choice Requires="w15">{_instruction(contents)}</mc:Choice>'
-        f'<mc:Fallback>{_instruction("QUOTE")}</mc:Fallback></mc:AlternateContent></w:r>'
+        f"<mc:Fallback>{_instruction('QUOTE')}</mc:Fallback></mc:AlternateContent></w:r>"
         '<w:r><w:fldChar w:fldCharType="separate"/></w:r>'
     )
     lines[0] = lines[0].replace("</w:pPr>", f"</w:pPr>{begin}", 1)
     lines.append('<w:p><w:r><w:fldChar w:fldCharType="end"/></w:r></w:p>')
     block = (
-        f'<w:sdt {nsdecls("w")}><w:sdtPr><w:docPartObj>'
+        f"<w:sdt {nsdecls('w')}><w:sdtPr><w:docPartObj>"
         '<w:docPartGallery w:val="Table of Contents"/><w:docPartUnique/>'
         f"</w:docPartObj></w:sdtPr><w:sdtContent>{''.join(lines)}</w:sdtContent></w:sdt>"
     )

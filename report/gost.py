@@ -24,10 +24,14 @@ LONGEST_LISTING = 30
 """Lines; a longer listing goes to an appendix."""
 
 # The end of a link to a figure, listing or table: «рисунке 3](#fig-x)», «здесь (рис. 3)](#fig-x)».
-_REFERENCE = re.compile(r"(?P<word>\([^\s()\[\]]+\s)?(?P<number>\d+)(?P<end>\)?\]\(#(?P<label>[\w-]+)\))")
+_REFERENCE = re.compile(
+    r"(?P<word>\([^\s()\[\]]+\s)?(?P<number>\d+)(?P<end>\)?\]\(#(?P<label>[\w-]+)\))"
+)
 _MENTION = re.compile(r"\]\(#((?:fig|lst|tab)-[\w-]+)\)")
 # A paragraph of plain sentences, to which a mention can be added before its last sign.
-_SENTENCES = re.compile(r"(?P<text>(?![-*+>|#<$!~`]|\d+[.)])\S[^\n]*(?:\n\S[^\n]*)*?)(?P<sign>[.:;?!…])\Z")
+_SENTENCES = re.compile(
+    r"(?P<text>(?![-*+>|#<$!~`]|\d+[.)])\S[^\n]*(?:\n\S[^\n]*)*?)(?P<sign>[.:;?!…])\Z"
+)
 
 
 class GostError(ReportError):
@@ -78,8 +82,11 @@ def counts(document: Document) -> dict[str, int]:
     return {
         "figures": kinds.count("figure"),
         "tables": kinds.count("table"),
-        "sources": sum(len(cell.metadata.report.get("entries", [])) for cell in cells
-                       if cell.metadata.report.kind == "sources"),
+        "sources": sum(
+            len(cell.metadata.report.get("entries", []))
+            for cell in cells
+            if cell.metadata.report.kind == "sources"
+        ),
         "appendices": sum(heading.appendix for heading in document.headings),
     }
 

@@ -33,7 +33,9 @@ def write(document: Document, path: Path) -> None:
     texts = {}
     for file, cells in parts.items():
         at = files.index(file) if file in files else None
-        texts[file] = _render(document, cells, file, addresses, _neighbours(files, titles, at, path))
+        texts[file] = _render(
+            document, cells, file, addresses, _neighbours(files, titles, at, path)
+        )
     for file, text in texts.items():
         path.with_name(file).write_text(text.rstrip() + "\n", "utf-8")
     shown = "".join(texts.values())

@@ -75,7 +75,9 @@ def executed(project: Path) -> list[tuple[Path, NotebookNode]]:
 
 def table(rows: int, label: str) -> NotebookNode:
     """Return a cell that has shown a table."""
-    lines = [f"| {row} | значение номер {row} | `tests/lab/test_figures.py` |" for row in range(rows)]
+    lines = [
+        f"| {row} | значение номер {row} | `tests/lab/test_figures.py` |" for row in range(rows)
+    ]
     return v4.new_code_cell(  # type: ignore[no-any-return, no-untyped-call]
         "",
         outputs=[
@@ -285,7 +287,8 @@ def test_structural_headings_stand_in_the_middle_and_sections_at_the_indent(
     structural = [
         line
         for line in lines
-        if line.bold and line.text.strip() in (*STRUCTURE, "СОДЕРЖАНИЕ", "РЕФЕРАТ")
+        if line.bold
+        and line.text.strip() in (*STRUCTURE, "СОДЕРЖАНИЕ", "РЕФЕРАТ")
         and line.text.isupper()
     ]
     assert len(structural) == 6
@@ -418,7 +421,11 @@ def test_everything_with_a_caption_is_mentioned(text: str, word_file: Docx) -> N
     from_docx = "\n".join(plain(p.text) for p in word_file.paragraphs)
     for told in (re.sub(r"\s+", " ", text), from_docx):
         for word, number in [
-            ("рисун", "1"), ("рисун", "2"), ("таблиц", "1"), ("таблиц", "2"), ("листинг", "А.1"),
+            ("рисун", "1"),
+            ("рисун", "2"),
+            ("таблиц", "1"),
+            ("таблиц", "2"),
+            ("листинг", "А.1"),
             ("листинг", "1"),
         ]:
             mentions = re.findall(rf"(?<!Продолжение )\b[{word[0]}]{word[1:]}\w* {number}\b", told)
@@ -476,7 +483,13 @@ def test_sections_called_introduction_and_conclusion_are_taken_from_where_they_s
         book(markdown("# А", "Слова."), markdown("## Введение", "Начало.", "### Цель", "Такая.")),
         book(markdown("# Б"), markdown("## Раз"), markdown("## Заключение", "Конец.")),
     )
-    assert headings == [("", "ВВЕДЕНИЕ"), ("1", "А"), ("2", "Б"), ("2.1", "Раз"), ("", "ЗАКЛЮЧЕНИЕ")]
+    assert headings == [
+        ("", "ВВЕДЕНИЕ"),
+        ("1", "А"),
+        ("2", "Б"),
+        ("2.1", "Раз"),
+        ("", "ЗАКЛЮЧЕНИЕ"),
+    ]
 
 
 def test_without_them_the_opening_and_the_last_section_stand_for_them() -> None:
