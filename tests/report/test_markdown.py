@@ -11,7 +11,6 @@ from report.merge import Heading
 
 from .conftest import PARTS
 
-
 FILES = [
     "report.md",
     *["01_description.md", "02_theory.md", "03_practice.md", "04_screenshots.md"],

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pikepdf
 import pytest
@@ -136,7 +137,7 @@ def opened(output: Path) -> Iterator[pikepdf.Pdf]:
 def tagged(element: pikepdf.Object) -> Iterator[pikepdf.Object]:
     """Yield all the elements of the tree of structure below *element*."""
     yield element
-    children = element.get("/K", [])
+    children: Any = element.get("/K", [])
     for child in children if isinstance(children, pikepdf.Array | list) else [children]:
         if isinstance(child, pikepdf.Dictionary) and "/S" in child:
             yield from tagged(child)
