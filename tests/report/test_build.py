@@ -69,6 +69,15 @@ def test_a_second_run_is_quick_and_says_why(project: Path) -> None:
     assert (project / "build" / "report" / "ru" / "report.html").stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("suffix", ["html", "md"])
+def test_built_twice_from_the_same_runs_it_is_the_same(project: Path, suffix: str) -> None:
+    report = project / "build" / "report" / "ru" / f"report.{suffix}"
+    before = report.read_bytes()
+    report.unlink()
+    assert run_builder(project).returncode == 0
+    assert report.read_bytes() == before
+
+
 def test_only_the_changed_notebook_is_executed_again(small: Path) -> None:
     counting = code("from pathlib import Path\nlog = Path('log')\nlog.open('a').write('x')")
     write(small, "01_description", notebook(markdown("# Раз"), counting))
