@@ -111,7 +111,7 @@ def test_a_failing_cell_is_shown_and_nothing_is_left_behind(small: Path) -> None
     assert done.returncode == 1
     assert "01_description.ipynb, ячейка 3 из 3, раздел «Раз»" in done.stderr
     assert "    assert x == 2, 'не сошлось'" in done.stderr
-    assert "AssertionError: не сошлось" in done.stderr
+    assert "раздел «Раз»:\nAssertionError: не сошлось\n" in done.stderr
     assert "\x1b" not in done.stderr
     assert page.read_bytes() == good
     assert kernels(small) == []
