@@ -13,6 +13,7 @@ from chat.app.i18n import gettext as _
 from chat.lab.isolation import isolate
 
 from . import ReportError
+from .settings import FORMS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,14 +34,14 @@ def main(arguments: list[str] | None = None) -> int:
     from rich.console import Console  # noqa: PLC0415
 
     console = Console(highlight=False)
-    places, left_out = _places(root, asked_for)
+    places, left_out = _places(root, asked_for, options.form)
     set_language(places[0].lang)
     for lang, misfits in left_out.items():
         print(_left_out(lang, misfits), file=sys.stderr)
     try:
         status = max([_build(place, console, force=options.force) for place in places])
         if options.watch:
-            _watch(root, asked_for, console)
+            _watch(root, asked_for, options.form, console)
     except KeyboardInterrupt:
         if options.watch:
             return 0
@@ -49,7 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
-def _places(root: Path, asked_for: str | None) -> tuple[list["Place"], dict[str, list[str]]]:
+def _places(
+    root: Path, asked_for: str | None, form: str
+) -> tuple[list["Place"], dict[str, list[str]]]:
     """Return what is to be built, and the editions left out, each with the places that are wrong.
 
     Whoever changes the Russian chapters need not translate that to have a report: an edition that
@@ -70,7 +73,8 @@ def _places(root: Path, asked_for: str | None) -> tuple[list["Place"], dict[str,
     else:
         wanted = fitting or [LANGUAGES[0]]
     return [
-        Place(root, lang, tuple(other for other in fitting if other != lang)) for lang in wanted
+        Place(root, lang, tuple(other for other in fitting if other != lang), form)
+        for lang in wanted
     ], left_out
 
 
@@ -108,7 +112,7 @@ def _build(place: "Place", console: "Console", *, force: bool = False) -> int:
     return 0
 
 
-def _watch(root: Path, asked_for: str | None, console: "Console") -> None:
+def _watch(root: Path, asked_for: str | None, form: str, console: "Console") -> None:
     """Build again after every change of a source, until Ctrl-C."""
     from watchfiles import watch  # noqa: PLC0415
 
@@ -121,7 +125,7 @@ def _watch(root: Path, asked_for: str | None, console: "Console") -> None:
     there = [folder for folder in folders if folder.is_dir()]
     console.print(_("Waiting for changes; Ctrl-C ends."))
     for _changes in watch(*there, watch_filter=is_source, raise_interrupt=True):
-        places, _others = _places(root, asked_for)
+        places, _others = _places(root, asked_for, form)
         stale = [place for place in places if not build.is_fresh(place)]
         for place in stale:
             _build(place, console)
@@ -141,6 +145,13 @@ def _parser() -> argparse.ArgumentParser:
         "--lang",
         choices=LANGUAGES,
         help=_("only the edition in this language (default: LANG_EDITION, or all there are)"),
+    )
+    parser.add_argument(
+        "--format",
+        dest="form",
+        choices=FORMS,
+        default="",
+        help=_("how PDF and DOCX are set: as a book, or by GOST 7.32-2017 (default: report.toml)"),
     )
     parser.add_argument(
         "--force", action="store_true", help=_("do everything again, changed or not")

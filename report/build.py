@@ -31,6 +31,8 @@ class Place:
     lang: str
     others: tuple[str, ...] = ()
     """The languages of the other editions, to which this one leads."""
+    form: str = ""
+    """How PDF and DOCX are set, one of settings.FORMS; empty: as report.toml says."""
 
     @property
     def notebooks(self) -> list[Path]:
@@ -73,7 +75,9 @@ def build(place: Place, console: Console) -> None:
             )
         )
     sources, version = _state(place)
-    title_page = settings.load(place.root / "report" / "report.toml", place.lang)
+    told = place.root / "report" / "report.toml"
+    title_page = settings.load(told, place.lang)
+    paper = settings.load_paper(told, place.lang, place.form)
     with _steps(console) as step:
         _take_screenshots(place, step)
         executed = _execute(place, notebooks, step)
@@ -88,6 +92,7 @@ def build(place: Place, console: Console) -> None:
             changes,
             place.others,
             version,
+            paper,
         )
         finished = _write(document, place.cache, step)
     _move(finished, place)
@@ -124,6 +129,7 @@ def _stamp(place: Place, sources: str, version: str) -> dict[str, object]:
         "sources": sources,
         "version": version,
         "others": list(place.others),
+        "form": place.form,
         "outputs": outputs,
     }
 
@@ -211,7 +217,7 @@ def _write(document: Document, folder: Path, step: Callable[[str], Report]) -> P
         ("HTML", lambda: html.write(document, finished / "report.html")),
         ("Markdown", lambda: markdown.write(document, finished / "report.md")),
         ("Pandoc", lambda: pandoc.prepare(document, source)),
-        ("DOCX", lambda: docx.write(document, source, finished / "report.docx")),
+        ("DOCX", lambda: docx.write(source, finished / "report.docx")),
         ("PDF", lambda: pdf.write(source, finished / "report.pdf")),
     ]
     report = step(_("Report"))
@@ -226,6 +232,8 @@ def _move(finished: Path, place: Place) -> None:
     """Move the finished files to their place, all of them or, after an error, none."""
     place.output.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(place.output / PICTURES, ignore_errors=True)
+    for older in place.output.glob("*.md"):  # a part that is no more
+        older.unlink()
     for path in finished.iterdir():
         path.rename(place.output / path.name)
 

@@ -1,19 +1,23 @@
 """The merged notebook through a Jinja template: what every format begins with."""
 
 import dataclasses
+import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from nbconvert.exporters import TemplateExporter
 from nbconvert.filters import strip_ansi
+from nbformat import NotebookNode
 
 from chat.app.i18n import gettext as _
 
 from .digest import UNCOMMITTED
 from .merge import Heading, Merged
 from .original import Changes
-from .settings import TitlePage
+from .settings import Paper, TitlePage
 
+WORDS_A_MINUTE = 200
 TEMPLATES = Path(__file__).parent / "templates"
 OTHER_EDITION = {"ru": "По-русски", "en": "In English"}
 """How a link to an edition is called, for who reads that language."""
@@ -35,6 +39,9 @@ class Document:
 
     version: str = ""
     """Which version of the sources it was built from; empty: nobody knows."""
+
+    paper: Paper = Paper()
+    """What only PDF and DOCX are told."""
 
     @property
     def origin(self) -> list[tuple[str, str]]:
@@ -58,9 +65,42 @@ class Document:
         return joined(", ", self.title_page.city, self.title_page.year)
 
     @property
+    def minutes(self) -> dict[str, int]:
+        """How long it takes to read each part, by its anchor."""
+        words: dict[str, int] = {}
+        part = ""
+        for cell in self.merged.notebook.cells:
+            about = cell.metadata.report
+            if about.kind == "heading" and about.level == 1:
+                part = about.anchor
+            words[part] = words.get(part, 0) + len(_prose_of(cell).split())
+        return {part: max(1, round(count / WORDS_A_MINUTE)) for part, count in words.items()}
+
+    @property
+    def description(self) -> str:
+        """The beginning of the front page, for a search engine or a messenger; or the title."""
+        for cell in self.merged.notebook.cells:
+            if cell.cell_type == "markdown" and cell.metadata.report.get("front"):
+                text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", cell.source)
+                return textwrap.shorten(re.sub(r"[`*_]", "", text), 200, placeholder="…")
+        return self.title
+
+    @property
     def title(self) -> str:
         """What stands in a window's title bar: the subject, or at least the kind of work."""
         return self.title_page.title or self.title_page.kind or _("Report")
+
+
+def _prose_of(cell: NotebookNode) -> str:
+    about = cell.metadata.report
+    match about.kind:
+        case "prediction":
+            return " ".join([about.question, *about.choices.values(), about.why])
+        case "code":
+            return " ".join(
+                output.get("data", {}).get("text/markdown", "") for output in cell.outputs
+            )
+    return str(cell.source)
 
 
 def render(document: Document, folder: str, template: str, **filters: Any) -> str:
@@ -81,7 +121,7 @@ def render(document: Document, folder: str, template: str, **filters: Any) -> st
         document.merged.notebook,
         resources={
             "document": document,
-            "words": _words(),
+            "words": words(),
             "title_lines": _title_lines(document),
             "others": [(lang, OTHER_EDITION[lang]) for lang in document.others],
         },
@@ -89,22 +129,48 @@ def render(document: Document, folder: str, template: str, **filters: Any) -> st
     return str(text)
 
 
+def marked(about: NotebookNode, source: str) -> str:
+    """Return the listing *source* with the number of each of its notes as a comment: ``# ①``."""
+    lines = source.split("\n")
+    for note in about.get("notes", []):
+        lines[note.line] += f"  # {chr(0x245F + note.number)}"
+    return "\n".join(lines)
+
+
 def plain(text: str) -> str:
     """Return what a program wrote for a terminal without its colours."""
     return str(strip_ansi(text))  # type: ignore[no-untyped-call]
 
 
-def _words() -> dict[str, str]:
+def words() -> dict[str, str]:
+    """Return the words that the formats have around the text, in the language of the report."""
     return {
         "contents": _("Contents"),
         "skip": _("Skip to the text"),
         "copy": _("Copy"),
         "copied": _("Copied"),
         "by_steps": _("Step by step"),
+        "search": _("Search"),
+        "nothing_found": _("Nothing was found."),
+        "minutes": _("{n} min"),
+        "notebooks": _("Notebooks"),
+        "notebook": _("The notebook of this part"),
+        "permalink": _("Link to this place"),
+        "appendix": _("Appendix"),
+        "hidden_code": _("Code of this cell"),
+        "enlarge": _("Enlarge"),
+        "close": _("Close"),
+        "go": _("Go there"),
+        "up": _("To the beginning"),
         "back": _("Back"),
         "next": _("Next"),
         "all": _("All at once"),
         "step": _("Step {n} of {all}"),
+        "answer": _("Answer"),
+        "answer_to": _("Answer to question {n}"),
+        "question": _("Question {n}"),
+        "right": _("Right"),
+        "wrong": _("No"),
         "fonts": _("Set in {fonts} (SIL Open Font License 1.1).").format(
             fonts="Vollkorn, Noto Sans, JetBrains Mono"
         ),

@@ -8,6 +8,15 @@ The merged document is a notebook again, so that nbconvert can walk it, with the
   caption, in ``output.metadata.report``; pictures are files in :attr:`Merged.pictures`;
 * every link to a source is followed by its number in the list of sources, which stands where a
   cell is tagged ``sources``: its entries are in ``metadata.report.entries``;
+* a prediction (``report.predictions``) is a cell of the kind ``prediction``: its number, question,
+  choices, answer and why are in ``metadata.report``. The cell of the kind ``answers`` at the end
+  of its section, for paper, has the same again under ``entries``;
+* a list in a cell tagged ``glossary`` is a cell of that kind, with anchor, term and definition of
+  each entry under ``entries``; ``[сегменты](#term-сегмент)`` leads there;
+* the cells tagged ``front``, which tell what the report is, come before the first part and have
+  ``metadata.report.front``;
+* code that is collapsed in Jupyter, or tagged ``hide-input``, is not in the source of its cell but
+  in ``metadata.report.hidden``;
 * every reference in the prose is resolved: ``[рисунке](#fig-x)`` reads «рисунке 3» and a link
   to another notebook leads to its part or section of the same document.
 """
@@ -24,7 +33,7 @@ from nbformat import NotebookNode, v4
 
 from chat.app.i18n import gettext as _
 
-from . import ReportError
+from . import ReportError, predictions
 from .sources import Sources
 
 NBSP = "\N{NO-BREAK SPACE}"
@@ -42,6 +51,10 @@ _CODE_OR_LINK = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _LABEL = re.compile(r"#(fig|lst|tab)-")
+_TERM = re.compile(r"[-*] \*\*(?P<term>.+?)\*\*\s*[–—:-]?\s*(?P<definition>.*)")
+APPENDIX = re.compile(r"\d+_appendix")
+"""How the file of an appendix is called; its number is a letter."""
+LETTERS = {"ru": "АБВГДЕЖИКЛ", "en": "ABCDEFGHKL"}  # GOST 7.32-2017, 6.17.4
 # A dash belongs to the line of the word before it (A. Milchin, "Spravochnik izdatelya").
 _SPACE_BEFORE_DASH = re.compile(r"(?:(?<=\S)|\A)(?: |\n *)(?=[–—]\s)")
 # Words after which a number alone says what is meant.
@@ -68,6 +81,10 @@ class Heading:
     """In Markdown, without the number."""
     anchor: str
     """An identifier in the document, ASCII."""
+    file: str = ""
+    """The name of the notebook that it stands in."""
+    appendix: bool = False
+    """Whether it is the title of an appendix, which is numbered by a letter."""
 
 
 @dataclasses.dataclass
@@ -109,7 +126,12 @@ class _Merger:
         self._anchors_of_headings: dict[tuple[str, str], str] = {}
         self._anchors_of_notebooks: dict[str, str] = {}
         self._counts = {"figure": 0, "listing": 0, "table": 0}
+        self._terms: dict[str, str] = {}
         self._section: list[int] = [0]
+        self._letters = iter(LETTERS[lang])
+        self._number_of_part = ""
+        self._predictions = 0
+        self._answers: list[dict[str, Any]] = []
 
     # -- first pass: numbers ---------------------------------------------------------------
 
@@ -124,25 +146,81 @@ class _Merger:
                 self._add_code(path, cell)
 
     def _add_prose(self, path: Path, cell: NotebookNode) -> None:
+        tags = cell.metadata.get("tags", [])
+        if "glossary" in tags:
+            self._add_glossary(path, cell.source)
+            return
         for level, text in _split_at_headings(cell.source):
             if level:
                 self._add_heading(path, level, text)
-            else:
-                prose = self._take_pictures(path, text, cell.get("attachments", {}))
-                self.cells.append((path, _cell(prose, {"kind": "prose"})))
-        if "sources" in cell.metadata.get("tags", []):
-            self.cells.append((path, _cell("", {"kind": "sources"})))
+                continue
+            prose = self._take_pictures(path, text, cell.get("attachments", {}))
+            try:
+                pieces = list(predictions.split(prose))
+            except predictions.PredictionError as error:
+                raise MergeError(f"{path.name}: {error}") from error
+            for piece in pieces:
+                if isinstance(piece, str):
+                    self._append(path, _cell(piece, {"kind": "prose"}), tags)
+                else:
+                    self._add_prediction(path, piece)
+        if "sources" in tags:
+            self._append(path, _cell("", {"kind": "sources"}), tags)
+
+    def _append(self, path: Path, cell: NotebookNode, tags: list[str]) -> None:
+        if "front" not in tags:
+            self.cells.append((path, cell))
+            return
+        cell.metadata.report["front"] = True
+        front = sum("front" in each.metadata.report for _path, each in self.cells)
+        self.cells.insert(front, (path, cell))
+
+    def _add_prediction(self, path: Path, prediction: predictions.Prediction) -> None:
+        self._predictions += 1
+        about = {"kind": "prediction", "number": self._predictions}
+        about |= dataclasses.asdict(prediction)
+        self._answers.append(about)
+        self.cells.append((path, _cell("", about)))
+
+    def _end_section(self) -> None:
+        """Put the answers to the predictions of the section that ends here into a cell."""
+        if self._answers:
+            path, _last = self.cells[-1]
+            self.cells.append((path, _cell("", {"kind": "answers", "entries": self._answers})))
+            self._answers = []
+
+    def _add_glossary(self, path: Path, source: str) -> None:
+        entries: list[dict[str, str]] = []
+        for line in source.splitlines():
+            if found := _TERM.match(line):
+                anchor = f"term-{len(self._terms) + 1}"
+                self._terms[_term_key(found["term"])] = anchor
+                entries.append({"anchor": anchor, **found.groupdict()})
+            elif entries and line.startswith(" "):
+                entries[-1]["definition"] += f" {line.strip()}"
+            elif line.strip():
+                raise MergeError(
+                    _(
+                        "{file}: a line of a glossary is “- **term** – meaning”, not “{line}”."
+                    ).format(file=path.name, line=line)
+                )
+        self.cells.append((path, _cell("", {"kind": "glossary", "entries": entries})))
 
     def _add_heading(self, path: Path, level: int, title: str) -> None:
         if level == 1 and path.name in self._anchors_of_notebooks:
             raise MergeError(
                 _("{file} has a second title: “{title}”.").format(file=path.name, title=title)
             )
+        self._end_section()
         # A level that was left out (### right under #) counts as one that was there.
         self._section = [*self._section[:level], *[0] * (level - len(self._section))]
         self._section[level - 1] += 1
-        number = ".".join(str(count) for count in self._section)
-        heading = Heading(level, number, title, "sec-" + number.replace(".", "-"))
+        appendix = bool(APPENDIX.match(path.name))
+        if level == 1:
+            self._number_of_part = next(self._letters) if appendix else str(self._section[0])
+        number = ".".join([self._number_of_part, *map(str, self._section[1:])])
+        anchor = "sec-" + "-".join(map(str, self._section))
+        heading = Heading(level, number, title, anchor, path.name, appendix and level == 1)
         self.headings.append(heading)
         if level == 1:
             self._anchors_of_notebooks[path.name] = heading.anchor
@@ -177,17 +255,25 @@ class _Merger:
         return _CODE_OR_LINK.sub(take, text)
 
     def _add_code(self, path: Path, cell: NotebookNode) -> None:
-        hidden = "hide-input" in cell.metadata.get("tags", [])
-        source = "" if hidden else cell.source.strip("\n")
+        tags = cell.metadata.get("tags", [])
+        collapsed = cell.metadata.get("jupyter", {}).get("source_hidden", False)
+        hidden = collapsed or "hide-input" in tags
+        source = cell.source.strip("\n")
         outputs = [output for output in cell.outputs if self._number(path, output)]
         if source or outputs:
-            self.cells.append((path, v4.new_code_cell(source, outputs=outputs)))  # type: ignore[no-untyped-call]
+            about = {"kind": "code", "hidden": source if hidden else ""}
+            shown = v4.new_code_cell(  # type: ignore[no-untyped-call]
+                "" if hidden else source, outputs=outputs, metadata={"report": about}
+            )
+            self._append(path, shown, tags)
 
     def _number(self, path: Path, output: NotebookNode) -> bool:
         """Number what has a caption; return whether the output is anything to show at all."""
         about = output.get("metadata", {}).get("report")
         if about is None:
             return output.output_type in ("stream", "display_data", "execute_result")
+        if about["kind"] == "numbers":
+            return True
         kind, label = about["kind"], about["label"]
         if label in self.numbers_by_label:
             raise MergeError(
@@ -217,18 +303,39 @@ class _Merger:
     # -- second pass: references -----------------------------------------------------------
 
     def resolve_references(self) -> None:
+        self._end_section()
         for path, cell in self.cells:
-            if cell.cell_type == "markdown" and cell.metadata.report.kind == "prose":
-                cell.source = self._resolve(path, cell.source)
+            if cell.cell_type == "markdown":
+                self._resolve_prose(path, cell)
             for output in cell.get("outputs", []):
-                if about := output.get("metadata", {}).get("report"):
+                about = output.get("metadata", {}).get("report", {})
+                if "caption" in about:
                     about.caption = self._resolve(path, about.caption)
+                    for note in about.get("notes", []):
+                        note.text = self._resolve(path, note.text)
                 elif "text/markdown" in output.get("data", {}):
                     output.data["text/markdown"] = self._resolve(path, output.data["text/markdown"])
         references = self._sources.references()
         for _path, cell in self.cells:
             if cell.cell_type == "markdown" and cell.metadata.report.kind == "sources":
                 cell.metadata.report.entries = references
+
+    def _resolve_prose(self, path: Path, cell: NotebookNode) -> None:
+        about = cell.metadata.report
+        match about.kind:
+            case "prose":
+                cell.source = self._resolve(path, cell.source)
+            case "prediction":
+                about.question = self._resolve(path, about.question)
+                about.why = self._resolve(path, about.why)
+                for letter, text in about.choices.items():
+                    about.choices[letter] = self._resolve(path, text)
+            case "answers":
+                for entry in about.entries:
+                    entry.why = self._resolve(path, entry.why)
+            case "glossary":
+                for entry in about.entries:
+                    entry.definition = self._resolve(path, entry.definition)
 
     def _resolve(self, path: Path, text: str) -> str:
         def replace(match: re.Match[str]) -> str:
@@ -237,6 +344,8 @@ class _Merger:
                 return match[0]
             if label := self._label(path, target):
                 return f"[{self._with_number(match['text'], label)}](#{label})"
+            if target.startswith("#term-"):
+                return f"[{match['text']}](#{self._term(path, target)})"
             if anchor := self._section_anchor(path, target):
                 return f"[{match['text']}](#{anchor})"
             if target.startswith(("http://", "https://")):
@@ -245,6 +354,16 @@ class _Merger:
             return match[0]
 
         return _bind_dashes(_CODE_OR_LINK.sub(replace, text))
+
+    def _term(self, path: Path, target: str) -> str:
+        try:
+            return self._terms[_term_key(unquote(target).removeprefix("#term-"))]
+        except KeyError:
+            raise MergeError(
+                _("{file}: the glossary has no entry for the link {target}.").format(
+                    file=path.name, target=target
+                )
+            ) from None
 
     def _with_number(self, text: str, label: str) -> str:
         """«рисунке» -> «рисунке 3»; «здесь» -> «здесь (рис. 3)»."""
@@ -282,6 +401,11 @@ class _Merger:
 
 def _prefix(kind: str) -> str:
     return {"figure": _("Fig."), "listing": _("Listing"), "table": _("Table")}[kind]
+
+
+def _term_key(term: str) -> str:
+    """Return what a link to *term* may call it: `ACK` and «поток байтов», «поток-байтов»."""
+    return term.replace("`", "").replace(" ", "-").casefold()
 
 
 def _bind_dashes(text: str) -> str:

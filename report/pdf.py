@@ -1,16 +1,25 @@
-"""``report.pdf``: set by Typst, which travels in a wheel, in fonts that travel in wheels too."""
+"""``report.pdf``: set by Typst, which travels in a wheel, in the fonts of the page.
 
+The file is PDF/A-2a and PDF/UA-1: Typst refuses to write what would not be.
+"""
+
+import io
 import shutil
+import unicodedata
 from pathlib import Path
 
 import matplotlib
+import pikepdf
 import typst
 from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 
 from . import ReportError, pandoc
 from .export import TEMPLATES
 
-FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+PAGE_FONTS = TEMPLATES / "html" / "fonts"
+FURTHER_FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+"""DejaVu, for signs that the fonts of the page lack, and STIX, which looks like Times."""
+STANDARDS = ["a-2a", "ua-1"]
 
 
 class TypstError(ReportError):
@@ -20,34 +29,54 @@ class TypstError(ReportError):
 def write(folder: Path, path: Path) -> None:
     """Write the document that was prepared in *folder* to the file *path*.
 
-    Uses no font of this machine, so that every machine sets the same pages: Libertinus and
-    DejaVu Sans Mono are inside Typst, further DejaVu faces come with matplotlib.
+    Uses no font of this machine, so that every machine sets the same pages.
     Raises TypstError or PandocError.
     """
     pandoc.convert(
         folder, folder / "body.typ", "--template", str(TEMPLATES / "typst" / "pandoc.typ")
     )
-    body = (folder / "body.typ").read_text("utf-8")
-    (folder / "body.typ").write_text(spell_out_missing(body, _characters()), "utf-8")
+    known = _characters()
+    for drawing in [folder / "body.typ", *folder.glob("**/*.svg")]:
+        drawing.write_text(spell_out_missing(drawing.read_text("utf-8"), known), "utf-8")
     for part in ("report.typ", "code.tmTheme"):
         shutil.copyfile(TEMPLATES / "typst" / part, folder / part)
+    fonts = folder / "fonts"
+    _unpack_fonts(fonts)
     try:
         content, warnings = typst.compile_with_warnings(
             str(folder / "body.typ"),
             root=str(folder),
-            font_paths=[str(FONTS)],
+            font_paths=[str(fonts), str(FURTHER_FONTS)],
             ignore_system_fonts=True,
+            pdf_standards=STANDARDS,
+            sys_inputs={"metadata": (folder / pandoc.METADATA).read_text("utf-8")},
         )
     except typst.TypstError as error:
         raise TypstError(error.diagnostic) from error
     if warnings:
         raise TypstError("\n".join(warning.diagnostic for warning in warnings))
-    path.write_bytes(content)
+    with pikepdf.open(io.BytesIO(content)) as pdf:
+        # Typst writes the thousands of small objects that say what each word is one by one.
+        pdf.save(
+            path,
+            object_stream_mode=pikepdf.ObjectStreamMode.generate,
+            recompress_flate=True,
+            deterministic_id=True,
+        )
+
+
+def _unpack_fonts(folder: Path) -> None:
+    """Write the fonts of the page to *folder* as Typst reads them: not compressed."""
+    folder.mkdir(exist_ok=True)
+    for packed in PAGE_FONTS.glob("*.woff2"):
+        font = TTFont(packed, recalcTimestamp=False)
+        font.flavor = None
+        font.save(folder / f"{packed.stem}.ttf")
 
 
 def _characters() -> set[int]:
     """Return the code points that the fonts of last choice have glyphs for."""
-    faces = (TTFont(FONTS / name) for name in ("DejaVuSans.ttf", "DejaVuSansMono.ttf"))
+    faces = (TTFont(FURTHER_FONTS / name) for name in ("DejaVuSans.ttf", "DejaVuSansMono.ttf"))
     return {point for face in faces for point in face.getBestCmap()}
 
 
@@ -55,10 +84,15 @@ def spell_out_missing(text: str, known: set[int]) -> str:
     """Replace each character of *text* that is not *known* by its number: ``[U+1F98A]``.
 
     An emoji, say, for which no font travels with the libraries: its number tells more than
-    the empty box that would stand there.
+    the empty box that would stand there. So is a character that means nothing outside one
+    program (private use), which PDF/A forbids.
     """
     wanted = {ord(character) for character in set(text) if character not in "\n\t\r"}
-    missing = {point: f"[U+{point:04X}]" for point in wanted - known}
-    # These only choose how the character before them is drawn.
-    missing |= dict.fromkeys(range(0xFE00, 0xFE10), "")
+    missing = {
+        point: f"[U+{point:04X}]"
+        for point in wanted
+        if point not in known or unicodedata.category(chr(point)) == "Co"
+    }
+    # These only choose how the character before them is drawn, or how the file is read.
+    missing |= dict.fromkeys([*range(0xFE00, 0xFE10), 0xFEFF], "")
     return text.translate(missing)

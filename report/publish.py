@@ -81,12 +81,12 @@ def _incomplete(place: Place) -> Iterator[str]:
         yield _("{folder}: not the pictures of the scenarios: {names}").format(
             folder=_name(place.screenshots, place), names=", ".join(sorted(taken ^ wanted))
         )
-    text = (place.output / "report.md").read_text("utf-8")
+    text = "\n".join(path.read_text("utf-8") for path in sorted(place.output.glob("*.md")))
     shown = {match[1] for match in _PICTURE.finditer(text)}
     kept = {f"{PICTURES}/{path.name}" for path in (place.output / PICTURES).glob("*")}
     if shown != kept:
         yield _("{file}: shown and kept pictures differ: {names}").format(
-            file=_name(place.output / "report.md", place), names=", ".join(sorted(shown ^ kept))
+            file=_name(place.output, place), names=", ".join(sorted(shown ^ kept))
         )
     page = (place.output / "report.html").read_text("utf-8")
     twice = [name for name, n in Counter(re.findall(r'\sid="([^"]+)"', page)).items() if n > 1]
@@ -99,7 +99,7 @@ def _incomplete(place: Place) -> Iterator[str]:
     left = set(_CYRILLIC.findall(text + " ".join(drawn))) - _CYRILLIC_SHOWN
     if place.lang == "en" and left:
         yield _("{file}: Russian words are left: {words}").format(
-            file=_name(place.output / "report.md", place), words=", ".join(sorted(left))
+            file=_name(place.output, place), words=", ".join(sorted(left))
         )
 
 
@@ -153,11 +153,11 @@ def publish(place: Place) -> None:
         if (name := by_content.get(picture.read_bytes())) is not None:
             elsewhere[f"{PICTURES}/{picture.name}"] = f"../../screenshots/{place.lang}/{name}"
             picture.unlink()
-    report = place.published / "report.md"
-    text = _PICTURE.sub(
-        lambda match: f"]({elsewhere.get(match[1], match[1])})", report.read_text("utf-8")
-    )
-    report.write_text(text, "utf-8")
+    for part in place.published.glob("*.md"):
+        text = _PICTURE.sub(
+            lambda match: f"]({elsewhere.get(match[1], match[1])})", part.read_text("utf-8")
+        )
+        part.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ web page, for Markdown) and with metadata under the key ``report``::
     {"kind": "figure" | "listing" | "table", "label": "fig-…", "caption": "…", "alt": "…"}
 
 The report numbers and places it by that; in Jupyter the caption stands under it without a number.
+A figure may have ``steps``, a sentence for each step that it draws; a listing may have ``notes``,
+each a ``{"line": index of the line from 0, "number": from 1, "text": "…"}``. The numbers of the
+front page are of the kind ``numbers``: ``entries``, each ``{"number": "…", "what": "…"}``.
 A caption may hold `code` in back quotes, and no other markup.
 
 A listing takes its lines from the source file of the code that is installed and running, with
@@ -20,8 +23,9 @@ import html
 import inspect
 import io
 import linecache
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
@@ -36,7 +40,7 @@ from pygments.lexers import PythonLexer
 
 import chat
 from chat.app.i18n import gettext as _
-from chat.lab import cells, figures
+from chat.lab import cells, figures, proof
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,9 +50,16 @@ cells.explain_asserts()  # here, because every notebook shows something
 # The folder that holds the package: files of listings are named relative to it.
 ROOT = Path(chat.__file__).resolve().parent.parent
 
+CSS_PIXELS = 96  # in an inch
 PNG_SCALE = 2  # pixels of the PNG for each pixel that the figure has at its own dpi
 ELIDED = "..."  # stands for a body left out; a listing with it is still valid Python
 GAP = "# …"  # stands for lines left out between two parts of a listing
+
+PROVE_FIGURES = "CHAT_PROVE_FIGURES"
+"""The environment variable that has every figure checked with `chat.lab.proof` before it is shown:
+the tests that run the notebooks set it."""
+
+_LONG_NUMBER = re.compile(r"(?<![\w.#-])-?\d+\.\d{3,}(?![\w.])")
 
 LABEL_PREFIXES = {"figure": "fig-", "listing": "lst-", "table": "tab-"}
 
@@ -56,13 +67,23 @@ LABEL_PREFIXES = {"figure": "fig-", "listing": "lst-", "table": "tab-"}
 # --- the four forms ------------------------------------------------------------------------------
 
 
-def figure(fig: Figure, *, label: str, caption: str, alt: str) -> None:
+def figure(fig: Figure, *, label: str, caption: str, alt: str, steps: Sequence[str] = ()) -> None:
     """Show a matplotlib figure: SVG and PNG, captioned.
 
-    `alt` says in words what the figure shows, for a reader who cannot see it. The figure must have
-    been made as ``Figure(...)``, not through pyplot, which would keep it for ever.
+    `alt` says in words what the figure shows, for a reader who cannot see it. `steps`: a sentence
+    for each step of a figure that can be seen step by step, such as a sequence chart. The figure
+    must have been made as ``Figure(...)``, not through pyplot, which would keep it for ever.
+    Raises ValueError when there are not as many sentences as steps, and, where `PROVE_FIGURES` is
+    set, when the figure cannot be read.
     """
     metadata = _metadata("figure", label, caption, alt)
+    if os.environ.get(PROVE_FIGURES) and (found := proof.problems(fig)):
+        raise ValueError(f"{label}: " + "; ".join(found))
+    if steps:
+        drawn = figures.steps_in(fig)
+        if len(steps) != drawn:
+            raise ValueError(f"{label}: {len(steps)} sentences for a figure of {drawn} steps")
+        metadata["report"] |= {"steps": list(steps)}
     # The salt makes the ids inside the SVG a function of the label: unique on a page, and the same
     # on every run. No date, for the same reason.
     with figures.style(), mpl.rc_context({"svg.hashsalt": label}):
@@ -70,12 +91,15 @@ def figure(fig: Figure, *, label: str, caption: str, alt: str) -> None:
         fig.savefig(vector, format="svg", metadata={"Date": None})
         raster = io.BytesIO()
         fig.savefig(raster, format="png", dpi=fig.dpi * PNG_SCALE)
-    svg = _accessible(vector.getvalue(), alt)
+    svg = _compact(vector.getvalue(), alt)
+    encoded = base64.b64encode(raster.getvalue()).decode("ascii")
+    width = f"{fig.get_figwidth() * CSS_PIXELS:.0f}px"
     _emit(
         {
             "image/svg+xml": svg,
-            "image/png": base64.b64encode(raster.getvalue()).decode("ascii"),
-            "text/html": _html_figure(label, svg, caption),
+            "image/png": encoded,
+            # In Jupyter the PNG: the words of the SVG need the page's fonts.
+            "text/html": _html_figure(label, _html_image(encoded, alt, width), caption, steps),
             "text/plain": alt,
         },
         metadata,
@@ -88,10 +112,7 @@ def picture(path: str | Path, *, label: str, caption: str, alt: str) -> None:
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
         raise ValueError(f"{path} is not a PNG file")
     encoded = base64.b64encode(data).decode("ascii")
-    image = (
-        f'<img src="data:image/png;base64,{encoded}" alt="{html.escape(alt)}" '
-        'style="max-width:100%;height:auto">'
-    )
+    image = _html_image(encoded, alt)
     _emit(
         {
             "image/png": encoded,
@@ -130,7 +151,9 @@ def table(
     )
 
 
-def listing(what: object, *, label: str, caption: str) -> None:
+def listing(
+    what: object, *, label: str, caption: str, notes: Mapping[str, str] | None = None
+) -> None:
     """Show source code from its file, with the line numbers it has there.
 
     `what` is one of
@@ -142,21 +165,27 @@ def listing(what: object, *, label: str, caption: str) -> None:
       functions or classes are left out, shown as ``...``;
     * a list of the above from one file, shown in the order of the file.
 
-    Besides the usual metadata there are `file` (relative to the repository), `first_line`,
-    `last_line` and `line_numbers`: the number of each line shown, None where lines were left out.
+    `notes` stand beside their lines, numbered from the top: a key is a piece of the line that the
+    note is about, found in no other line of the listing; the value is the note.
 
-    Raises ValueError when the parts come from different files, TypeError when something has no
-    source in Python.
+    Besides the usual metadata there are `file` (relative to the repository), `first_line`,
+    `last_line`, `line_numbers`: the number of each line shown, None where lines were left out,
+    and `notes`.
+
+    Raises ValueError when the parts come from different files or a note has not exactly one line,
+    TypeError when something has no source in Python.
     """
     path, lines = _extract(what)
+    placed = _place_notes(label, lines, notes or {})
     code = "\n".join(line.text for line in lines)
     numbers = [line.number for line in lines]
     known = [number for number in numbers if number is not None]
     place = _("{file}, lines {first}–{last}").format(file=path, first=known[0], last=known[-1])
+    more: dict[str, Any] = {"notes": [note._asdict() for note in placed]} if placed else {}
     _emit(
         {
             "text/x-python": code,
-            "text/html": _html_listing(lines, label, caption, place),
+            "text/html": _html_listing(lines, label, caption, place, placed),
             "text/plain": code,
         },
         _metadata(
@@ -167,7 +196,34 @@ def listing(what: object, *, label: str, caption: str) -> None:
             first_line=known[0],
             last_line=known[-1],
             line_numbers=numbers,
+            **more,
         ),
+    )
+
+
+def numbers(*entries: tuple[str, str]) -> None:
+    """Show the few numbers that tell the most, each with its words: the front page's.
+
+    A number is a text, units included; make it of what was measured, with `figures.number`.
+    """
+    header, words = [number for number, _what in entries], [what for _number, what in entries]
+    cells = "".join(
+        f'<div style="flex:1 1 8em"><b style="font-size:180%">{html.escape(number)}</b>'
+        f"<br>{_inline(what)}</div>"
+        for number, what in entries
+    )
+    _emit(
+        {
+            "text/markdown": _markdown_table(header, [words], [False] * len(entries)),
+            "text/html": f'<div style="display:flex;flex-wrap:wrap;gap:1em 2em">{cells}</div>',
+            "text/plain": "\n".join(f"{number}: {what}" for number, what in entries),
+        },
+        {
+            "report": {
+                "kind": "numbers",
+                "entries": [{"number": number, "what": what} for number, what in entries],
+            }
+        },
     )
 
 
@@ -184,6 +240,26 @@ class Line(NamedTuple):
 
     number: int | None
     text: str
+
+
+class Note(NamedTuple):
+    """A note to a line of a listing: the line's index from 0, the note's number from 1."""
+
+    line: int
+    number: int
+    text: str
+
+
+def _place_notes(label: str, lines: list[Line], notes: Mapping[str, str]) -> list[Note]:
+    found = []
+    for piece, text in notes.items():
+        places = [index for index, line in enumerate(lines) if piece in line.text]
+        if len(places) != 1:
+            raise ValueError(
+                f"{label}: {piece!r} stands in {len(places)} lines of the listing; a note needs one"
+            )
+        found.append((places[0], text))
+    return [Note(line, number, text) for number, (line, text) in enumerate(sorted(found), start=1)]
 
 
 class Span(NamedTuple):
@@ -335,13 +411,13 @@ def _relative(file: Path) -> str:
 # --- HTML and Markdown ---------------------------------------------------------------------------
 
 
-def _emit(data: dict[str, str], metadata: dict[str, object]) -> None:
+def _emit(data: dict[str, str], metadata: Mapping[str, object]) -> None:
     publish_display_data(data, metadata=metadata)  # type: ignore[no-untyped-call]
 
 
 def _metadata(
-    kind: str, label: str, caption: str, alt: str | None = None, **more: object
-) -> dict[str, object]:
+    kind: str, label: str, caption: str, /, alt: str | None = None, **more: Any
+) -> dict[str, dict[str, object]]:
     if not re.fullmatch(LABEL_PREFIXES[kind] + "[a-z0-9-]+", label):
         raise ValueError(
             f"a label of a {kind} looks like {LABEL_PREFIXES[kind]}name, not {label!r}"
@@ -361,41 +437,64 @@ def _inline(text: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text, quote=False))
 
 
-def _html_figure(label: str, content: str, caption: str) -> str:
+def _html_image(png: str, alt: str, width: str = "auto") -> str:
+    return (
+        f'<img src="data:image/png;base64,{png}" alt="{html.escape(alt)}" '
+        f'style="width:{width};max-width:100%;height:auto">'
+    )
+
+
+def _html_figure(label: str, content: str, caption: str, steps: Sequence[str] = ()) -> str:
+    told = "".join(f"<li>{_inline(sentence)}</li>" for sentence in steps)
     return (
         f'<figure id="{label}" style="margin:1em 0">{content}'
         f'<figcaption style="font-size:90%;margin-top:.4em">{_inline(caption)}</figcaption>'
-        "</figure>"
+        + (
+            f"<details><summary>{_('Step by step')}</summary><ol>{told}</ol></details>"
+            if told
+            else ""
+        )
+        + "</figure>"
     )
 
 
-def _accessible(svg: str, alt: str) -> str:
-    """Keep the <svg> element alone, let it shrink with the page, and give it its words."""
+def _compact(svg: str, alt: str) -> str:
+    """Keep the <svg> element alone, with its words for who cannot see it, in fewer digits."""
     svg = svg[svg.index("<svg") :].strip()
-    return svg.replace(
-        "<svg",
-        f'<svg role="img" aria-label="{html.escape(alt)}" style="max-width:100%;height:auto"',
-        1,
-    )
+    svg = re.sub(r"<metadata>.*?</metadata>\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    svg = _LONG_NUMBER.sub(lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), svg)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(alt)}"', 1)
 
 
-def _html_listing(lines: list[Line], label: str, caption: str, place: str) -> str:
+def _html_listing(
+    lines: list[Line], label: str, caption: str, place: str, notes: list[Note]
+) -> str:
     code = "\n".join(line.text for line in lines)
     formatter = HtmlFormatter(nowrap=True, noclasses=True, style="friendly")
     # The lexer keeps leading blank lines only when told to; numbers must not slip.
     colored = highlight(code, PythonLexer(stripnl=False), formatter).splitlines()
     width = max(len(str(line.number or "")) for line in lines)
+    marks = {note.line: _mark(note.number) for note in notes}
     numbered = "\n".join(
         '<span style="color:#666;user-select:none">'
-        f"{str(line.number or '⋮').rjust(width)}  </span>{text}"
-        for line, text in zip(lines, colored, strict=True)
+        f"{str(line.number or '⋮').rjust(width)}  </span>{text}{marks.get(index, '')}"
+        for index, (line, text) in enumerate(zip(lines, colored, strict=True))
     )
+    told = "".join(f"<li>{_inline(note.text)}</li>" for note in notes)
     return (
-        f'<figure id="{label}" style="margin:1em 0">'
+        f'<figure id="{label}" style="margin:1em 0"><div style="display:flex;flex-wrap:wrap">'
         '<pre style="background:#f7f7f7;color:#222;padding:.6em .8em;overflow-x:auto;'
-        f'line-height:1.35">{numbered}</pre>'
-        f'<figcaption style="font-size:90%">{_inline(caption)} '
+        f'line-height:1.35;flex:1 1 32em;margin:0">{numbered}</pre>'
+        + (f'<ol style="flex:1 1 14em;font-size:90%;margin:0">{told}</ol>' if told else "")
+        + f'</div><figcaption style="font-size:90%">{_inline(caption)} '
         f"({html.escape(place)})</figcaption></figure>"
+    )
+
+
+def _mark(number: int) -> str:
+    return (
+        '<b style="background:#1c5d7d;color:#fff;border-radius:1em;padding:0 .45em;'
+        f'margin-left:.8em;user-select:none">{number}</b>'
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -10,20 +10,21 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from chat.app.i18n import gettext as _
 from chat.lab.figures import (
-    BLACK,
-    BLUE,
-    GREEN,
+    ACCENT,
     GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
+    PALE,
     WIDTH,
+    WORDS,
+    End,
+    duration,
+    name_ends,
     number,
+    plain_axes,
+    size,
     styled,
 )
 
@@ -33,41 +34,121 @@ from .servers import titles
 
 Results = dict[str, Any]
 
-# Colour and marker of each server; dashes for those in C, so that they differ in print as well.
-_LOOKS: dict[str, dict[str, Any]] = {
-    "chat": {"color": BLUE, "marker": "o", "linewidth": 2.2, "zorder": 5},
-    "naive": {"color": VERMILION, "marker": "s"},
-    "streams": {"color": ORANGE, "marker": "^"},
-    "coalescing": {"color": GREEN, "marker": "D"},
-    "websocket": {"color": PURPLE, "marker": "v"},
-    "ngircd": {"color": GREY, "marker": "P", "linestyle": "--"},
-    "inspircd": {"color": BLACK, "marker": "X", "linestyle": "--"},
-    "relay": {"color": SKY, "marker": "*", "linestyle": ":", "markersize": 8},
-    "relay-each": {"color": SKY, "marker": "h", "linestyle": ":"},
-}
+OURS = "chat"
+
+
+def _look(peer: str) -> dict[str, Any]:
+    """Return how a server is drawn: ours in the accent and in front, all others alike."""
+    if peer == OURS:
+        return {"color": ACCENT, "marker": "o", "linewidth": 2.2, "zorder": 5}
+    return {"color": PALE, "marker": "o", "linewidth": 1.2, "markersize": 3.5}
+
+
+def _end(peer: str, x: float, y: float) -> End:
+    return End(x, y, titles()[peer], ACCENT if peer == OURS else GREY, bold=peer == OURS)
+
+
+Panel = tuple[str, dict[str, float | None], Callable[[float], str], bool]
+"""A title, values by server, how a value is written, and whether more is better."""
+
+
+@styled
+def comparison(results: Results) -> Figure:
+    """Draw the three results that tell most, ours among the others: the best is on top of each."""
+    measured = Measured(results)
+    clients, pace = PACES[0]
+    panels: tuple[Panel, ...] = (
+        (
+            _("Deliveries a second,\n{clients} clients").format(clients=100),
+            {peer: measured.median("rate", "throughput", peer, 100, WINDOW) for peer in EVERYBODY},
+            _thousands,
+            True,
+        ),
+        (
+            _("99 of 100 messages arrive in\n({clients} clients, {pace} a second)").format(
+                clients=clients, pace=pace
+            ),
+            {peer: measured.median("p99", "latency", peer, clients) for peer in FOR_LATENCY},
+            duration,
+            False,
+        ),
+        (
+            _("Memory for a connection"),
+            {peer: _memory_for_one(measured, peer) for peer in FOR_MEMORY},
+            size,
+            False,
+        ),
+    )
+    fig = Figure(figsize=(WIDTH, 4.0))
+    grid = fig.add_gridspec(2, 2)
+    parts = [grid[:, 0], grid[0, 1], grid[1, 1]]
+    for part, (title, values, show, most_first) in zip(parts, panels, strict=True):
+        panel = fig.add_subfigure(part)
+        _ranking(panel.add_subplot(), values, show, most_first=most_first)
+        panel.suptitle(title, x=0.02, ha="left", fontsize=WORDS, weight="bold")
+    return fig
+
+
+def _memory_for_one(measured: Measured, peer: str) -> float | None:
+    case = measured.find("memory", peer)
+    if case is None:
+        return None
+    (few, before), (many, after) = case["middle"]["points"][0], case["middle"]["points"][-1]
+    return float((after - before) / (many - few))
+
+
+def _ranking(
+    ax: Axes,
+    values: dict[str, float | None],
+    show: Callable[[float], str],
+    *,
+    most_first: bool,
+) -> None:
+    known = {peer: value for peer, value in values.items() if value is not None}
+    order = sorted(known, key=known.__getitem__, reverse=most_first)
+    for row, peer in enumerate(order):
+        ours = peer == OURS
+        ax.barh(row, known[peer], height=0.6, color=ACCENT if ours else PALE)
+        ax.annotate(
+            show(known[peer]),
+            (known[peer], row),
+            (3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=WORDS,
+            weight="bold" if ours else "normal",
+        )
+    ax.set_yticks(range(len(order)), [titles()[peer] for peer in order], fontsize=WORDS)
+    ax.set_ylim(len(order) - 0.5, -0.5)
+    ax.set_xlim(0, 1.45 * max(known.values(), default=1))
+    ax.set_xticks([])
+    ax.grid(visible=False)
+    ax.spines["bottom"].set_visible(False)
+    ax.tick_params(axis="y", length=0)
 
 
 @styled
 def throughput(results: Results) -> Figure:
     """Draw deliveries per second over the number of clients, and over the window."""
     measured = Measured(results)
-    fig = Figure(figsize=(WIDTH, 4.4))
-    over_crowd, over_window = fig.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-    for peer in EVERYBODY:
-        _line(over_crowd, measured, peer, [(clients, WINDOW) for clients in CROWDS], CROWDS)
+    fig = Figure(figsize=(WIDTH, 3.6))
+    over_window, over_crowd = fig.subplots(1, 2, sharey=True, width_ratios=(2, 5))
     windows = (1, 16, WINDOW)
-    for peer in ("chat", "naive"):
-        _line(over_window, measured, peer, [(100, window) for window in windows], windows)
-    over_crowd.set_ylabel(_("Deliveries a second"))
+    cases = [(100, window) for window in windows]
+    in_windows = [_line(over_window, measured, peer, cases, windows) for peer in ("chat", "naive")]
+    cases = [(clients, WINDOW) for clients in CROWDS]
+    in_crowds = [_line(over_crowd, measured, peer, cases, CROWDS) for peer in EVERYBODY]
+    over_window.set_ylabel(_("Deliveries a second"))
     over_crowd.set_xlabel(_("Clients, {window} messages in flight").format(window=WINDOW))
     over_window.set_xlabel(_("Messages in flight, 100 clients"))
     for ax, ticks in ((over_crowd, CROWDS), (over_window, windows)):
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_xticks(ticks, [str(tick) for tick in ticks])
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.yaxis.set_major_formatter(FuncFormatter(_thousands))
-    fig.legend(*over_crowd.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        ax.minorticks_off()
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: _thousands(value)))
+    name_ends(over_window, [end for end in in_windows if end])
+    name_ends(over_crowd, [end for end in in_crowds if end])
     return fig
 
 
@@ -77,21 +158,22 @@ def _line(
     peer: str,
     cases: Sequence[tuple[int, int]],
     places: Sequence[int],
-) -> None:
+) -> End | None:
+    """Draw the rates of *peer*, from the least to the most measured; return where the line ends."""
     found = [measured.find("throughput", peer, clients, window) for clients, window in cases]
     points = [(x, case) for x, case in zip(places, found, strict=True) if case is not None]
     if not points:
-        return
+        return None
+    look = _look(peer)
+    for x, case in points:
+        low, high = case["least"]["rate"], case["most"]["rate"]
+        ax.plot([x, x], [low, high], color=look["color"], linewidth=1)
     rates = [case["median"]["rate"] for _x, case in points]
-    spread = [
-        [rate - case["least"]["rate"] for rate, (_x, case) in zip(rates, points, strict=True)],
-        [case["most"]["rate"] - rate for rate, (_x, case) in zip(rates, points, strict=True)],
-    ]
-    crowds = [x for x, _case in points]
-    ax.errorbar(crowds, rates, yerr=spread, capsize=2, label=titles()[peer], **_LOOKS[peer])
+    ax.plot([x for x, _case in points], rates, **look)
+    return _end(peer, points[-1][0], rates[-1])
 
 
-def _thousands(value: float, _position: object) -> str:
+def _thousands(value: float) -> str:
     if value >= 1e6:
         return _("{n} million").format(n=number(value / 1e6))
     return _("{n} thousand").format(n=number(value / 1e3)) if value >= 1e3 else number(value)
@@ -99,26 +181,32 @@ def _thousands(value: float, _position: object) -> str:
 
 @styled
 def latency(results: Results) -> Figure:
-    """Draw which share of the deliveries had arrived after which time."""
+    """Draw the time to arrival: a dot for one half of the messages, a line up to 99 of 100."""
     measured = Measured(results)
-    fig = Figure(figsize=(WIDTH, 3.2))
+    fig = Figure(figsize=(WIDTH, 2.3))
     axes = fig.subplots(1, len(PACES), sharey=True)
     for ax, (clients, pace) in zip(axes, PACES, strict=True):
-        for peer in FOR_LATENCY:
-            case = measured.find("latency", peer, clients)
-            if case is None:
+        for row, peer in enumerate(FOR_LATENCY):
+            half = measured.median("p50", "latency", peer, clients)
+            most = measured.median("p99", "latency", peer, clients)
+            if half is None or most is None:
                 continue
-            shares, times = zip(*case["middle"]["quantiles"], strict=True)
-            look = _LOOKS[peer] | {"marker": ""}
-            ax.plot([1000 * time for time in times], shares, label=titles()[peer], **look)
+            color = ACCENT if peer == OURS else GREY
+            ax.plot([1000 * half, 1000 * most], [row, row], color=color, linewidth=2.5)
+            ax.plot([1000 * half], [row], "o", color=color, markersize=6)
         ax.set_xscale("log")
         ax.set_xlabel(_("Time to arrival, ms"))
         ax.set_title(
-            _("{clients} clients, {pace} messages a second").format(clients=clients, pace=pace)
+            _("{clients} clients,\n{pace} messages a second").format(clients=clients, pace=pace)
         )
+        ax.xaxis.set_major_locator(FixedLocator([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: number(float(value))))
-    axes[0].set_ylabel(_("Share of the deliveries"))
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        ax.minorticks_off()
+        ax.grid(axis="x")
+        ax.grid(visible=False, axis="y")
+        ax.tick_params(axis="y", length=0)
+    axes[0].set_yticks(range(len(FOR_LATENCY)), [titles()[peer] for peer in FOR_LATENCY])
+    axes[0].set_ylim(len(FOR_LATENCY) - 0.5, -0.5)
     return fig
 
 
@@ -126,25 +214,23 @@ def latency(results: Results) -> Figure:
 def memory(results: Results) -> Figure:
     """Draw how the resident memory of the servers grows with their connections."""
     measured = Measured(results)
-    fig = Figure(figsize=(WIDTH, 2.9))
+    fig = Figure(figsize=(WIDTH, 2.7))
     ax = fig.add_subplot()
+    ends = []
     for peer in FOR_MEMORY:
         case = measured.find("memory", peer)
         if case is None:
             continue
         points = case["middle"]["points"]
         empty = points[0][1]
-        ax.plot(
-            [clients for clients, _bytes in points],
-            [(size - empty) / 2**20 for _clients, size in points],
-            label=titles()[peer],
-            **_LOOKS[peer],
-        )
+        clients = [clients for clients, _bytes in points]
+        more = [(bytes_ - empty) / 2**20 for _clients, bytes_ in points]
+        ax.plot(clients, more, **_look(peer))
+        ends.append(_end(peer, clients[-1], more[-1]))
     ax.set_xlabel(_("Connections"))
     ax.set_ylabel(_("More than empty, MiB"))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: number(int(value))))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: number(float(value))))
-    ax.legend()
+    plain_axes(ax)
+    name_ends(ax, ends)
     return fig
 
 
@@ -154,31 +240,27 @@ def stalled(results: Results) -> Figure:
     measured = Measured(results)
     fig = Figure(figsize=(WIDTH, 2.5))
     ax = fig.add_subplot()
-    words = {
-        "not stalled": (_("all read"), GREY, "--"),
-        "stalled": (_("one falls asleep"), BLUE, "-"),
-    }
-    for name, (label, color, dash) in words.items():
-        case = measured.find(name, "chat")
+    ends = []
+    for name, label, color in (
+        ("not stalled", _("all read"), GREY),
+        ("stalled", _("one falls asleep"), ACCENT),
+    ):
+        case = measured.find(name, OURS)
         if case is None:
             continue
         steps = list(pairwise(case["middle"]["timeline"]))
+        moments = [end for _begin, (end, _count) in steps]
+        rates = [(after - before) / (end - begin) / 1e6 for (begin, before), (end, after) in steps]
+        ax.plot(moments, rates, color=PALE if color == GREY else color)
+        ends.append(End(moments[-1], rates[-1], label, color, bold=color == ACCENT))
         if name == "stalled":
             asleep, dropped = case["middle"]["asleep"]
-            ax.axvspan(asleep, dropped, color=BLUE, alpha=0.15, lw=0, label=_("it is asleep"))
-        ax.plot(
-            [end for _begin, (end, _count) in steps],
-            [(after - before) / (end - begin) / 1e6 for (begin, before), (end, after) in steps],
-            dash,
-            color=color,
-            label=label,
-        )
+            ax.axvspan(asleep, dropped, color=ACCENT, alpha=0.12, lw=0)
     ax.set_ylim(bottom=0)
-    ax.set_xlabel(_("Time, s"))
+    ax.set_xlabel(_("Time, s; in the tinted part it is asleep"))
     ax.set_ylabel(_("Million deliveries a second"))
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _place: number(float(value))))
-    ax.legend(loc="lower right")
+    plain_axes(ax)
+    name_ends(ax, ends)
     return fig
 
 
@@ -221,24 +303,23 @@ def cost(results: Results) -> Cost:
 def scaling(results: Results) -> Figure:
     """Draw what a message costs the server in processor time, over the number of clients."""
     line = cost(results)
-    fig = Figure(figsize=(WIDTH, 2.8))
+    fig = Figure(figsize=(WIDTH, 2.7))
     ax = fig.add_subplot()
     crowds = np.geomspace(SCALING[0], SCALING[-1], 60)
-    ax.plot(
-        crowds,
-        [1e6 * line.of(int(clients)) for clients in crowds],
-        color=GREY,
-        linestyle="--",
-        label=_("fitted line"),
-    )
+    fitted = [1e6 * line.of(int(clients)) for clients in crowds]
+    ax.plot(crowds, fitted, color=PALE, linewidth=1.2)
     clients, seconds = zip(*line.points, strict=True)
-    ax.plot(clients, [1e6 * one for one in seconds], "o", color=BLUE, label=_("measured"))
+    ax.plot(clients, [1e6 * one for one in seconds], "o", color=ACCENT)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xticks(SCALING, [number(clients) for clients in SCALING])
-    ax.xaxis.set_minor_locator(NullLocator())
+    ax.minorticks_off()
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: number(float(value))))
     ax.set_xlabel(_("Clients"))
     ax.set_ylabel(_("Processor for a message, µs"))
-    ax.legend()
+    ends = [
+        End(clients[-1], 1e6 * seconds[-1], _("measured"), ACCENT, bold=True),
+        End(crowds[-1], fitted[-1], _("fitted line"), GREY),
+    ]
+    name_ends(ax, ends)
     return fig

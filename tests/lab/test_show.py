@@ -17,18 +17,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 from traitlets.config import Config
 
-from chat.lab import show
+from chat.lab import figures, show
 
 Emit = Callable[[], None]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Display needs a shell; its history must not touch the home directory.
-
-    The fonts that matplotlib opens and keeps are opened here, before a test counts what is left.
-    """
-    a_figure().savefig(io.BytesIO())
+    """Display needs a shell; its history must not touch the home directory."""
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.ipython_dir = str(tmp_path_factory.mktemp("ipython"))
@@ -75,6 +71,31 @@ def test_figure_is_svg_png_html_and_words() -> None:
     assert "<code>y = x</code>" in data["text/html"]
     image = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
     assert image.size == (800, 400)  # 4 × 2 inches, 100 dots per inch, twice
+
+
+def test_steps_of_a_figure_have_their_sentences() -> None:
+    def fig() -> Figure:
+        return figures.lifelines(
+            [("bind()", {"A": "CLOSED"}), ("listen()", {"A": "LISTEN"})], ["A"]
+        )
+
+    output = shown(
+        lambda: show.figure(fig(), label="fig-a", caption="А", alt="а", steps=["Раз.", "`Два`."])
+    )
+    assert report(output)["steps"] == ["Раз.", "`Два`."]
+    assert "<li>Раз.</li><li><code>Два</code>.</li>" in output.data["text/html"]
+    with pytest.raises(ValueError, match="1 sentences for a figure of 2 steps"):
+        show.figure(fig(), label="fig-a", caption="А", alt="а", steps=["Раз."])
+
+
+def test_the_numbers_of_the_front_page() -> None:
+    output = shown(lambda: show.numbers(("0", "потеряно"), ("9 000", "в `с`")))
+    assert output.data["text/markdown"].startswith("| 0 | 9 000 |")
+    assert "<code>с</code>" in output.data["text/html"]
+    assert report(output) == {
+        "kind": "numbers",
+        "entries": [{"number": "0", "what": "потеряно"}, {"number": "9 000", "what": "в `с`"}],
+    }
 
 
 def test_figure_is_the_same_on_every_run() -> None:
@@ -297,6 +318,27 @@ def test_listing_of_the_installed_code_names_its_file() -> None:
     assert metadata["file"] == "chat/lab/show.py"
     source = (show.ROOT / metadata["file"]).read_text(encoding="utf-8").splitlines()
     assert source[metadata["first_line"] - 1] == "def table("
+
+
+def test_notes_stand_beside_their_lines(module: Any) -> None:
+    notes = {"def make": "Из `Room`.", "def empty": "Пусто ли."}
+    output = shown(lambda: show.listing(module.Room, label="lst-a", caption="А", notes=notes))
+    lines = output.data["text/x-python"].splitlines()
+    placed = report(output)["notes"]
+    assert [(note["number"], note["text"]) for note in placed] == [
+        (1, "Пусто ли."),
+        (2, "Из `Room`."),
+    ]
+    assert ["def empty" in lines[placed[0]["line"]], "def make" in lines[placed[1]["line"]]] == [
+        True
+    ] * 2
+    assert "<li>Пусто ли.</li><li>Из <code>Room</code>.</li>" in output.data["text/html"]
+
+
+@pytest.mark.parametrize(("piece", "count"), [("def", 3), ("class Lobby", 0)])
+def test_a_note_has_exactly_one_line(module: Any, piece: str, count: int) -> None:
+    with pytest.raises(ValueError, match=f"lst-a: {piece!r} stands in {count} lines"):
+        show.listing(module.Room, label="lst-a", caption="А", notes={piece: "а"})
 
 
 def test_listing_refuses_parts_of_several_files(module: Any) -> None:

@@ -1,6 +1,7 @@
 """The chapters as a reader meets them: clean when opened, and every «Run all» works, twice."""
 
 import dataclasses
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import nbformat
 import pytest
 
 from chat.core.protocol import DEFAULT_PORT, Limits
+from chat.lab import show
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/0*.ipynb"))
@@ -64,11 +66,16 @@ def test_a_notebook_is_committed_without_outputs(path: Path) -> None:
 def test_a_reader_can_run_it_cell_by_cell(path: Path) -> None:
     """From top to bottom, quick cells twice, and with Ctrl-C; see `tests/notebooks/reader.py`.
 
-    The English chapters have the same code (tests/report/test_editions.py).
+    Every figure that it shows must be one that can be read (`chat.lab.proof`). The English
+    chapters have the same code (tests/report/test_editions.py).
     """
     program = Path(__file__).with_name("reader.py")
     finished = subprocess.run(
-        [sys.executable, program, path], capture_output=True, text=True, check=False
+        [sys.executable, program, path],
+        env=os.environ | {show.PROVE_FIGURES: "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert finished.returncode == 0, finished.stderr
     print(finished.stdout)

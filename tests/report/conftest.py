@@ -21,6 +21,9 @@ PARTS = (
     "Выводы",
 )
 
+SECONDS = 200
+"""How long a test may take that is the first to need the small report, on a busy machine."""
+
 TITLE_PAGE = """
 [title_page]
 kind = "Отчёт по курсовой работе"
@@ -38,8 +41,9 @@ svg = (
     '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="100"'
     ' viewBox="0 0 {width} 100"><metadata>made today</metadata><defs><clipPath id="clip">'
     '<path id="p" d="M0 0H{width}V100H0z"/></clipPath></defs><g clip-path="url(#clip)">'
-    '<use href="#p" fill="{colour}"/></g><g id="step-1.1"/><g id="step-2.1"/><g id="step-2.2"/>'
-    '<g id="step-3.1"/></svg>'
+    '<use href="#p" fill="{colour}"/></g><text style="font-size: 8px; font-family: Noto Sans;'
+    ' fill: #222222" x="9" y="20">слово {label}</text><g id="step-1.1"/><g id="step-2.1"/>'
+    '<g id="step-2.2"/><g id="step-3.1"/></svg>'
 )
 from io import BytesIO
 from base64 import b64encode
@@ -49,7 +53,8 @@ Image.new("RGB", (2 * {width}, 200), "{colour}").save(png, "png")
 publish_display_data(
     {{"image/svg+xml": svg, "image/png": b64encode(png.getvalue()).decode(), "text/plain": "x"}},
     metadata={{"report": {{"kind": "figure", "label": "fig-{label}", "caption": "Рисунок {label}.",
-                           "alt": "Цветной \\"прямоугольник\\" {label}"}}}},
+                           "alt": "Цветной \\"прямоугольник\\" {label}",
+                           "steps": ["Раз.", "Два: `ack`.", "Три."]}}}},
 )
 """
 
@@ -71,6 +76,12 @@ def code(source: str, *tags: str) -> NotebookNode:
     return v4.new_code_cell(source, metadata={"tags": list(tags)})  # type: ignore[no-any-return, no-untyped-call]
 
 
+def tagged(cell: NotebookNode, *tags: str) -> NotebookNode:
+    """Return *cell* with these tags."""
+    cell.metadata["tags"] = list(tags)
+    return cell
+
+
 def notebook(*cells: NotebookNode) -> NotebookNode:
     """Return a notebook."""
     return v4.new_notebook(cells=list(cells))  # type: ignore[no-any-return, no-untyped-call]
@@ -86,9 +97,38 @@ from chat.lab import show
 show.listing({what}, label="{label}", caption="Программа.")
 """
 
+PREDICTION = """**Предскажите.** Сколько *портов* занято?
+
+- (а) один;
+- (б) по одному на
+  клиента `accept`.
+
+<details><summary>Ответ</summary>
+
+**(а)** Порт – часть имени.
+
+Ещё абзац.
+
+</details>"""
+
+NUMBERS = """
+from chat.lab import show
+show.numbers(("0", "потерянных сообщений"), ("9 000", "доставок в секунду"))
+"""
+
+NOTED = """
+from chat.lab import show
+show.listing(
+    "chat.core.protocol:DEFAULT_PORT", label="lst-short", caption="Программа.",
+    notes={"DEFAULT_PORT =": "Выше `1023`: права администратора не нужны."},
+)
+"""
+
 BOOKS = {
     "01_description": notebook(
         markdown("# Описание работы", "Ср. [рисунок](#fig-one) и [теорию](02_theory.ipynb)."),
+        tagged(markdown("Это чат."), "front"),
+        code(NUMBERS, "hide-input", "front"),
         figure("one"),
         markdown("## Что `требуется`", "См. [раздел](02_theory.ipynb#Кадры-и-поток)."),
         code(
@@ -101,7 +141,17 @@ BOOKS = {
     "02_theory": notebook(
         markdown("# Теоретическая часть", "Доля $\\frac{1}{n}$ и", "$$\\sum_{i=1}^{k} x_i < 1$$"),
         markdown("Как сказано в [RFC 9293](https://www.rfc-editor.org/rfc/rfc9293)."),
-        markdown("## Кадры и поток", "| а | б |\n|---|---|\n| 1 | 2 |", "> Предскажите!"),
+        tagged(
+            markdown("- **сегмент** – кусок потока,\n  с заголовком\n- **`ACK`** – ответ"),
+            "glossary",
+        ),
+        markdown(
+            "## Кадры и поток",
+            PREDICTION,
+            "Это [сегменты](#term-сегмент).",
+            "| а | б |\n|---|---|\n| 1 | 2 |",
+            "> Предскажите!",
+        ),
         code("print('🦊 длинная строка вывода ' * 12)\nprint('x' * 300)\n'значение ' + 'в' * 200"),
         figure("two", "orange", 1400),
         markdown("```python\n# Не заголовок\nx = '[a](#fig-none)'\n```", "`[b](#fig-none)`"),
@@ -114,10 +164,7 @@ BOOKS = {
                 label="lst-long",
             )
         ),
-        code(
-            LISTING.format(what="'chat.core.protocol:DEFAULT_PORT'", label="lst-short"),
-            "hide-input",
-        ),
+        code(NOTED, "hide-input"),
     ),
     "04_screenshots": notebook(
         markdown("# Скриншоты работы в разных ситуациях", "![Кадр](shot.png)"),

@@ -47,7 +47,7 @@ def test_every_picture_lies_beside_and_none_is_left_over(output: Path, prose: st
 
 
 def test_code_stands_as_it_was_written(text: str) -> None:
-    source = Path(__file__).resolve().parents[2] / "chat" / "room.py"
+    source = Path(__file__).resolve().parents[2] / "chat" / "core" / "room.py"
     listing = re.search(r"Листинг&nbsp;1\..*?```python\n(.*?)\n```", text, re.DOTALL)
     assert listing is not None
     assert listing[1] in source.read_text("utf-8")

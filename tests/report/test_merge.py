@@ -8,6 +8,8 @@ from nbformat import NotebookNode, v4
 
 from report.merge import NBSP, Merged, MergeError, merge
 
+from .conftest import PREDICTION, tagged
+
 
 def prose(text: str) -> NotebookNode:
     return v4.new_markdown_cell(text)  # type: ignore[no-any-return, no-untyped-call]
@@ -157,6 +159,8 @@ def test_links_between_notebooks_lead_to_parts_and_sections() -> None:
         ([prose("# А\n[р](#fig-lost)")], "fig-lost"),
         ([prose("# А\n[р](01_a.ipynb#Нет-такого)")], "Нет-такого"),
         ([prose("# А\n[р](#Нет-такого)")], "Нет-такого"),
+        ([prose("# А\n[р](#term-нет)")], "#term-нет"),
+        ([prose("# А"), tagged(prose("без списка"), "glossary")], "без списка"),
         ([prose("# А\n![к](lost.png)")], "lost.png"),
         ([prose("# А\n![к](attachment:lost.png)")], "lost.png"),
         ([prose("# А\n![к](https://example.org/a.png)")], "https://example.org/a.png"),
@@ -176,6 +180,91 @@ def test_an_attached_picture_comes_along() -> None:
     document = merged([cell])
     assert document.pictures == {"figures/01_a-сн-имок.png": b"hi"}
     assert "![к](figures/01_a-сн-имок.png)" in text_of(document)
+
+
+def kinds(document: Merged) -> list[str]:
+    return [cell.metadata.report.kind for cell in document.notebook.cells]
+
+
+def test_an_answer_stands_at_the_end_of_its_section_for_paper() -> None:
+    asked = PREDICTION.replace(
+        "часть имени", "часть [имени](https://www.rfc-editor.org/rfc/rfc9293)"
+    )
+    document = merged(
+        [prose(f"# А\n{asked}\n\nопыт\n\n## Б\n{asked}"), prose("и всё")], [prose("# В")]
+    )
+    assert kinds(document) == [
+        *("heading", "prediction", "prose", "answers"),
+        *("heading", "prediction", "prose", "answers", "heading"),
+    ]
+    questions = [cell.metadata.report for cell in document.notebook.cells]
+    assert [about.number for about in questions if about.kind == "prediction"] == [1, 2]
+    (entry,) = questions[3].entries
+    assert (entry.number, entry.answer) == (1, "а")
+    assert entry.why == questions[1].why
+    assert "[\\[1\\]](#src-1)" in entry.why
+
+
+def test_a_prediction_that_is_not_whole_names_its_notebook() -> None:
+    with pytest.raises(MergeError, match=r"01_a\.ipynb"):
+        merged([prose("# А\n<details>\n\n</details>")])
+
+
+def test_a_term_leads_to_the_glossary_wherever_that_stands() -> None:
+    glossary = tagged(
+        prose("- **поток `TCP`** – без\n  границ\n- **ACK**: [кадр](#term-поток-tcp)"), "glossary"
+    )
+    document = merged([prose("# А\n[потоке](#term-поток-TCP)")], [prose("# Б"), glossary])
+    assert "[потоке](#term-1)" in text_of(document)
+    first, second = document.notebook.cells[-1].metadata.report.entries
+    assert (first.term, first.definition) == ("поток `TCP`", "без границ")
+    assert second == {"anchor": "term-2", "term": "ACK", "definition": "[кадр](#term-1)"}
+
+
+def test_the_front_page_comes_before_the_first_part() -> None:
+    document = merged(
+        [prose("# А\nтекст"), tagged(prose("Это чат."), "front")],
+        [prose("# Б"), tagged(shown("figure", "fig-front"), "front")],
+    )
+    cells = document.notebook.cells
+    assert [cell.metadata.report.get("front", False) for cell in cells[:3]] == [True, True, False]
+    assert cells[0].source == "Это чат."
+    assert cells[1].outputs[0].metadata.report.label == "fig-front"
+    assert cells[2].source == "А"
+
+
+def test_an_appendix_has_a_letter() -> None:
+    book = v4.new_notebook(cells=[prose("# Листинг\n## Ядро\n[тут](#Ядро)")])  # type: ignore[no-untyped-call]
+    more = v4.new_notebook(cells=[prose("# Ещё")])  # type: ignore[no-untyped-call]
+    files = [(Path("06_appendix_core.ipynb"), book), (Path("07_appendix_more.ipynb"), more)]
+    document = merge(files, "ru")
+    assert [(heading.number, heading.appendix) for heading in document.headings] == [
+        ("А", True),
+        ("А.1", False),
+        ("Б", True),
+    ]
+    assert [heading.anchor for heading in document.headings] == ["sec-1", "sec-1-1", "sec-2"]
+    assert merge(files[:1], "en").headings[0].number == "A"
+
+
+def test_a_note_to_a_listing_holds_references_too() -> None:
+    note = {"line": 0, "number": 1, "text": "как на [рисунке](#fig-a)"}
+    document = merged(
+        [prose("# А"), shown("figure", "fig-a"), shown("listing", "lst-a", notes=[note])]
+    )
+    about = document.notebook.cells[-1].outputs[0].metadata.report
+    assert about.notes[0].text == f"как на [рисунке{NBSP}1](#fig-a)"
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"tags": ["hide-input"]}, {"jupyter": {"source_hidden": True}}]
+)
+def test_hidden_code_is_kept_apart(metadata: dict[str, object]) -> None:
+    cell = shown("figure", "fig-a")
+    cell.metadata.update(metadata)
+    (_title, made) = merged([prose("# А"), cell]).notebook.cells
+    assert made.source == ""
+    assert made.metadata.report.hidden == "show()"
 
 
 def test_hidden_input_leaves_the_output_alone() -> None:

@@ -1,10 +1,13 @@
 -- What the report's dialect of Markdown means in Typst and in Word.
 -- The elements: headings with a number; divs of the classes figure, listing and table, each
--- with a label, a prefix ("Рис."), a number and a div of the class caption; code blocks.
+-- with a label, a prefix ("Рис."), a number and a div of the class caption; code blocks;
+-- divs of the classes prediction, answers, notes and source.
 
 local typst = FORMAT == "typst"
 local docx = FORMAT == "docx"
-local headings = 0
+local gost = false
+local appendix_word = ""
+local bookmarks = 100000 -- pandoc's own begin at 20
 
 local function typst_string(text)
   return '"' .. text:gsub("\\", "\\\\"):gsub('"', '\\"') .. '"'
@@ -14,27 +17,83 @@ local function openxml_text(text)
   return text:gsub("&", "&amp;"):gsub("<", "&lt;"):gsub(">", "&gt;")
 end
 
+local function raw(format, text)
+  return pandoc.RawInline(format, text)
+end
+
+local function styled(blocks, style, identifier)
+  return pandoc.Div(blocks, pandoc.Attr(identifier or "", {}, { ["custom-style"] = style }))
+end
+
+local function read_settings(meta)
+  gost = pandoc.utils.stringify(meta.form or "") == "gost"
+  appendix_word = pandoc.utils.stringify(meta.appendix or "")
+end
+
+-- Inlines between the two ends of a bookmark. Word takes letters, digits and "_", 40 at most.
+local function bookmark(name, inlines)
+  bookmarks = bookmarks + 1
+  local marked = pandoc.Inlines { raw("openxml", ('<w:bookmarkStart w:id="%d" w:name="%s"/>'):format(bookmarks, name)) }
+  marked:extend(inlines)
+  marked:insert(raw("openxml", ('<w:bookmarkEnd w:id="%d"/>'):format(bookmarks)))
+  return marked
+end
+
+local function bookmark_name(label)
+  local name = "_Ref_" .. label:gsub("[^%w]", "_")
+  return #name <= 40 and name or name:sub(1, 32) .. pandoc.utils.sha1(label):sub(1, 8)
+end
+
+local function field(instruction, shown, properties)
+  local run = "<w:r>" .. (properties or "")
+  return raw("openxml", run .. '<w:fldChar w:fldCharType="begin"/></w:r>' ..
+    run .. ('<w:instrText xml:space="preserve"> %s </w:instrText></w:r>'):format(instruction) ..
+    run .. '<w:fldChar w:fldCharType="separate"/></w:r>' ..
+    run .. ("<w:t>%s</w:t></w:r>"):format(openxml_text(shown)) ..
+    run .. '<w:fldChar w:fldCharType="end"/></w:r>')
+end
+
+-- --- headings ----------------------------------------------------------------------------------
+
+local function typst_heading(header, number, structural)
+  local numbering = structural and "none" or ("(..) => %s"):format(typst_string(number))
+  local inlines = pandoc.Inlines { raw("typst", ("#heading(level: %d, numbering: %s)["):format(header.level, numbering)) }
+  inlines:extend(header.content)
+  inlines:insert(raw("typst", ("] <%s>"):format(header.identifier)))
+  return pandoc.Plain(inlines)
+end
+
 local function mark_heading(header)
   local number = header.attributes.number
+  local structural = header.classes:includes("structural")
+  if header.classes:includes("appendix") then
+    if gost then
+      structural = true
+      local title = header.content
+      header.content = pandoc.Inlines { pandoc.Str(pandoc.text.upper(appendix_word) .. " " .. number), pandoc.LineBreak() }
+      header.content:extend(title)
+    else
+      number = appendix_word .. "\u{a0}" .. number .. "."
+    end
+  end
   if typst then
-    local opening = ("#heading(level: %d, numbering: (..) => %s)["):format(header.level, typst_string(number))
-    local inlines = pandoc.Inlines { pandoc.RawInline("typst", opening) }
-    inlines:extend(header.content)
-    inlines:insert(pandoc.RawInline("typst", ("] <%s>"):format(header.identifier)))
-    return pandoc.Plain(inlines)
+    return typst_heading(header, number, structural)
   end
-  header.content:insert(1, pandoc.Str(number .. "\u{2002}"))
   if docx then
+    if not structural then
+      header.content:insert(1, pandoc.Str(number .. "\u{2002}"))
+    end
     -- Pandoc's own bookmark spans the whole section; the contents want the page of the heading.
-    headings = headings + 1
-    local id = 100000 + headings
-    header.content:insert(1, pandoc.RawInline("openxml",
-      ('<w:bookmarkStart w:id="%d" w:name="_Toc_%s"/>'):format(id, header.identifier)))
-    header.content:insert(pandoc.RawInline("openxml", ('<w:bookmarkEnd w:id="%d"/>'):format(id)))
+    header.content = bookmark("_Toc_" .. header.identifier:gsub("-", "_"), header.content)
+    if structural then
+      return styled({ pandoc.Para(header.content) }, "Structural Heading", header.identifier)
+    end
+    header.attributes.number = nil
+    return header
   end
-  header.attributes.number = nil
-  return header
 end
+
+-- --- code --------------------------------------------------------------------------------------
 
 local function mark_code(block)
   local language = block.classes[1] or ""
@@ -45,8 +104,9 @@ local function mark_code(block)
     local numbers = (block.attributes.numbers or ""):gsub("(%d*),", function(number)
       return (number == "" and "none" or number) .. ","
     end)
-    return pandoc.RawBlock("typst", ("#code-block(%s, language: %s, numbers: (%s))"):format(
-      typst_string(block.text), typst_string(language), numbers))
+    local of = block.attributes.of and typst_string(block.attributes.of) or "none"
+    return pandoc.RawBlock("typst", ("#code-block(%s, language: %s, numbers: (%s), number: %s)"):format(
+      typst_string(block.text), typst_string(language), numbers, of))
   end
   if docx and language == "output" then
     -- Without a language the block would look like code that the reader is asked to read.
@@ -55,19 +115,10 @@ local function mark_code(block)
       if #lines > 0 then
         lines:insert(pandoc.LineBreak())
       end
-      local text = openxml_text(line)
-      lines:insert(pandoc.RawInline("openxml", ('<w:r><w:t xml:space="preserve">%s</w:t></w:r>'):format(text)))
+      lines:insert(raw("openxml", ('<w:r><w:t xml:space="preserve">%s</w:t></w:r>'):format(openxml_text(line))))
     end
-    return pandoc.Div({ pandoc.Para(lines) }, pandoc.Attr("", {}, { ["custom-style"] = "Output" }))
+    return styled({ pandoc.Para(lines) }, "Output")
   end
-end
-
-local function choose_picture(image)
-  if typst and image.attributes.vector then
-    image.src = image.attributes.vector
-  end
-  image.attributes.vector = nil
-  return image
 end
 
 local function number_lines(div)
@@ -75,11 +126,45 @@ local function number_lines(div)
     return div:walk {
       CodeBlock = function(block)
         block.attributes.numbers = div.attributes.numbers
+        block.attributes.of = div.attributes.number
         return block
       end,
     }
   end
 end
+
+-- --- pictures and formulas ---------------------------------------------------------------------
+
+local function show_picture(image)
+  local alt = pandoc.utils.stringify(image.caption)
+  if typst then
+    local width = image.attributes.width or "auto"
+    return raw("typst", ("#picture(%s, %s, width: %s)"):format(
+      typst_string(image.attributes.vector or image.src), typst_string(alt), width))
+  end
+  image.attributes.vector = nil
+  return image
+end
+
+-- What a reader who cannot see the formula is told is its source, as it is usual.
+local function spoken(formula)
+  if typst then
+    local written = pandoc.write(pandoc.Pandoc { pandoc.Plain { formula } }, "typst"):gsub("%s+$", "")
+    return raw("typst", ("#formula(%s)[%s]"):format(typst_string(formula.text), written))
+  end
+end
+
+-- By the standard a formula on a line of its own has a number at the right margin.
+local function numbered_formula(paragraph)
+  local formula = paragraph.content[1]
+  if docx and gost and #paragraph.content == 1 and formula.t == "Math" and formula.mathtype == "DisplayMath" then
+    local tab = raw("openxml", "<w:r><w:tab/></w:r>")
+    return styled({ pandoc.Para { tab, pandoc.Math("InlineMath", formula.text), tab,
+      pandoc.Str("("), field("SEQ Formula \\* ARABIC", "1"), pandoc.Str(")") } }, "Formula")
+  end
+end
+
+-- --- captions and references -------------------------------------------------------------------
 
 local function take_caption(div)
   local caption, rest = pandoc.Inlines {}, pandoc.Blocks {}
@@ -93,43 +178,146 @@ local function take_caption(div)
   return caption, rest
 end
 
+local function with_continued_head(grid, number)
+  local written = pandoc.write(pandoc.Pandoc { grid }, "typst"):gsub("align%(center%)", "align(start)", 1)
+  local row = ("table.header(continued-table(%s, %d), "):format(typst_string(number), #grid.colspecs)
+  return pandoc.RawBlock("typst", (written:gsub("table%.header%(", function() return row end, 1)))
+end
+
 local function typst_captioned(div, kind)
   local caption, rest = take_caption(div)
-  local head = pandoc.Inlines { pandoc.RawInline("typst", ("#captioned(%s, [%s\u{a0}%s.], ["):format(
-    typst_string(kind), div.attributes.prefix, div.attributes.number)) }
+  local number = div.attributes.number
+  if kind == "table" then
+    rest = rest:walk { Table = function(grid) return with_continued_head(grid, number) end }
+  end
+  local head = pandoc.Inlines { raw("typst", ("#captioned(%s, %s, %s, ["):format(
+    typst_string(kind), typst_string(div.attributes.prefix), typst_string(number))) }
   head:extend(caption)
-  head:insert(pandoc.RawInline("typst", "])["))
+  head:insert(raw("typst", "])["))
   local blocks = pandoc.Blocks { pandoc.Plain(head) }
   blocks:extend(rest)
   blocks:insert(pandoc.RawBlock("typst", ("] <%s>"):format(div.identifier)))
   return blocks
 end
 
--- A caption as Word makes them: the number is a field that counts by itself.
+-- A caption as Word makes them: the number is a field that counts by itself, in a bookmark that
+-- references to it name.
 local function docx_captioned(div, kind)
   local caption, rest = take_caption(div)
   local prefix, number = div.attributes.prefix, div.attributes.number
-  local field = ('<w:fldSimple w:instr=" SEQ %s \\* ARABIC "><w:r><w:rPr><w:b/></w:rPr><w:t>%s</w:t></w:r></w:fldSimple>'):format(
-    prefix:gsub("%.", ""), number)
-  local inlines = pandoc.Inlines {
-    pandoc.Strong { pandoc.Str(prefix .. "\u{a0}") }, pandoc.RawInline("openxml", field),
-    pandoc.Strong { pandoc.Str(".") }, pandoc.Space() }
+  local letter, count = number:match("^([^%d]+%.)(%d+)$")
+  local sequence = prefix:gsub("%.", "") .. (letter and "_" .. letter:gsub("%.", "") or "")
+  local properties = gost and "" or "<w:rPr><w:b/></w:rPr>"
+  local counted = pandoc.Inlines { field(("SEQ %s \\* ARABIC"):format(sequence), count or number, properties) }
+  if letter then
+    counted:insert(1, pandoc.Str(letter))
+  end
+  local words = pandoc.Inlines { pandoc.Str(prefix .. "\u{a0}") }
+  words:extend(bookmark(bookmark_name(div.identifier), gost and counted or { pandoc.Strong(counted) }))
+  local inlines = gost and words or pandoc.Inlines { pandoc.Strong { words[1] } }
+  if gost then
+    inlines:extend { pandoc.Space(), pandoc.Str("–"), pandoc.Space() }
+  else
+    for index = 2, #words do
+      inlines:insert(words[index])
+    end
+    inlines:extend { pandoc.Strong { pandoc.Str(".") }, pandoc.Space() }
+  end
   inlines:extend(caption)
   local style = kind == "figure" and "Image Caption" or "Table Caption"
-  local paragraph = pandoc.Div({ pandoc.Para(inlines) }, pandoc.Attr("", {}, { ["custom-style"] = style }))
+  local paragraph = styled({ pandoc.Para(inlines) }, style)
   if kind == "figure" then
-    local picture = pandoc.Div(rest, pandoc.Attr("", {}, { ["custom-style"] = "Captioned Figure" }))
-    return pandoc.Div({ picture, paragraph }, pandoc.Attr(div.identifier))
+    return pandoc.Div({ styled(rest, "Captioned Figure"), paragraph }, pandoc.Attr(div.identifier))
   end
   rest:insert(1, paragraph)
   return pandoc.Div(rest, pandoc.Attr(div.identifier))
 end
 
-local function mark_captioned(div)
+-- A reference is a field too: Word changes its number with that of the caption or the source.
+local function refer(link)
+  local label = link.target:match("^#(%a+%-[%w-]+)$")
+  local kind = label and label:match("^%a+")
+  if not docx or not (kind == "fig" or kind == "lst" or kind == "tab" or kind == "src") then
+    return nil
+  end
+  local content = link.content
+  local last = content[#content]
+  local before, number, after = (last.t == "Str" and last.text or ""):match("^(.-)([%a]?%.?%d+)([%])]?)$")
+  if not number then
+    return nil
+  end
+  -- «листинге 3», where a no-break space is a part of the word.
+  local split = last.text:match("^.*\u{a0}()")
+  if split then
+    before, number, after = last.text:sub(1, split - 1), last.text:sub(split):gsub("[%])]+$", ""), last.text:match("[%])]*$")
+  end
+  content:remove(#content)
+  content:extend { pandoc.Str(before), field(("REF %s \\h"):format(bookmark_name(label)), number), pandoc.Str(after) }
+  return content
+end
+
+local function list_source(div)
+  local paragraph = div.content[1]
+  local first = paragraph.content[1]
+  local number, rest = first.text:match("^(%d+)(.*)$")
+  if docx and number then
+    paragraph.content:remove(1)
+    local marked = bookmark(bookmark_name(div.identifier), { pandoc.Str(number) })
+    marked:insert(pandoc.Str(rest))
+    marked:extend(paragraph.content)
+    return styled({ pandoc.Para(marked) }, "Source", div.identifier)
+  end
+end
+
+-- --- questions, answers, notes -----------------------------------------------------------------
+
+-- On paper the choices of a prediction stand in one paragraph below the question.
+local function predict(div)
+  local blocks, choices = pandoc.Blocks {}, pandoc.Inlines {}
+  for _, block in ipairs(div.content) do
+    if block.t == "BulletList" then
+      for _, item in ipairs(block.content) do
+        if #choices > 0 then
+          choices:insert(pandoc.Space())
+        end
+        choices:extend(pandoc.utils.blocks_to_inlines(item))
+      end
+    else
+      blocks:insert(block)
+    end
+  end
+  blocks:insert(pandoc.Para(choices))
+  return blocks
+end
+
+local function typst_block(name, blocks, identifier)
+  local wrapped = pandoc.Blocks { pandoc.RawBlock("typst", ("#%s["):format(name)) }
+  wrapped:extend(blocks)
+  wrapped:insert(pandoc.RawBlock("typst", identifier ~= "" and ("] <%s>"):format(identifier) or "]"))
+  return wrapped
+end
+
+local function mark_div(div)
   for _, kind in ipairs { "figure", "listing", "table" } do
     if div.classes:includes(kind) then
       return typst and typst_captioned(div, kind) or docx_captioned(div, kind)
     end
+  end
+  for kind, style in pairs { prediction = "Prediction", answers = "Answers", notes = "Notes" } do
+    if div.classes:includes(kind) then
+      local blocks = kind == "prediction" and predict(div) or div.content
+      return typst and typst_block(kind, blocks, div.identifier) or styled(blocks, style, div.identifier)
+    end
+  end
+  if div.classes:includes("source") then
+    return list_source(div)
+  end
+end
+
+-- The standard keeps bold letters for headings.
+local function stress(strong)
+  if gost then
+    return pandoc.Emph(strong.content)
   end
 end
 
@@ -141,11 +329,11 @@ local function keep_announcements(blocks)
       local last = block.content[#block.content]
       if last and last.t == "Str" and last.text:sub(-1) == ":" then
         if typst then
-          block.content:insert(1, pandoc.RawInline("typst", "#announcement["))
-          block.content:insert(pandoc.RawInline("typst", "]"))
+          block.content:insert(1, raw("typst", "#announcement["))
+          block.content:insert(raw("typst", "]"))
           blocks[index] = pandoc.Plain(block.content)
         elseif docx then
-          blocks[index] = pandoc.Div({ block }, pandoc.Attr("", {}, { ["custom-style"] = "Announcement" }))
+          blocks[index] = styled({ block }, "Announcement")
         end
       end
     end
@@ -153,40 +341,23 @@ local function keep_announcements(blocks)
   return blocks
 end
 
--- Word does not balance columns by itself: give each its share by what stands in it.
 local function style_table(grid)
   if not docx then
     return nil
   end
-  local longest, total = {}, 0
-  local rows = grid.head.rows:clone()
-  for _, body in ipairs(grid.bodies) do
-    rows:extend(body.body)
-  end
-  for _, row in ipairs(rows) do
-    for column, cell in ipairs(row.cells) do
-      local length = pandoc.text.len(pandoc.utils.stringify(cell.contents))
-      longest[column] = math.min(math.max(longest[column] or 6, length), 60)
-    end
-  end
-  for _, length in ipairs(longest) do
-    total = total + length + 2
-  end
-  for column, length in ipairs(longest) do
-    grid.colspecs[column][2] = (length + 2) / math.max(total, 80)
-  end
-  local style = pandoc.Attr("", {}, { ["custom-style"] = "Table Text" })
-  local styled = grid:walk {
+  local style = grid:walk {
     Plain = function(text)
-      return pandoc.Div({ pandoc.Para(text.content) }, style)
+      return styled({ pandoc.Para(text.content) }, "Table Text")
     end,
   }
   -- A table has no space below it of its own.
-  return { styled, pandoc.RawBlock("openxml",
+  return { style, pandoc.RawBlock("openxml",
     '<w:p><w:pPr><w:spacing w:before="0" w:after="0" w:line="160" w:lineRule="exact"/></w:pPr></w:p>') }
 end
 
 return {
-  { Div = number_lines, Blocks = keep_announcements },
-  { Header = mark_heading, CodeBlock = mark_code, Image = choose_picture, Table = style_table, Div = mark_captioned },
+  { Meta = read_settings },
+  { Div = number_lines, Blocks = keep_announcements, Para = numbered_formula, Strong = stress },
+  { Link = refer },
+  { Header = mark_heading, CodeBlock = mark_code, Image = show_picture, Math = spoken, Table = style_table, Div = mark_div },
 }

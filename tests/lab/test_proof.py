@@ -1,0 +1,94 @@
+"""Every figure can be read, in both languages, in print and on a dark page."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+
+from chat.app.i18n import set_language
+from chat.lab import diagrams, figures
+from chat.lab.proof import contrast, problems
+from tests.benchmarks import figures as measured
+
+from .drawings import DRAWINGS
+
+
+@pytest.fixture(params=["ru", "en"], autouse=True)
+def lang(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("LANGUAGE", "ru")
+    set_language(request.param)
+    yield request.param
+    set_language("ru")
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_a_figure_can_be_read(name: str) -> None:
+    assert problems(DRAWINGS[name]()) == []
+
+
+WRONG_MARK = {"ru": re.compile(r"\d\.\d"), "en": re.compile(r"\d,\d(?!\d\d)|\d,\d{4}")}
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_numbers_in_a_figure_are_written_as_the_reader_writes_them(name: str, lang: str) -> None:
+    fig = DRAWINGS[name]()
+    with figures.style():
+        fig.draw_without_rendering()
+    texts = [text.get_text() for text in fig.findobj(Text)]
+    assert [text for text in texts if WRONG_MARK[lang].search(text)] == []
+
+
+def test_every_figure_has_an_example() -> None:
+    examples = (Path(__file__).parent / "drawings.py").read_text("utf-8")
+    for module in (figures, diagrams, measured):
+        for name, draw in inspect.getmembers(module, inspect.isfunction):
+            if draw.__module__ == module.__name__ and draw.__annotations__["return"] == "Figure":
+                assert name.startswith("_") or name in examples
+
+
+def written(*words: str, **look: object) -> Figure:
+    with figures.style():
+        fig = Figure(figsize=(3, 1))
+        fig.set_layout_engine("none")
+        for place, word in zip((0.2, 0.6), words, strict=False):
+            fig.text(place, 0.5, word, **look)  # type: ignore[arg-type]
+    return fig
+
+
+def with_a_line(fig: Figure) -> Figure:
+    fig.add_artist(Rectangle((0, 0.52), 1, 0.03, color="black"))
+    return fig
+
+
+@pytest.mark.parametrize(
+    ("fig", "complaint"),
+    [
+        (written("один", "два"), ""),
+        (written("один и ещё много слов", "два"), "cover each other"),
+        (written("слова, " * 12), "leaves the canvas"),
+        (written("мелко", fontsize=7.9), "7.9 points"),
+        (written("бледно", color="#888888"), "contrast of 3.5"),
+        (with_a_line(written("перечёркнуто")), "covers a mark"),
+    ],
+)
+def test_what_cannot_be_read_is_named(fig: Figure, complaint: str) -> None:
+    found = problems(fig)
+    assert len(found) == bool(complaint)
+    assert all(complaint in problem for problem in found)
+
+
+def test_contrast_is_that_of_wcag() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.01)
+
+
+def test_the_dark_scheme_turns_lightness_over() -> None:
+    assert contrast(figures.dark("#ffffff"), "#17191c") < 1.05
+    assert contrast(figures.dark("#222222"), "#17191c") > 10
+    for color in (figures.BLUE, figures.VERMILION, figures.GREEN, figures.PURPLE, figures.GREY):
+        assert contrast(figures.dark(color), "#17191c") > 4.5
