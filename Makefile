@@ -28,7 +28,7 @@ COMPILED := $(patsubst %.po,%.mo,$(wildcard chat/app/locale/*/LC_MESSAGES/*.po))
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help report publish test grade grade-all bench exercise fuzz soak notebooks screenshots cert lint edition locale lock clean
+.PHONY: help report publish test anywhere grade grade-all bench exercise fuzz soak notebooks screenshots cert lint edition locale lock clean
 
 help: ## показать этот список || show this list
 	@awk -F ':.*## | [|][|] ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$$(if $(ENGLISH),3,2) }' \
@@ -44,6 +44,9 @@ publish: $(VENV)/report.installed $(COMPILED) ## собрать отчёт и п
 
 test: lint $(COMPILED) ## проверить код и выполнить все тесты || check the code and run all tests
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+
+anywhere: $(VENV)/test.installed ## выполнить тесты в недружелюбной обстановке: make anywhere ARGS=folder || run the tests in unkind surroundings: make anywhere ARGS=folder
+	@$(BIN)/python -m tests.anywhere $(ARGS)
 
 grade: $(VENV)/grade.installed ## оценить чат по требованиям задания: make grade ARGS="--submission ФАЙЛ.toml" || grade the chat by the requirements of the assignment: make grade ARGS="--submission FILE.toml"
 	@$(BIN)/python -m tests.grading $(ARGS)
@@ -61,7 +64,7 @@ fuzz: $(VENV)/test.installed ## прислать серверу и разбор�
 	@FUZZ_INPUTS=$(or $(N),100000) $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 soak: $(VENV)/test.installed ## десять минут под двумя сотнями людей: make soak ARGS='--minutes 1' || ten minutes under two hundred people: make soak ARGS='--minutes 1'
-	@$(BIN)/python -m chat.lab.soak $(ARGS)
+	@$(BIN)/python -m tests.benchmarks.soak $(ARGS)
 
 notebooks: $(VENV)/notebooks.installed ## открыть блокноты в JupyterLab, чтобы выполнять их по шагам || open the notebooks in JupyterLab, to run them step by step
 	@$(BIN)/python -m jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(or $(LANG_EDITION),ru)/01_description.ipynb \

@@ -6,13 +6,12 @@ from chat.app import options as cli
 from chat.app.i18n import gettext as _
 
 if __name__ == "__main__":
-    cli.open_closed_streams()
+    cli.prepare_streams()
     cli.choose_language(None)
-    print(
+    cli.complain(
         _(
             "Which of the two? python -m chat.server starts a server, "
             "python -m chat.client connects to it."
-        ),
-        file=sys.stderr,
+        )
     )
     sys.exit(cli.USAGE_STATUS)

@@ -6,11 +6,14 @@ Run it with ``python -m chat.server`` or ``python chat/server.py``; ``--help`` l
 import errno
 import functools
 import signal
+import socket
 import sqlite3
 import ssl
 import sys
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if not __package__:  # python chat/server.py: make the package importable, and hide its folder
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -18,38 +21,51 @@ if not __package__:  # python chat/server.py: make the package importable, and h
 from chat.app import journal
 from chat.app import options as cli
 from chat.app.i18n import gettext as _
-from chat.core.history import History
+from chat.app.sentences import setting, why
+from chat.core.connection import Transport
+from chat.core.history import Log
 from chat.core.protocol import DEFAULT_HOST, DEFAULT_PORT, Limits
-from chat.core.room import Post, Room
-from chat.core.server import ChatServer, logger
-from chat.promises.tls import server_context
+from chat.core.room import Directory, Sessions
+from chat.core.server import ChatServer, Gate, log, logger
+from chat.promises import UnusableError
+from chat.promises.durable import SqliteLog  # promise: durable
+from chat.promises.limits import Budgets  # promise: limits
+from chat.promises.resume import RememberedSessions  # promise: resume
+from chat.promises.tls import TlsTransport, server_context  # promise: tls
+
+if TYPE_CHECKING:
+    from chat.promises.cluster import Cluster  # promise: cluster
 
 DEFAULT_RATE = 10.0
-"""Messages a second, when the server is run as a script: among strangers."""
+"""Messages a second, when the server is run as a program: among strangers."""
+
+DAY = 86_400
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the server from the command line until it is told to stop; return the exit status."""
     options = cli.read_options(_parser, "server", arguments)
     try:
-        server = ChatServer(
+        server = assemble(
             options.host,
             options.port,
-            limits=Limits(**{name: getattr(options, name) for name, *_rest in _limits()}),
+            limits=Limits(**{name: getattr(options, name) for name in _limits()}),
             admin_password=cli.admin_password(options.admin_password_file),
             history=options.history,
-            tls=_tls(options.tls_cert, options.tls_key),
-            make_room=_room(options.backplane, options.history),
+            backplane=options.backplane,
+            tls=(tls := _tls(options)),
         )
     except cli.OptionError as error:
         return cli.fail(str(error))
+    except UnusableError as error:
+        return cli.fail(setting(error.code, error.details))
     except (OSError, sqlite3.Error) as error:
         sentence = _("Cannot keep the history in {path}: {reason}.")
-        return cli.fail(sentence.format(path=options.history, reason=cli.why(error)))
+        return cli.fail(sentence.format(path=options.history, reason=why(error)))
     try:
         server.bind()
-    except cli.OptionError as error:
-        return cli.fail(str(error))
+    except UnusableError as error:
+        return cli.fail(setting(error.code, error.details))
     except OSError as error:
         address = cli.address_text(options.host, options.port)
         sentence = _("Cannot listen on {address}: {reason}. --host chooses another address.")
@@ -58,109 +74,162 @@ def main(arguments: list[str] | None = None) -> int:
                 "Cannot listen on {address}: {reason}. --port chooses another one (0: any free "
                 "one)."
             )
-        return cli.fail(sentence.format(address=address, reason=cli.why(error)))
+        return cli.fail(sentence.format(address=address, reason=why(error)))
+    _heed_signals(server, tls, options)
+    about = journal.about(
+        server.address,
+        server.limits,
+        history=options.history,
+        backplane=options.backplane,
+        tls=tls is not None,
+    )
+    as_json = options.log_format == "json"
+    with journal.on_console(logger, about, show_text=options.show_text, as_json=as_json):
+        server.start()
+        server.wait()
+    return 0
+
+
+def assemble(
+    host: str = DEFAULT_HOST,
+    port: int = 0,
+    *,
+    limits: Limits | None = None,
+    admin_password: str | None = None,
+    history: str | Path | None = None,
+    backplane: "str | Cluster | None" = None,
+    tls: ssl.SSLContext | None = None,
+) -> ChatServer:
+    """Return a server with all promises, each put in at its seam.
+
+    *history* is a file, *backplane* the address of a Redis (or what talks to it already); with
+    *tls* connections are encrypted.
+    Raises `OSError` or `sqlite3.Error` for a file, `UnusableError` for a Redis.
+    """
+    limits = limits or Limits()
+    messages: Log = Log(limits)
+    sessions: Sessions | None = None
+    directory: Directory | None = None
+    gate: Gate | None = None
+    transport: Callable[[socket.socket], Transport] = Transport
+    if history is not None:  # promise: durable
+        messages = SqliteLog(history, limits)  # promise: durable
+    if backplane is not None:  # promise: cluster
+        messages = directory = _cluster(backplane, limits)  # promise: cluster
+    sessions = RememberedSessions(limits, messages)  # promise: resume
+    gate = Budgets(limits)  # promise: limits
+    if tls is not None:  # promise: tls
+        transport = functools.partial(TlsTransport, context=tls, server_side=True)  # promise: tls
+    return ChatServer(
+        host,
+        port,
+        limits=limits,
+        admin_password=admin_password,
+        log=messages,
+        sessions=sessions,
+        directory=directory,
+        gate=gate,
+        transport=transport,
+    )
+
+
+def _cluster(backplane: "str | Cluster", limits: Limits) -> "Cluster":  # promise: cluster
+    """Return what talks to the Redis at *backplane*. Raises `UnusableError`."""
+    try:
+        from chat.promises.cluster import Cluster  # noqa: PLC0415 - needs a package
+    except ImportError as error:
+        raise UnusableError("no_redis_package") from error
+    return Cluster(backplane, limits) if isinstance(backplane, str) else backplane
+
+
+def _tls(options: Namespace) -> ssl.SSLContext | None:
+    """Return the settings of TLS, None without it. Raises `cli.OptionError`, `UnusableError`."""
+    if options.backplane is not None and options.history is not None:
+        sentence = _("--history and --backplane exclude each other: Redis keeps it.")
+        raise cli.OptionError(sentence)
+    if not options.tls_cert and not options.tls_key:
+        return None
+    if not (options.tls_cert and options.tls_key):
+        raise cli.OptionError(_("--tls-cert and --tls-key go together."))
+    return server_context(options.tls_cert, options.tls_key)  # promise: tls
+
+
+def _heed_signals(server: ChatServer, tls: ssl.SSLContext | None, options: Namespace) -> None:
+    """Stop *server* on SIGINT, SIGTERM, and on SIGHUP, which renews the certificate with TLS."""
 
     def stop(number: int, _frame: object) -> None:
         if number == signal.SIGINT and sys.stdout.isatty():
             cli.write("\n")  # the terminal has just shown ^C
         server.request_stop("stopped")
 
+    def renew(_number: int, _frame: object) -> None:
+        try:
+            server_context(options.tls_cert, options.tls_key)  # a pair that fits, or an error
+            assert tls is not None
+            tls.load_cert_chain(options.tls_cert, options.tls_key)
+        except UnusableError as error:
+            log("not_renewed", reason=setting(error.code, error.details))
+        except OSError as error:
+            log("not_renewed", reason=why(error))
+        else:
+            log("renewed")
+
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    about = journal.about(
-        server.address,
-        server.limits,
-        history=options.history,
-        backplane=options.backplane,
-        tls=server.tls is not None,
-    )
-    with journal.on_console(
-        logger, about, show_text=options.show_text, as_json=options.log_format == "json"
-    ):
-        server.start()
-        server.wait()
-    return 0
+    if not hasattr(signal, "SIGHUP"):  # Windows
+        return
+    if tls is not None:
+        signal.signal(signal.SIGHUP, renew)
+    elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        signal.signal(signal.SIGHUP, stop)
 
 
-def _room(url: str | None, history: str | None) -> Callable[[Post, Limits, History], Room]:
-    """Return what makes the room: the only one, or one that is shared over the Redis at *url*.
-
-    Raises `cli.OptionError`.
-    """
-    if url is None:
-        return Room
-    if history is not None:
-        raise cli.OptionError(_("--history and --backplane exclude each other: Redis keeps it."))
-    try:
-        from chat.promises.cluster import Backplane, SharedRoom  # noqa: PLC0415 - needs a package
-    except ImportError as error:
-        raise cli.OptionError(
-            _("--backplane needs the package redis: pip install 'redis[hiredis]'.")
-        ) from error
-    return functools.partial(SharedRoom, Backplane(url))
-
-
-def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
-    """Return the settings of TLS, None without it. Raises `cli.OptionError`."""
-    if cert is None and key is None:
-        return None
-    if cert is None or key is None:
-        raise cli.OptionError(_("--tls-cert and --tls-key go together."))
-    return server_context(cert, key)
-
-
-def _limits() -> list[tuple[str, Callable[[str], float], float, str]]:
-    """Return the limits that the command line sets: name, type, default, help."""
-    return [
-        (
-            "max_clients",
-            cli.positive,
+def _limits() -> dict[str, tuple[Callable[[str], float], float, str]]:
+    """Return the limits that the command line sets: type, default and help of each."""
+    time = cli.number(float, 0.1, DAY)
+    return {
+        "max_clients": (
+            cli.number(int, 1, 10**6),
             Limits.max_clients,
             _("users at a time (default: %(default)s)"),
         ),
-        (
-            "rate",
-            cli.rate,
+        "rate": (
+            cli.number(float, 0.01, 10**6, 0),
             DEFAULT_RATE,
             _(
                 "messages a second that one user may go on sending, after {burst} at once; "
                 "0: as many as they like (default: %(default)s)"
             ).format(burst=Limits.burst),
         ),
-        (
-            "queue_bytes",
-            cli.positive,
+        "queue_bytes": (
+            cli.number(int, Limits.history_answer_bytes * 2, 2**30),
             Limits.queue_bytes,
             _("bytes that may wait for a client that reads slowly (default: %(default)s)"),
         ),
-        (
-            "queue_frames",
-            cli.positive,
+        "queue_frames": (
+            cli.number(int, 16, 10**6),
             Limits.queue_frames,
             _("messages that may wait for a client that reads slowly (default: %(default)s)"),
         ),
-        (
-            "register_timeout",
-            cli.seconds,
+        "register_timeout": (
+            time,
             Limits.register_timeout,
             _("seconds that a newcomer has to give a nickname (default: %(default)s)"),
         ),
-        (
-            "ping_after",
-            cli.seconds,
+        "ping_after": (
+            time,
             Limits.ping_after,
             _(
                 "seconds of silence after which a client is asked for an answer "
                 "(default: %(default)s)"
             ),
         ),
-        (
-            "answer_timeout",
-            cli.seconds,
+        "answer_timeout": (
+            time,
             Limits.answer_timeout,
             _("seconds that it has for that answer (default: %(default)s)"),
         ),
-    ]
+    }
 
 
 def _parser() -> cli.ArgumentParser:
@@ -169,21 +238,30 @@ def _parser() -> cli.ArgumentParser:
         description=_("A chat server: everybody who connects can talk to all or to one."),
         epilog=_("Ctrl-C stops the server; everybody is told first."),
     )
-    cli.add_address(parser, DEFAULT_HOST, DEFAULT_PORT)
-    for name, kind, default, sentence in _limits():
-        parser.add_argument(
-            "--" + name.replace("_", "-"),
-            type=kind,
-            default=default,
-            metavar=_("N"),
-            help=sentence,
-        )
-    parser.add_argument(
-        "--history",
-        metavar=_("FILE"),
-        help=_("keep what is said in this file (SQLite), so that it outlives the server"),
+    add = parser.add_argument
+    add(
+        "--host",
+        type=cli.host_name,
+        default=DEFAULT_HOST,
+        metavar=_("HOST"),
+        help=_("the address to listen on; 0.0.0.0 or :: for all (default: %(default)s)"),
     )
-    parser.add_argument(
+    add(
+        "--port",
+        type=functools.partial(cli.port_number, least=0),
+        default=DEFAULT_PORT,
+        metavar=_("PORT"),
+        help=_("the TCP port to listen on; 0: the server picks a free one (default: %(default)s)"),
+    )
+    for name, (kind, default, sentence) in _limits().items():
+        option = "--" + name.replace("_", "-")
+        add(option, type=kind, default=default, metavar=_("N"), help=sentence)
+    cli.add_file(
+        parser,
+        "--history",
+        _("keep what is said in this file (SQLite), so that it outlives the server"),
+    )
+    add(
         "--backplane",
         metavar=_("URL"),
         help=_(
@@ -192,31 +270,30 @@ def _parser() -> cli.ArgumentParser:
             "CHAT_SERVER_BACKPLANE"
         ),
     )
-    parser.add_argument(
+    cli.add_file(
+        parser,
         "--tls-cert",
-        metavar=_("FILE"),
-        help=_(
+        _(
             "encrypt all connections (TLS), with the certificate in this file; without it, "
             "passwords and texts can be read by anybody on the way"
         ),
     )
-    parser.add_argument(
-        "--tls-key", metavar=_("FILE"), help=_("the private key that belongs to the certificate")
-    )
-    parser.add_argument(
-        "--show-text",
-        action="store_true",
-        help=_("show the text of messages here, not only their size"),
-    )
-    parser.add_argument(
+    cli.add_file(parser, "--tls-key", _("the private key that belongs to the certificate"))
+    cli.add_switch(parser, "--show-text", _("show the text of messages here, not only their size"))
+    cli.add_file(
+        parser,
         "--admin-password-file",
-        metavar=_("FILE"),
-        help=_(
+        _(
             "the admin's password is the first line of this file (or the variable "
             "CHAT_ADMIN_PASSWORD); without either, nobody is admin"
         ),
     )
-    journal.add_log_format(parser)
+    add(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help=_("sentences for people, or one JSON object a line for programs (default: text)"),
+    )
     return parser
 
 

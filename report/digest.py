@@ -20,7 +20,7 @@ from typing import Any
 # rather than of what does not: nobody can foresee every file an editor leaves behind.
 SOURCE_SUFFIXES = frozenset(
     {".csl", ".css", ".ipynb", ".j2", ".js", ".json", ".lock", ".lua", ".mplstyle", ".po"}
-    | {".py", ".svg", ".tmTheme", ".toml", ".typ", ".openxml", ".woff2", ".xml", ".xz"}
+    | {".py", ".svg", ".tmTheme", ".toml", ".ttf", ".typ", ".openxml", ".woff2", ".xml", ".xz"}
 )
 _MARK = re.compile(rb"source-digest(?:\" content=\"|: ?)([0-9a-f]{64})")
 
@@ -47,6 +47,7 @@ def source_files(root: Path, lang: str) -> list[Path]:
 def _beside(root: Path) -> Iterable[Iterable[Path]]:
     """What the chapters look at besides the chat."""
     return (
+        (root / "notebooks").glob("*"),
         (root / "tests" / "benchmarks").glob("*"),
         (root / "tests" / "grading").glob("rubric.toml"),
         (root / "requirements").glob("report.lock"),

@@ -21,8 +21,8 @@ from .markdown import fenced, write_pictures
 from .run_pandoc import run
 
 # CommonMark with pandoc's attributes: it reads a notebook's Markdown as Jupyter does. The
-# author's quotation marks and dashes are left alone.
-DIALECT = "commonmark_x-smart-fancy_lists+footnotes"
+# author's quotation marks and dashes are left alone, and «(а)» or «~5» are what they look like.
+DIALECT = "commonmark_x-smart-fancy_lists-subscript-superscript-emoji-definition_lists+footnotes"
 METADATA = "metadata.json"
 """The file, beside the text, with what is known about the document; its texts are plain."""
 TEXT_WIDTH_CM = 16.0

@@ -12,8 +12,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chat.app import conversation
-from chat.app import options as cli
+from chat.app import sentences
 from chat.app.i18n import gettext as _
 from chat.lab.terminal import Terminal
 
@@ -332,7 +331,7 @@ def nick_taken(stage: Stage) -> Picture:
     anya = stage.user(server, _("Anya"), columns=SINGLE_COLUMNS)
     other = stage.newcomer(_("Another Anya"), columns=SINGLE_COLUMNS)
     other.start(server, f"--nick {anya.nick.lower()}")
-    other.sees(says(conversation.error_sentence("nick_taken")), says(_("Your nickname: ").strip()))
+    other.sees(says(sentences.error_sentence("nick_taken")), says(_("Your nickname: ").strip()))
     other.answer(_("Annie"))
     other.is_in(server, _("Annie"))
     return stage.picture([anya], [other])
@@ -375,13 +374,13 @@ def exit_(stage: Stage) -> Picture:
     server = stage.server()
     anya, borya = stage.users(server, _("Anya"), _("Borya"))
     borya.enter("exit")
-    borya.has_left(cli.left_sentence("quit"))
+    borya.has_left(sentences.left_sentence("quit"))
     borya.asks_status(0)
     namesake = stage.newcomer(_("Another Borya"))
     namesake.start(server, f"--nick {borya.nick}")
     namesake.is_in(server, borya.nick)
     anya.sees(
-        says(cli.left_sentence("quit"), nick=borya.nick),
+        says(sentences.left_sentence("quit"), nick=borya.nick),
         says(_("{nick} is in the chat now"), nick=borya.nick),
     )
     return stage.picture([anya, borya], [server, namesake])
@@ -394,7 +393,7 @@ def client_killed(stage: Stage) -> Picture:
     other = stage.person(_("Another terminal"))
     other.enter(f"kill -{signal.SIGKILL.name.removeprefix('SIG')} {borya.terminal.foreground}")
     borya.is_back_in_the_shell()
-    borya.has_left(cli.left_sentence("lost"))
+    borya.has_left(sentences.left_sentence("lost"))
     return stage.picture([anya, borya], [server, other])
 
 
@@ -404,8 +403,8 @@ def kick(stage: Stage) -> Picture:
     anya, borya = stage.users(server, _("Anya"), _("Borya"))
     _become_admin(anya)
     anya.enter(f"/kick {borya.nick}")
-    borya.sees(says(conversation.end_sentence("kicked")))
-    borya.has_left(cli.left_sentence("kicked"))
+    borya.sees(says(sentences.end_sentence("kicked")))
+    borya.has_left(sentences.left_sentence("kicked"))
     borya.asks_status(1)
     return stage.picture([anya, borya], [server])
 
@@ -416,11 +415,11 @@ def shutdown(stage: Stage) -> Picture:
     users = stage.users(server, _("Anya"), _("Borya"), _("Vera"), _("Grisha"))
     anya, borya, vera, greg = users
     borya.enter("/down")
-    borya.sees(says(conversation.error_sentence("not_admin")))
+    borya.sees(says(sentences.error_sentence("not_admin")))
     _become_admin(anya)
     anya.enter("/down")
     for user in users:
-        user.sees(says(conversation.end_sentence("shutdown")))
+        user.sees(says(sentences.end_sentence("shutdown")))
         user.is_back_in_the_shell()
     server.sees(says(_("The server was stopped by the admin")))
     server.is_back_in_the_shell()

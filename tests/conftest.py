@@ -21,6 +21,7 @@ os.environ |= {"LANGUAGE": "ru", "LC_ALL": "C.UTF-8"}
 
 from chat.core.protocol import Limits
 from chat.core.server import ChatServer
+from chat.server import assemble
 from tests.wire import PATIENCE, Wire
 
 # Examples may be slow on a busy machine: that is no failure of theirs.
@@ -35,7 +36,7 @@ def serve() -> Iterator[Callable[..., ChatServer]]:
 
         def start(*, admin_password: str | None = None, **limits: float) -> ChatServer:
             chosen = Limits(**limits)  # type: ignore[arg-type] # names and kinds as in Limits
-            return stack.enter_context(ChatServer(limits=chosen, admin_password=admin_password))
+            return stack.enter_context(assemble(limits=chosen, admin_password=admin_password))
 
         yield start
 

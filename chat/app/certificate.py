@@ -20,7 +20,8 @@ from pathlib import Path
 
 from chat.app import options as cli
 from chat.app.i18n import gettext as _
-from chat.promises.encryption import missing_package
+from chat.app.sentences import setting, why
+from chat.promises import UnusableError
 
 try:
     from cryptography import x509
@@ -47,7 +48,7 @@ def write_pair(
     exist and not *replace*, or they cannot be written.
     """
     if x509 is None:
-        raise missing_package()
+        raise UnusableError("no_cryptography")
     cert_path, key_path = Path(directory) / CERT_NAME, Path(directory) / KEY_NAME
     cert, key = _make_pair(names, days)
     try:
@@ -66,7 +67,7 @@ def write_pair(
                 file.write(data)
     except OSError as error:
         raise cli.OptionError(
-            _("Cannot write to {path}: {reason}.").format(path=directory, reason=cli.why(error))
+            _("Cannot write to {path}: {reason}.").format(path=directory, reason=why(error))
         ) from error
     return cert_path, key_path
 
@@ -77,18 +78,6 @@ def _make_pair(names: Iterable[str], days: int) -> tuple[bytes, bytes]:
     public = key.public_key()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tcp-chat")])
     now = _now()
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    identifier = x509.SubjectKeyIdentifier.from_public_key(public)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -100,13 +89,7 @@ def _make_pair(names: Iterable[str], days: int) -> tuple[bytes, bytes]:
         .add_extension(x509.SubjectAlternativeName(map(_general_name, names)), critical=False)
         # No authority: believed as it stands, it cannot vouch for anybody else.
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(usage, critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(identifier, critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier),
-            critical=False,
-        )
         .sign(key, hashes.SHA256())
     )
     return (
@@ -133,24 +116,30 @@ def _general_name(name: str) -> "x509.GeneralName":
 def main(arguments: list[str] | None = None) -> int:
     """Write a pair as the command line asks; return the exit status."""
     cli.choose_language(arguments)
-    cli.forgive_encodings()
+    cli.prepare_streams()
     options = _parser().parse_args(arguments)
     names = list(dict.fromkeys([*LOCAL_NAMES, *_own_name(), *options.names]))
     try:
         cert, key = write_pair(options.directory, names, days=options.days, replace=options.replace)
     except cli.OptionError as error:
         return cli.fail(str(error))
-    print(_("The certificate is for {names}.").format(names=", ".join(names)))
-    sentence = _("{cert} is for everybody; {key} stays with the server and is shown to nobody.")
-    print(sentence.format(cert=cert, key=key))
-    print(_("The server:"))
+    except UnusableError as error:
+        return cli.fail(setting(error.code, error.details))
     tls = f"--tls-cert {shlex.quote(str(cert))} --tls-key {shlex.quote(str(key))}"
-    print(f"  python -m chat.server --host 0.0.0.0 {tls}")
-    print(_("Each client, with the server's name or address as above:"))
     host = options.names[0] if options.names else "localhost"
-    print(f"  python -m chat.client --host {host} --tls-ca {shlex.quote(str(cert))}")
+    said = [
+        _("The certificate is for {names}.").format(names=", ".join(names)),
+        _("{cert} is for everybody; {key} stays with the server and is shown to nobody.").format(
+            cert=cert, key=key
+        ),
+        _("The server:"),
+        f"  python -m chat.server --host 0.0.0.0 {tls}",
+        _("Each client, with the server's name or address as above:"),
+        f"  python -m chat.client --host {host} --tls-ca {shlex.quote(str(cert))}",
+    ]
     if not options.names:
-        print(_("If they use another name or address for the server, name it, with --replace."))
+        said += [_("If they use another name or address for the server, name it, with --replace.")]
+    cli.write("\n".join(said) + "\n")
     return 0
 
 
@@ -168,13 +157,6 @@ def _host(text: str) -> str:
     return cli.host_name(text)
 
 
-def _days(text: str) -> int:
-    days = cli.positive(text)
-    if days > 36500:
-        raise argparse.ArgumentTypeError(_("more than a hundred years will not do"))
-    return days
-
-
 def _parser() -> cli.ArgumentParser:
     parser = cli.ArgumentParser(
         prog="chat.app.certificate",
@@ -189,13 +171,14 @@ def _parser() -> cli.ArgumentParser:
     )
     parser.add_argument(
         "--directory",
+        type=cli.file_path,
         default=DEFAULT_DIRECTORY,
         metavar=_("DIRECTORY"),
         help=_("where to write the two files (default: %(default)s)"),
     )
     parser.add_argument(
         "--days",
-        type=_days,
+        type=cli.number(int, 1, 36_500),  # a hundred years
         default=DEFAULT_DAYS,
         metavar=_("N"),
         help=_("how long the certificate is valid (default: %(default)s)"),

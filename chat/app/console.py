@@ -1,6 +1,6 @@
 """The plain face of a client: lines on a terminal, or through a pipe.
 
-Two threads: the main thread reads what the user types and carries it out, a line at a time; the
+Two threads: the main thread reads what the user types and handles it, a line at a time; the
 client's listener thread shows what comes. On a terminal, a message that arrives while a line is
 half typed is printed above it and the line is drawn again.
 
@@ -23,19 +23,20 @@ from typing import TextIO, TypeVar
 
 from chat.app import options as cli
 from chat.app.conversation import (
-    HANGING_INDENT,
+    INDENT,
     Conversation,
     Line,
     Part,
     clock,
+    command_in,
     date,
-    error_sentence,
     is_goodbye,
     nick_colour,
-    shown_nick,
 )
 from chat.app.i18n import gettext as _
+from chat.app.sentences import error_sentence
 from chat.core.client import ChatClient, ConnectionClosedError, RefusedError
+from chat.core.protocol import Message
 
 try:
     import readline
@@ -47,42 +48,34 @@ _PIECES = re.compile("\x1b\\[[0-9;]*m|.", re.DOTALL)
 _EMOJI_SELECTOR = "\ufe0f"  # makes some characters wider on some terminals
 _TAB = " " * 4
 
+_COLOURS = {
+    "quiet": "2",  # worth less attention than a message
+    "lock": "2",
+    "private": "35",  # what only two people read
+    "mention": "1;7",
+    "warning": "31",  # what went wrong
+}
+
+_LONGEST_LINE = 1024 * 1024
+"""Characters after which a line that does not end is taken in parts."""
+
 T = TypeVar("T")
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-_INDENT = 6
-"""Columns of a message's time: its further rows stand below its text."""
+def stop_signals() -> list[signal.Signals]:
+    """Return the signals that end the program: not SIGHUP where ``nohup`` has it ignored."""
+    heeded = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heeded.append(signal.SIGHUP)  # Windows has none
+    return heeded
 
 
-class Style:
-    """Colours for a terminal, or none."""
-
-    _CODES = {  # noqa: RUF012 - nobody changes it
-        "quiet": "2",  # worth less attention than a message
-        "lock": "2",
-        "private": "35",  # what only two people read
-        "mention": "1;7",
-        "warning": "31",  # what went wrong
-    }
-
-    def __init__(self, *, colours: bool) -> None:
-        """Colour with *colours*, else return every text as it is."""
-        self._colours = colours
-
-    @classmethod
-    def for_output(cls, output: TextIO) -> "Style":
-        """Return the style that suits *output*; see no-color.org."""
-        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-        return cls(colours=output.isatty() and not plain)
-
-    def paint(self, part: Part) -> str:
-        """Return the text of *part*, coloured as its role asks for."""
-        if part.role == "nick":
-            codes = f"1;38;5;{nick_colour(part.text)}"
-        else:
-            codes = self._CODES.get(part.role, "")
-        return f"\x1b[{codes}m{part.text}\x1b[0m" if self._colours and codes else part.text
+def paint(part: Part, *, colours: bool) -> str:
+    """Return the text of *part*, with *colours* in the one that its role asks for."""
+    code = _COLOURS.get(part.role, "")
+    if part.role == "nick":
+        code = f"1;38;5;{nick_colour(part.text)}"
+    return f"\x1b[{code}m{part.text}\x1b[0m" if colours and code else part.text
 
 
 class Screen:
@@ -94,6 +87,8 @@ class Screen:
     def __init__(self) -> None:
         """Use stdin and stdout; edit lines only when both are a terminal."""
         self.interactive = sys.stdin.isatty() and sys.stdout.isatty()
+        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"  # see no-color.org
+        self.colours = sys.stdout.isatty() and not plain
         self._editing = False  # a prompt and a half-typed line stand on the last rows
         self._settled = threading.Event()  # unset while the prompt is being drawn
         self._settled.set()
@@ -103,14 +98,13 @@ class Screen:
         if self._redraws:
             readline.set_pre_input_hook(self._prompt_is_drawn)
 
-    def complete_with(self, candidates: Callable[[str, bool], list[str]]) -> None:
-        """Let Tab replace a word by one *candidate* after another; see `Completer`."""
+    def complete_with(self, candidates: Callable[[str, str], list[str]]) -> None:
+        """Let Tab replace a word by one of the *candidates* for it after another."""
         if not self._redraws:
             return
 
         def complete(word: str, number: int) -> str | None:
-            begins = not readline.get_line_buffer()[: readline.get_begidx()].strip()
-            found = candidates(word, begins)
+            found = candidates(readline.get_line_buffer()[: readline.get_begidx()], word)
             return found[number] if number < len(found) else None
 
         readline.set_completer(complete)
@@ -118,23 +112,39 @@ class Screen:
         readline.parse_and_bind("tab: menu-complete")
 
     def read(self, prompt: str) -> str:
-        """Return the next line typed. Raises `EOFError` at the end of input."""
+        """Return the next line typed. Raises `EOFError` at the end of input, whatever ends it."""
         self._prompt = prompt
         if self._redraws:
             self._settled.clear()
         try:
-            return input(prompt) if self.interactive else _next_line()
-        except EOFError:
+            line = input(prompt) if self.interactive else _next_line()
+        except (EOFError, OSError):  # an OSError: the terminal is gone
             if self.interactive:  # what follows, a shell's prompt perhaps, needs a row of its own
-                self._write("\n")
-            raise
+                cli.write("\n")
+            raise EOFError from None
         except KeyboardInterrupt:
             if self.interactive:
-                self._write("\n" if self._typed() else "\r\x1b[K")
+                cli.write("\n" if self._typed() else "\r\x1b[K")
             raise
         finally:
             self._editing = False
             self._settled.set()
+        if self._redraws and command_in(line) == "admin":  # the arrow keys show no password
+            readline.remove_history_item(readline.get_current_history_length() - 1)
+        return line
+
+    def read_password(self, prompt: str) -> str:
+        """Return a password, typed unseen; from a pipe, the next line. Raises `EOFError`."""
+        if not sys.stdin.isatty():
+            return _next_line()
+        try:
+            return getpass.getpass(prompt)
+        except (EOFError, OSError):
+            cli.write("\n")
+            raise EOFError from None
+        except KeyboardInterrupt:
+            cli.write("\n")
+            raise
 
     def show(self, texts: list[tuple[str, int]]) -> None:
         """Print *texts* together, above the half-typed line if there is one.
@@ -147,20 +157,16 @@ class Screen:
         else:
             text = "\n".join(text.replace("\n", "\n" + " " * indent) for text, indent in texts)
         self._settled.wait(1)
+        # One call: a text written by one thread is never torn by another's.
         if self._editing:
             typed = self._prompt + self._typed()
             before = len(self._prompt) + self._cursor()
             row, column = _place(typed[:before], columns, at_end=before == len(typed))
             last_row, _column = _place(typed, columns)
-            back = _up(last_row - row) + _right(column) if before < len(typed) else ""
-            self._write(f"\r{_up(row)}\x1b[J{text}\n{typed}{back}")
+            back = f"{_up(last_row - row)}\x1b[{column + 1}G" if before < len(typed) else ""
+            cli.write(f"\r{_up(row)}\x1b[J{text}\n{typed}{back}")
         else:
-            self._write(f"{text}\n")
-
-    def ring(self) -> None:
-        """Ring the terminal's bell."""
-        if self.interactive:
-            self._write("\a")
+            cli.write(f"{text}\n")
 
     def _prompt_is_drawn(self) -> None:
         self._editing = True
@@ -174,17 +180,24 @@ class Screen:
         typed = self._typed()
         if self._point is None:
             return len(typed)
-        return len(
-            typed.encode(errors="surrogateescape")[: self._point.value].decode(errors="replace")
-        )
+        data = typed.encode(errors="surrogateescape")
+        return len(data[: self._point.value].decode(errors="replace"))
 
-    def _write(self, text: str) -> None:
-        # One call: a text written by one thread is never torn by another's.
-        cli.write(text)
+
+def _rl_point() -> "ctypes.c_int | None":
+    """Return readline's ``rl_point``, the cursor's place in the line in bytes.
+
+    The module `readline` does not tell it; the library does ("Readline Variables" in the GNU
+    Readline manual). None where it cannot be had: then the cursor is taken to be at the end.
+    """
+    try:
+        return ctypes.c_int.in_dll(ctypes.CDLL(readline.__file__), "rl_point")
+    except (AttributeError, OSError, ValueError):  # built in; no such file; not GNU's
+        return None
 
 
 def _next_line() -> str:
-    line = sys.stdin.readline()
+    line = sys.stdin.readline(_LONGEST_LINE)
     if not line:
         raise EOFError
     return line.removesuffix("\n")
@@ -196,38 +209,38 @@ def _wrapped(text: str, columns: int, indent: int) -> str:
     No row is left to the terminal to break: what it puts into the first column could be read as
     something that the program, or somebody else, has said.
     """
-    first, *others = text.replace("\t", _TAB).split("\n")
-    rows = _rows(first, columns, indent)
-    for line in others:
-        rows += _rows(" " * indent + line, columns, indent)
+    margin = " " * min(indent, columns // 3)
+    rows: list[str] = []
+    for number, line in enumerate(text.replace("\t", _TAB).split("\n")):
+        row = margin if number else ""
+        width = len(row)
+        for word in re.findall(" +|[^ ]+", line):
+            room = _width(word, widest=True)
+            if width + room > columns and not word.isspace() and row.strip():
+                rows.append(row)
+                row, width = margin, len(margin)
+            for piece in [word] if width + room <= columns else _PIECES.findall(word):
+                if width + _width(piece, widest=True) > columns:
+                    rows.append(row)
+                    row, width = margin, len(margin)
+                    if piece == " ":
+                        continue
+                row += piece
+                width += _width(piece, widest=True)
+        rows.append(row)
     return "\n".join(rows)
 
 
-def _rows(line: str, columns: int, indent: int) -> list[str]:
-    """Break *line* at spaces where possible; colours take no room."""
-    rows, row, width = [], "", 0
-    margin = " " * min(indent, columns // 2)
-    for word in re.findall(" +|[^ ]+", line):
-        room = _room(word)
-        if width + room > columns and not word.isspace() and row.strip():
-            rows.append(row)
-            row, width = margin, len(margin)
-        for piece in [word] if width + room <= columns else _PIECES.findall(word):
-            if width + _room(piece) > columns:
-                rows.append(row)
-                row, width = margin, len(margin)
-                if piece == " ":
-                    continue
-            row += piece
-            width += _room(piece)
-    return [*rows, row]
+def _width(text: str, *, widest: bool = False) -> int:
+    """Return the columns that *text* takes on a terminal (Unicode Annex 11).
 
-
-def _room(text: str) -> int:
-    """Return the most columns that a terminal may need for *text*: they do not all agree."""
+    Terminals do not all agree; with *widest*, the most columns that one may need.
+    """
+    nothing = ("Mn", "Me") if widest else ("Mn", "Me", "Cf")
     return sum(
         0
-        if unicodedata.category(character) in ("Mn", "Me") and character != _EMOJI_SELECTOR
+        if unicodedata.category(character) in nothing
+        and not (widest and character == _EMOJI_SELECTOR)
         else 1 + (unicodedata.east_asian_width(character) in "WF")
         for character in _COLOUR.sub("", text)
     )
@@ -249,48 +262,15 @@ def _up(rows: int) -> str:
     return f"\x1b[{rows}A" if rows > 0 else ""
 
 
-def _right(columns: int) -> str:
-    return f"\r\x1b[{columns}C" if columns > 0 else "\r"
-
-
-def _rl_point() -> "ctypes.c_int | None":
-    """Return readline's ``rl_point``, the cursor's place in the line in bytes.
-
-    The module `readline` does not tell it; the library does ("Readline Variables" in the GNU
-    Readline manual). None where it cannot be had: then the cursor is taken to be at the end.
-    """
-    try:
-        return ctypes.c_int.in_dll(ctypes.CDLL(readline.__file__), "rl_point")
-    except (AttributeError, OSError, ValueError):  # built in; no such file; not GNU's
-        return None
-
-
-def _width(text: str) -> int:
-    """Return the columns that *text* takes on a terminal (Unicode Annex 11)."""
-    return sum(
-        0
-        if unicodedata.category(character) in ("Mn", "Me", "Cf")
-        else 1 + (unicodedata.east_asian_width(character) in "WF")
-        for character in text
-    )
-
-
 class Console(Conversation):
     """A conversation on a `Screen`."""
 
     def __init__(
-        self,
-        client: ChatClient,
-        screen: Screen,
-        log: TextIO | None = None,
-        *,
-        bell: bool = False,
-        has_passphrase: bool = False,
+        self, client: ChatClient, screen: Screen, log: TextIO | None = None, **settings: bool
     ) -> None:
         """Drive *client* from *screen*; the rest is as in `Conversation`."""
-        super().__init__(client, log, bell=bell, has_passphrase=has_passphrase)
+        super().__init__(client, log, **settings)
         self._screen = screen
-        self._style = Style.for_output(sys.stdout)
         self._day = date(time.time())
         self._waiting = False
         self._over = False
@@ -309,24 +289,34 @@ class Console(Conversation):
                 _("Nobody can be asked for a nickname here: give one with --nick NICK.")
             )
         while True:
-            name = nick or self._screen.read(_("Your nickname: ")).strip()
+            name = self._screen.read(_("Your nickname: ")).strip() if nick is None else nick
             if nick is None and is_goodbye(name):
                 raise EOFError
             try:
-                welcome = self.register_once(name)
+                users: list[str] = self._register_once(name)["users"]
             except RefusedError as error:
                 if error.code not in ("bad_nick", "nick_taken") or not self._screen.interactive:
                     raise
                 self._warn(error_sentence(error.code))
                 nick = None
             else:
-                users: list[str] = welcome["users"]
                 return users
 
-    def converse(self) -> None:
-        """Carry out what the user types until they leave or the conversation is over."""
+    def _register_once(self, nick: str) -> Message:
         try:
-            self._read_and_carry_out()
+            return self._client.register(nick)
+        except RefusedError as error:
+            if error.code != "register_timeout":
+                raise
+        except ConnectionClosedError:
+            pass
+        self._client.connect()  # the user took their time, and the server did not wait
+        return self._client.register(nick)
+
+    def converse(self) -> None:
+        """Handle what the user types until they leave or the conversation is over."""
+        try:
+            self._read_and_handle()
         finally:
             self._noticed.set()
         if not self._screen.interactive:
@@ -335,13 +325,13 @@ class Console(Conversation):
             ):
                 self._interruptibly(self._client.wait_acknowledged)
 
-    def _read_and_carry_out(self) -> None:
+    def _read_and_handle(self) -> None:
         while not self._over:
             try:
-                line = self._read()
+                line = self._interruptibly(lambda: self._screen.read(f"[{self.addressee}] "))
                 if is_goodbye(line):
                     break
-                self._carry_out(line)
+                self._handle(line)
             except (EOFError, KeyboardInterrupt, ConnectionClosedError):
                 break
             except TimeoutError:
@@ -356,11 +346,11 @@ class Console(Conversation):
             if self._waiting:
                 raise KeyboardInterrupt
 
-        before = [signal.signal(number, interrupted) for number in STOP_SIGNALS]
+        before = {number: signal.signal(number, interrupted) for number in stop_signals()}
         try:
             yield
         finally:
-            for number, handler in zip(STOP_SIGNALS, before, strict=True):
+            for number, handler in before.items():
                 signal.signal(number, handler)
 
     def wait_ready(self) -> None:
@@ -368,20 +358,12 @@ class Console(Conversation):
         self._interruptibly(self._client.wait_ready)
 
     def ask_password(self, use: Callable[[str], None]) -> None:
-        """Ask for the password, unseen on a terminal, and *use* it."""
-        if self._screen.interactive:
-            try:
-                password = self._interruptibly(lambda: getpass.getpass(_("Admin password: ")))
-            except (EOFError, KeyboardInterrupt):
-                cli.write("\n")
-                raise
+        """Ask for the password and *use* it."""
+        ask = _("Admin password: ")
+        if password := self._interruptibly(lambda: self._screen.read_password(ask)):
             use(password)
         else:
             self._warn(_("The password is missing: /admin PASSWORD"))
-
-    def _read(self) -> str:
-        to = _("all") if self._partner is None else shown_nick(self._partner)
-        return self._interruptibly(lambda: self._screen.read(f"[{to}] "))
 
     def _interruptibly(self, wait: Callable[[], T]) -> T:
         self._waiting = True
@@ -398,25 +380,25 @@ class Console(Conversation):
         """Print *lines* above the half-typed one."""
         texts = []
         for line in lines:
-            if line.time is not None and date(line.time) != self._day:
-                self._day = date(line.time)
-                texts.append((self._style.paint(Part(f"{self._day}:", "quiet")), 0))
-            texts.append(self._painted(line))
+            text, indent = "".join(map(self._paint, line.parts)), line.indent
+            if line.time is not None:
+                if date(line.time) != self._day:
+                    self._day = date(line.time)
+                    texts.append((self._paint(Part(f"{self._day}:", "quiet")), 0))
+                text = f"{self._paint(Part(clock(line.time), 'quiet'))} {text}"
+                indent = INDENT
+            texts.append((text, indent))
         self._screen.show(texts)
 
-    def _painted(self, line: Line) -> tuple[str, int]:
-        """Return *line* in colour, and by how much its further rows are indented."""
-        text = "".join(map(self._style.paint, line.parts))
-        if line.time is None:
-            return text, HANGING_INDENT
-        moment = self._style.paint(Part(clock(line.time), "quiet"))
-        return f"{moment} {text}", _INDENT
+    def _paint(self, part: Part) -> str:
+        return paint(part, colours=self._screen.colours)
 
     # The listener thread
 
     def ring(self) -> None:
         """Ring the terminal's bell."""
-        self._screen.ring()
+        if self._screen.interactive:
+            cli.write("\a")
 
     def over(self) -> None:
         """Wake the main thread, which waits for a line that matters no more."""

@@ -1,6 +1,6 @@
 """One user's conversation, whatever it looks like: what both faces of the client share.
 
-What the user types is carried out here, and what happens becomes `Line` objects, which know what
+What the user types is handled here, and what happens becomes `Line` objects, which know what
 they say and not how they are painted. A face derives from `Conversation` and shows them:
 `chat.app.console` as plain lines, `chat.app.tui` on a full screen.
 """
@@ -9,17 +9,16 @@ import abc
 import contextlib
 import random
 import re
-import string
 import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, TextIO
 
-from chat.app import options as cli
 from chat.app.i18n import gettext as _
-from chat.app.i18n import ngettext
-from chat.core.client import ChatClient, ConnectionClosedError, RefusedError
+from chat.app.i18n import mark, ngettext
+from chat.app.sentences import end_sentence, error_sentence, left_sentence, phrase, why
+from chat.core.client import ChatClient, ConnectionClosedError
 from chat.core.protocol import Message, nick_key, printable
 
 # Of the 256 colours of xterm, these can be read on black and on white: contrast 3 and more.
@@ -28,8 +27,8 @@ _NICK_COLOURS = (166, 99, 28, 197, 33, 30, 136, 163, 67, 64, 131, 134)
 
 _NO_NICK = str.maketrans("\n\t", "\N{REPLACEMENT CHARACTER}" * 2)
 
-HANGING_INDENT = 2
-"""Columns by which the further rows of what is not a message stand to the right."""
+INDENT = 6
+"""Columns of a message's time, and by which its further rows stand to the right."""
 
 
 # What is shown
@@ -50,7 +49,7 @@ class Line:
     parts: tuple[Part, ...]
 
     kind: str = "answer"
-    """``message``; ``news``: who came and went; ``answer`` to a command; ``warning``."""
+    """``message``; ``news``: who came and went; ``answer`` to a command; ``help``; ``warning``."""
 
     time: float | None = None
     """When it happened, in Unix seconds, where that is of interest."""
@@ -63,6 +62,9 @@ class Line:
 
     calls: bool = False
     """Whether it calls for the user: somebody writes to them alone, or names them."""
+
+    indent: int = 2
+    """Columns by which further rows stand to the right, if it is no message."""
 
     @property
     def text(self) -> str:
@@ -77,18 +79,19 @@ def nick_colour(nick: str) -> int:
 
 def clock(moment: float) -> str:
     """Return the local time of *moment* (Unix seconds) as ``HH:MM``."""
-    try:
-        return time.strftime("%H:%M", time.localtime(moment))
-    except (OverflowError, ValueError, OSError):  # a server may send any number
-        return "--:--"
+    return _local_time(moment, "%H:%M", "--:--")
 
 
 def date(moment: float) -> str:
     """Return the local date of *moment* (Unix seconds) as people write it."""
+    return _local_time(moment, _("%Y-%m-%d"), "----")
+
+
+def _local_time(moment: float, form: str, otherwise: str) -> str:
     try:
-        return time.strftime(_("%Y-%m-%d"), time.localtime(moment))
-    except (OverflowError, ValueError, OSError):
-        return "----"
+        return time.strftime(form, time.localtime(moment))
+    except (OverflowError, ValueError, OSError):  # a server may send any number
+        return otherwise
 
 
 def shown_nick(nick: str) -> str:
@@ -96,16 +99,18 @@ def shown_nick(nick: str) -> str:
     return printable(nick).translate(_NO_NICK)
 
 
+def addressee(partner: str | None, *, here: bool) -> str:
+    """Return whom a prompt says that lines go to; whether they are *here*."""
+    if partner is None:
+        return _("all")
+    return shown_nick(partner) if here else _("{nick} (left)").format(nick=shown_nick(partner))
+
+
 def fill(sentence: str, **values: str | int | Part) -> tuple[Part, ...]:
     """Return *sentence* with its ``{names}`` replaced by *values*."""
-    parts = []
-    for literal, name, _format, _conversion in string.Formatter().parse(sentence):
-        if literal:
-            parts.append(Part(literal))
-        if name is not None:
-            value = values[name]
-            parts.append(value if isinstance(value, Part) else Part(str(value)))
-    return tuple(parts)
+    pieces = re.split(r"{(\w+)}", sentence)
+    parts = (values[piece] if place % 2 else piece for place, piece in enumerate(pieces) if piece)
+    return tuple(part if isinstance(part, Part) else Part(str(part)) for part in parts)
 
 
 # What is typed
@@ -113,41 +118,28 @@ def fill(sentence: str, **values: str | int | Part) -> tuple[Part, ...]:
 
 def is_goodbye(line: str) -> bool:
     """Tell whether *line* asks to leave the chat."""
-    return line.strip().lower() in ("/quit", "exit")
+    return line.strip().lower() == "exit" or command_in(line) in ("quit", "exit")
 
 
-class Completer:
-    """Completes the word before the cursor, and goes on to the next candidate when asked again."""
+def command_in(line: str) -> str | None:
+    """Return the name of the command that *line* begins with, None if it is something to say."""
+    words = line.split(maxsplit=1)
+    if not words or not words[0].startswith("/") or words[0].startswith("//"):
+        return None
+    return words[0][1:].lower()
 
-    def __init__(self, candidates: Callable[[str, bool], list[str]]) -> None:
-        """Take what a word can become from *candidates*: the word, whether it begins the line."""
-        self._candidates = candidates
-        self._offers: list[str] = []
-        self._last = ("", 0)  # what we made of the line: anything else has been edited since
-        self._before = self._after = ""
 
-    def complete(self, line: str, cursor: int) -> tuple[str, int]:
-        """Return *line* and *cursor* after one press of Tab; unchanged if nothing fits."""
-        if (line, cursor) == self._last and self._offers:
-            self._offers.append(self._offers.pop(0))
-        else:
-            start = re.search(r"\S*$", line[:cursor]).start()  # type: ignore[union-attr]
-            self._before, self._after = line[:start], line[cursor:]
-            self._offers = self._candidates(line[start:cursor], not self._before.strip())
-            if not self._offers:
-                return line, cursor
-        completed = self._before + self._offers[0]
-        rest = self._after
-        if completed.endswith(" ") and rest.startswith(" "):
-            rest = rest[1:]
-        self._last = (completed + rest, len(completed))
-        return self._last
+def command_meant(line: str) -> str | None:
+    """Return the command that *line* may be meant for, though it has no slash."""
+    quitting, helping = _("quit"), _("help")
+    names = {"?": "help", "help": "help", helping: "help", "quit": "quit", quitting: "quit"}
+    return names.get(line.strip().lower())
 
 
 class Conversation(abc.ABC):
     """A user at the chat: commands in, lines out.
 
-    One thread, the user's, calls what carries out commands; the client's listener thread calls
+    One thread, the user's, calls what handles commands; the client's listener thread calls
     `on_event`. Both call `display`.
     """
 
@@ -169,6 +161,7 @@ class Conversation(abc.ABC):
         self._has_passphrase = has_passphrase
         self._partner: str | None = None
         self._gone: set[str] = set()  # keys of partners who have left since they were chosen
+        self._entered = time.time()
         self._speakers: dict[str, None] = {}  # keys of nicknames, who spoke last is last
         self.end_reason = "quit"
         """Why the conversation ended: ``quit``, ``shutdown``, ``kicked``, ``lost`` …"""
@@ -211,22 +204,6 @@ class Conversation(abc.ABC):
 
     # Entering
 
-    def register_once(self, nick: str) -> Message:
-        """Register as *nick*, on a new connection if the server has hung up meanwhile.
-
-        Returns the server's ``welcome``. Raises `RefusedError`, and `OSError` when there is no
-        connection.
-        """
-        try:
-            return self._client.register(nick)
-        except RefusedError as error:
-            if error.code != "register_timeout":
-                raise
-        except ConnectionClosedError:
-            pass
-        self._client.connect()  # the user took their time, and the server did not wait
-        return self._client.register(nick)
-
     def greet(self, users: list[str]) -> None:
         """Say that the user is in, and whom they can talk to."""
         self._tell(_("You are in the chat as {nick}."), nick=_nick(self._client.nick))
@@ -235,20 +212,25 @@ class Conversation(abc.ABC):
 
     # The user's thread
 
-    def _carry_out(self, line: str) -> None:
-        if line.startswith("//"):
-            self._say(line[1:])
-        elif line.startswith("/"):
-            name, _space, rest = line[1:].partition(" ")
-            command = COMMANDS.get(name.lower())
-            if command is None:
-                self._warn(_("There is no command /{name}. /help lists them.").format(name=name))
-            else:
-                self._carry_out_command(command, rest.strip())
-        elif line.strip():
-            self._say(line)
+    def _handle(self, line: str) -> None:
+        name, words = command_in(line), line.split(maxsplit=1)
+        if meant := command_meant(line):
+            sentence = _(
+                "Nothing was sent. Commands begin with a slash: /{command}. "
+                "To say the word, put a full stop behind it."
+            )
+            self._warn(sentence.format(command=meant))
+        elif not words:
+            pass
+        elif name is None:
+            self._say(line.lstrip()[1:] if words[0].startswith("//") else line)
+        elif name in COMMANDS:
+            self._handle_command(COMMANDS[name], words[1].rstrip() if len(words) > 1 else "")
+        else:
+            sentence = _("There is no command {name}. /help lists them.")
+            self._warn(sentence.format(name=words[0]))
 
-    def _carry_out_command(self, command: "Command", rest: str) -> None:
+    def _handle_command(self, command: "Command", rest: str) -> None:
         try:
             command(self, rest)
         except ConnectionClosedError:
@@ -263,9 +245,12 @@ class Conversation(abc.ABC):
             )
             self._warn(sentence.format(n=len(text), most=self._client.text_chars))
             return
-        self.wait_ready()
         text, to = printable(text.replace("\r", "")), to or self._partner
-        if to is not None and nick_key(to) in self._gone and to in self._client.users:
+        if not self.is_here(to):
+            self._refuse("no_such_user", None, text)
+            return
+        self.wait_ready()
+        if to is not None and nick_key(to) in self._gone:
             sentence = _(
                 "The {nick} you talked to has left; this may be another person. "
                 "/chat {nick} if you know who it is, /all returns to everybody."
@@ -273,6 +258,21 @@ class Conversation(abc.ABC):
             self._warn(sentence.format(nick=to))
         self._client.say(text, to)
         self.said(text, to)
+
+    @property
+    def addressee(self) -> str:
+        """To whom what is typed goes, for the prompt. The user's thread."""
+        return addressee(self._partner, here=self.is_here(self._partner))
+
+    def is_here(self, nick: str | None) -> bool:
+        """Tell whether somebody called *nick* is in the chat. Any thread."""
+        return nick is None or nick_key(nick) in map(nick_key, self._client.users)
+
+    def _refuse(self, code: str, refused: object, text: str | None) -> None:
+        sentence = error_sentence(code, refused)
+        if text is not None:
+            sentence += " " + _("Not delivered: {text}").format(text=text)
+        self._warn(sentence)
 
     def _find(self, nick: str) -> str | None:
         """Return the user called *nick* as it is shown; None, and a warning, if nobody is."""
@@ -286,14 +286,17 @@ class Conversation(abc.ABC):
         self._warn(sentence.format(nick=nick))
         return None
 
-    def candidates(self, word: str, begins: bool) -> list[str]:
-        """Return what *word*, which may begin a line, can become: commands or nicknames.
+    def candidates(self, before: str, word: str) -> list[str]:
+        """Return what *word*, which stands behind *before*, can become: commands or nicknames.
 
         Who spoke last comes first; who is not here is not offered. Any thread.
         """
+        begins = not before.strip()
         if begins and word.startswith("/"):
             names = [*COMMANDS, "quit"]
             return [f"/{name} " for name in names if name.startswith(word[1:])]
+        if not word and before.strip() not in ("", "/msg", "/chat", "/kick"):
+            return []  # within a text nobody's name is expected
         key = nick_key(word)
         users = [user for user in self._client.users if nick_key(user).startswith(key)]
         latest = {speaker: number for number, speaker in enumerate(self._speakers)}
@@ -303,8 +306,13 @@ class Conversation(abc.ABC):
     # The commands
 
     def _do_help(self, _rest: str) -> None:
-        rows = [*command_list(), *self.keys()]
-        self._show(*(Line((Part(f"  {usage:<18} {meaning}"),)) for usage, meaning in rows))
+        for_meaning = 21
+        self._show(
+            *(
+                Line((Part(f"  {usage:<{for_meaning - 3}} {meaning}"),), "help", indent=for_meaning)
+                for usage, meaning in [*command_list(), *self.keys()]
+            )
+        )
 
     def _do_users(self, _rest: str) -> None:
         self._client.request_users()
@@ -322,8 +330,8 @@ class Conversation(abc.ABC):
         self._tell(_("Your lines now go to everybody."))
 
     def _do_msg(self, rest: str) -> None:
-        nick, _space, text = rest.partition(" ")
-        if not text.strip():
+        nick, text = (*rest.split(maxsplit=1), "", "")[:2]
+        if not text:
             self._warn(_("To whom, and what? /msg NICK TEXT"))
         elif user := self._find(nick):
             self._say(text, to=user)
@@ -359,9 +367,10 @@ class Conversation(abc.ABC):
 
     def on_event(self, event: Message) -> None:
         """Show *event* and note it in the log file."""
-        show = _EVENTS.get(event["type"])
-        if show is not None:
-            show(self, event)
+        if show := getattr(self, f"_on_{event['type']}", None):
+            show(event)
+        elif sentence := _NEWS.get(str(event.get("code", event["type"]))):
+            self._tell(_(sentence))
 
     def _on_message(self, event: Message) -> None:
         speaker = nick_key(event["from"])
@@ -380,7 +389,7 @@ class Conversation(abc.ABC):
             return  # "closed" follows, and says why
         if self._partner is not None and nick_key(event["nick"]) == nick_key(self._partner):
             self._gone.add(nick_key(event["nick"]))
-        self._news(event["nick"], cli.left_sentence(event["reason"]))
+        self._news(event["nick"], left_sentence(event["reason"]))
 
     def _on_users(self, event: Message) -> None:
         self._show_users(event["users"])
@@ -394,15 +403,23 @@ class Conversation(abc.ABC):
         title = ngettext("The last {n} message:", "The last {n} messages:", number)
         lines = [self._message_line(message, panes=()) for message in messages]
         self._show(Line(fill(title, n=number)), *lines)
-
-    def _on_admin(self, _event: Message) -> None:
-        self._tell(_("You are the admin now: /kick NICK, /down."))
+        if messages[0]["time"] < self._entered:
+            sentence = _(
+                "Private messages from before you came in are not shown: a nickname alone does not "
+                "prove who you are."
+            )
+            self._show(Line((Part(sentence, "quiet"),)))
 
     def _on_error(self, event: Message) -> None:
-        sentence = error_sentence(event["code"], event.get("re"))
-        if "message" in event:
-            sentence += " " + _("Not delivered: {text}").format(text=event["message"]["text"])
-        self._warn(sentence)
+        self._refuse(event["code"], event.get("re"), event.get("message", {}).get("text"))
+
+    def _on_held(self, event: Message) -> None:
+        sentence = _(
+            "Not sent, because the {nick} it was for has left, and this may be another person: "
+            "{text} – /msg {nick} TEXT sends it all the same."
+        )
+        nick = shown_nick(event["message"]["to"])
+        self._warn(sentence.format(nick=nick, text=event["message"]["text"]))
 
     def _on_reconnecting(self, event: Message) -> None:
         if event["attempt"] == 1:
@@ -410,19 +427,7 @@ class Conversation(abc.ABC):
 
     def _on_untrusted(self, event: Message) -> None:
         sentence = _("The server that answers now cannot be trusted: {why}.")
-        self._warn(sentence.format(why=event["why"]))
-
-    def _on_reconnected(self, _event: Message) -> None:
-        self._tell(_("The connection is back. What was said meanwhile follows."))
-
-    def _on_gap(self, _event: Message) -> None:
-        self._warn(_("Some of what was said meanwhile is not remembered by the server any more."))
-
-    def _on_notice(self, event: Message) -> None:
-        if event["code"] == "store_lost":
-            self._warn(_("The server cannot reach its store. What you say waits until it can."))
-        elif event["code"] == "store_back":
-            self._tell(_("The server reaches its store again. What waited is on its way."))
+        self._warn(sentence.format(why=phrase(event["why"])))
 
     def _on_closed(self, event: Message) -> None:
         self.end_reason = event["reason"]
@@ -440,36 +445,26 @@ class Conversation(abc.ABC):
         own, to, private = event["from"] == me, event["to"], event["to"] is not None
         parts = [Part(_("You")) if own else _nick(event["from"])]
         if private:
-            words = (
-                fill(_(" (only {nick} sees it)"), nick=_nick(to))
-                if own
-                else (Part(_(" (to you alone)")),)
-            )
+            words = _(" (only {nick} sees it)") if own else _(" (to you alone)")
             parts += [
-                part if part.role == "nick" else part._replace(role="private") for part in words
+                part if part.role == "nick" else part._replace(role="private")
+                for part in fill(words, nick=_nick(to))
             ]
         if event.get("sealed") is True:
             parts.append(Part(_(" (encrypted)"), "lock"))
         elif self._has_passphrase:
             parts.append(Part(_(" (NOT encrypted)"), "warning"))
         parts.append(Part(": "))
-        text = event["text"]
-        named = False
-        if text is None:
-            parts.append(Part(self._sealed_sentence(), "quiet"))
-        else:
-            said = _with_mentions(printable(text), me)
-            named = not own and any(part.role == "mention" for part in said)
-            parts += said
+        said = [] if event["text"] is None else _with_mentions(printable(event["text"]), me)
+        if event["text"] is None:
+            sentence = _("[encrypted: a passphrase is needed, see --passphrase-file]")
+            if self._has_passphrase:
+                sentence = _("[encrypted under another passphrase]")
+            parts.append(Part(sentence, "quiet"))
         if panes is None:
             panes = (to if own else event["from"],) if private else (None,)
-        calls = named or (private and not own)
-        return Line(tuple(parts), "message", event["time"], panes, own, calls)
-
-    def _sealed_sentence(self) -> str:
-        if self._has_passphrase:
-            return _("[encrypted under another passphrase]")
-        return _("[encrypted: a passphrase is needed, see --passphrase-file]")
+        calls = not own and (private or any(part.role == "mention" for part in said))
+        return Line((*parts, *said), "message", event["time"], panes, own, calls)
 
     def _show_users(self, users: list[str]) -> None:
         if not users:
@@ -502,7 +497,7 @@ class Conversation(abc.ABC):
                 log, self._log = self._log, None
                 with contextlib.suppress(OSError):  # what it holds cannot be written either
                     log.close()
-                self._warn(_("The log is not written any more: {why}.").format(why=cli.why(error)))
+                self._warn(_("The log is not written any more: {why}.").format(why=why(error)))
 
 
 Command = Callable[[Conversation, str], None]
@@ -513,11 +508,14 @@ COMMANDS: dict[str, Command] = {
     if name.startswith("_do_")
 }
 
-_EVENTS: dict[str, Callable[[Conversation, Message], None]] = {
-    name.removeprefix("_on_"): method
-    for name, method in vars(Conversation).items()
-    if name.startswith("_on_")
+_NEWS = {
+    "admin": mark("You are the admin now: /kick NICK, /down."),
+    "reconnected": mark("The connection is back. What was said meanwhile follows."),
+    "gap": mark("Some of what was said meanwhile is not remembered by the server any more."),
+    "store_lost": mark("The server cannot reach its store. What you say waits until it can."),
+    "store_back": mark("The server reaches its store again. What waited is on its way."),
 }
+"""Events that are a sentence, by their type or the code in it."""
 
 
 def _nick(nick: str) -> Part:
@@ -535,10 +533,7 @@ def _with_mentions(text: str, nick: str) -> list[Part]:
 
 def _logged(line: Line) -> str:
     moment = time.time() if line.time is None else line.time
-    try:
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
-    except (OverflowError, ValueError, OSError):  # a server may send any number
-        stamp = "-" * 19
+    stamp = _local_time(moment, "%Y-%m-%d %H:%M:%S", "-" * 19)
     text = line.text.replace("\n", "\n" + " " * (len(stamp) + 2))
     return f"{stamp}  {text}\n"
 
@@ -561,76 +556,3 @@ def command_list() -> list[tuple[str, str]]:
         (_("/quit or exit"), _("leave the chat")),
         (_("//text"), _("say a line that begins with a slash")),
     ]
-
-
-def error_sentence(code: str, refused: object = None) -> str:
-    """Return what an error *code* of the protocol means, and what to do next.
-
-    *refused* is the type of the request, where it is known.
-    """
-    if refused == "admin":
-        about_password = {
-            "not_admin": _(
-                "That is not the admin's password, or the server was started without one "
-                "(--admin-password-file). /admin asks again."
-            ),
-            "too_fast": _("Too many wrong passwords. Wait a few seconds, then try /admin again."),
-        }
-        if code in about_password:
-            return about_password[code]
-    return {
-        "bad_frame": _(
-            "The server did not understand the request: are client and server of one version?"
-        ),
-        "frame_too_long": _("The request was too long for the server. Send it in parts."),
-        "unknown_type": _("The server does not know this request: is it of another version?"),
-        "not_registered": _("You are not in the chat any more. Start the client again."),
-        "bad_nick": _(
-            "This nickname will not do: letters, digits, and _ - . after the first character, "
-            "up to 32 characters, no spaces."
-        ),
-        "nick_taken": _("This nickname is taken. Choose another one."),
-        "no_such_user": _("There is no such user here. /users shows who is."),
-        "bad_text": _("The text is empty or has characters that a terminal must not get."),
-        "text_too_long": _("The message is too long. Send it in parts."),
-        "too_fast": _("Too many messages at once. Wait a moment and send it again."),
-        "server_full": _(
-            "The server is full. Try again later, or ask whoever runs it for more --max-clients."
-        ),
-        "not_admin": _("Only the admin may do that. /admin asks for the password."),
-        "register_timeout": _(
-            "The server waited too long for a nickname. Start the client again, "
-            "with --nick it does not have to wait."
-        ),
-        "not_recorded": _(
-            "The server cannot write its history down, so nobody got the message. Whoever runs it "
-            "should see whether its disk is full."
-        ),
-        "unavailable": _(
-            "The server cannot reach the store that it shares with the others. "
-            "Try again in a moment."
-        ),
-    }.get(code, _("The server refused: {code}.").format(code=printable(str(code))))
-
-
-def end_sentence(reason: str) -> str:
-    """Return why the conversation has ended, for a *reason* of a ``closed`` event."""
-    return {
-        "shutdown": _("The server is shutting down. The conversation is over."),
-        "kicked": _("The admin has removed you from the chat."),
-        "timeout": _(
-            "The server had no answer from us for too long and has closed the connection."
-        ),
-        "flood": _("The server has closed the connection: too many messages at once."),
-        "slow": _("The server has closed the connection: we read too slowly."),
-        "replaced": _("You have come in from somewhere else; this client is not needed any more."),
-        "bad_frame": _("The server sent something that is no message of this chat."),
-        "untrusted": _(
-            "Nothing was sent to it. If its certificate was really renewed, get the new one from "
-            "whoever runs the server, and start the client again with --tls-ca."
-        ),
-        "nick_taken": _(
-            "Somebody took your nickname while there was no connection. "
-            "Start the client again with another --nick."
-        ),
-    }.get(reason, _("The connection to the server is lost."))

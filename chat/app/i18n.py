@@ -48,6 +48,19 @@ def language() -> str:
     return _language
 
 
+def mark(sentence: str) -> str:
+    """Return *sentence* as it is: it is in the catalogue, and `gettext` is called where it is used.
+
+    For tables, which are made before the language is known.
+    """
+    return sentence
+
+
+def nmark(singular: str, plural: str) -> tuple[str, str]:
+    """Return both forms as they are, as `mark` does, for `ngettext`."""
+    return singular, plural
+
+
 def gettext(sentence: str) -> str:
     """Return *sentence* in the current language."""
     return _current.gettext(sentence)

@@ -1,4 +1,4 @@
-"""What the two scripts share: their options, and how they say that something is wrong.
+"""What the two programs share: their options, and how they say that something is wrong.
 
 An option is looked for on the command line first, then in the environment, then in the user's
 file, a small TOML like ::
@@ -6,14 +6,16 @@ file, a small TOML like ::
     [client]
     nick = "Аня"
     bell = true
+
+`argparse` alone reads all three: a line of the file or a variable becomes an argument. Everything
+here is of the standard library, because the programs must run where nothing is installed.
 """
 
 import argparse
 import contextlib
-import errno
 import io
-import math
 import os
+import select
 import shutil
 import socket
 import sys
@@ -21,10 +23,13 @@ import textwrap
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO, TypeVar
 
 from chat.app.i18n import LANGUAGES, set_language
 from chat.app.i18n import gettext as _
+from chat.app.sentences import why
+
+N = TypeVar("N", int, float)
 
 USAGE_STATUS = 2
 FAILURE_STATUS = 1
@@ -40,7 +45,13 @@ class ArgumentParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print *message* and end with status 2."""
         hint = _("See --help.")
-        self.exit(USAGE_STATUS, f"{self.prog}: {message}. {hint}\n")
+        complain(f"{self.prog}: {message}. {hint}")
+        self.exit(USAGE_STATUS)
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End the program, also when what it has printed cannot be written."""
+        write("")
+        super().exit(status, message)
 
 
 # Options
@@ -52,34 +63,84 @@ def read_options(
     arguments: list[str] | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> argparse.Namespace:
-    """Return the options of the script whose table in the file is *section*.
+    """Return the options of the program whose table in the file is *section*.
 
     Sets the language before *make_parser* is called, because the parser speaks it. What the
     command line does not say is taken from *environ* (``CHAT_NICK``; for the server
     ``CHAT_SERVER_PORT``), and then from the file. Ends with status 2 and a sentence when one of
     them is wrong.
     """
-    open_closed_streams()
+    prepare_streams()
     early = _read_early(arguments)
-    path = early.config or environ.get("CHAT_CONFIG") or str(config_path(environ))
-    set_language(early.lang or _known_language(environ.get("CHAT_LANG")))
-    forgive_encodings()
-    table: dict[str, Any] = {}
-    problem = None
+    named = early.config or environ.get("CHAT_CONFIG")
+    path = Path(named) if named else config_path(environ)
+    problem: Exception | None = None
+    document: dict[str, Any] = {}
     try:
-        table = _read_table(Path(path), section, needed=early.config is not None)
-    except OptionError as error:  # said further down, by the parser
-        problem = str(error)
-    if not (early.lang or _known_language(environ.get("CHAT_LANG"))):
-        set_language(_known_language(table.get("lang")))
+        document = _read_file(path, needed=bool(named))
+    except (OSError, RuntimeError, ValueError) as error:
+        problem = error
+    table = document.get(section, {})
+    is_table = isinstance(table, dict) and not set(document) - {"client", "server"}
+    wishes = (early.lang, environ.get("CHAT_LANG"), table.get("lang") if is_table else None)
+    set_language(next((wish for wish in wishes if wish in LANGUAGES), None))
     parser = make_parser()
-    _add_common(parser, section, path)
-    if problem is not None and not {"-h", "--help"} & set(
-        sys.argv[1:] if arguments is None else arguments
-    ):
-        parser.error(problem.removesuffix("."))
-    _set_defaults(parser, section, table, path, environ)
-    return parser.parse_args(arguments)
+    prefix = "CHAT_" if section == "client" else f"CHAT_{section.upper()}_"
+    _add_common(parser, section, prefix, path)
+    options = parser.parse_args(arguments)  # what is wrong there, and --help, come first
+    if problem is not None:
+        sentence = _("Cannot read the settings in {path}: {reason}.").removesuffix(".")
+        parser.error(sentence.format(path=path, reason=why(problem)))
+    if not is_table:
+        sentence = _("The settings in {path} belong into the tables [client] and [server].")
+        parser.error(sentence.removesuffix(".").format(path=path))
+    names = [name for name in vars(options) if name != "config"]
+    settings = {name.replace("-", "_"): (f"{path}: {name}", table[name]) for name in table}
+    for name in settings.keys() - names:
+        sentence = _("{path}: there is no setting {name}; there are: {names}")
+        known = ", ".join(sorted(names)).replace("_", "-")
+        parser.error(sentence.format(path=path, name=name.replace("_", "-"), names=known))
+    for name in names:
+        variable = "CHAT_LANG" if name == "lang" else prefix + name.upper()
+        if environ.get(variable):
+            settings[name] = (variable, environ[variable])
+    parser.exit_on_error = False  # an error says where the setting stands, not how it is written
+    options = argparse.Namespace()
+    is_switch = {name: isinstance(parser.get_default(name), bool) for name in names}
+    for name, (source, value) in settings.items():
+        try:
+            parser.parse_args(_argument(name, value, is_switch=is_switch[name]), options)
+        except (argparse.ArgumentError, argparse.ArgumentTypeError) as error:
+            parser.error(f"{source}: {getattr(error, 'message', error)}")
+    return parser.parse_args(arguments, options)
+
+
+def _argument(name: str, value: object, *, is_switch: bool) -> list[str]:
+    """Return the setting *name* as it would stand on the command line.
+
+    Raises `argparse.ArgumentTypeError` when *value* is of no use for it.
+    """
+    option = "--" + name.replace("_", "-")
+    if is_switch:
+        answers = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+        if str(value).lower() not in answers:
+            sentence = _("yes or no is needed (true or false in the file), not {text!r}")
+            raise argparse.ArgumentTypeError(sentence.format(text=value))
+        return [option] if answers[str(value).lower()] else []
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        sentence = _("one text or number is needed, not {text!r}")
+        raise argparse.ArgumentTypeError(sentence.format(text=value))
+    return [f"{option}={value}"]
+
+
+def add_file(parser: argparse.ArgumentParser, option: str, meaning: str) -> None:
+    """Add an *option* that is a file's path."""
+    parser.add_argument(option, type=file_path, metavar=_("FILE"), help=meaning)
+
+
+def add_switch(parser: argparse.ArgumentParser, option: str, meaning: str) -> None:
+    """Add an *option* without a value."""
+    parser.add_argument(option, action="store_true", help=meaning)
 
 
 def choose_language(arguments: list[str] | None) -> None:
@@ -99,8 +160,7 @@ def add_language(parser: argparse.ArgumentParser) -> None:
 def config_path(environ: Mapping[str, str] = os.environ) -> Path:
     """Return where the user's file is: by the XDG Base Directory Specification, or in %APPDATA%.
 
-    Written out, because the scripts run on the standard library alone, and the place must not
-    depend on what else is installed.
+    Not by platformdirs: the place must not depend on what else is installed.
     """
     if sys.platform == "win32":
         base = environ.get("APPDATA") or "~/AppData/Roaming"
@@ -111,11 +171,6 @@ def config_path(environ: Mapping[str, str] = os.environ) -> Path:
     with contextlib.suppress(RuntimeError):  # nobody knows where the home folder is
         return Path(base).expanduser() / "tcp-chat" / "config.toml"
     return Path(os.devnull)
-
-
-def _known_language(wish: object) -> str | None:
-    """Return *wish* if it is one of our languages; else what is wrong is said later."""
-    return wish if isinstance(wish, str) and wish in LANGUAGES else None
 
 
 def _read_early(arguments: list[str] | None) -> argparse.Namespace:
@@ -129,153 +184,69 @@ def _read_early(arguments: list[str] | None) -> argparse.Namespace:
         return argparse.Namespace(lang=None, config=None)
 
 
-def _read_table(path: Path, section: str, *, needed: bool) -> dict[str, Any]:
-    """Return the table *section* of the file at *path*; nothing if neither exists."""
-    sentence = _("Cannot read the settings in {path}: {reason}.")
+def _read_file(path: Path, *, needed: bool) -> dict[str, Any]:
+    """Return what stands in the settings at *path*; nothing if nobody *needed* them to be there.
+
+    Raises `OSError`, `RuntimeError` (no home folder), `ValueError` (no text, no TOML).
+    """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
+        return tomllib.loads(read_text(path))
+    except OSError:  # no such file, or the home folder is somebody else's
         if needed:
-            raise OptionError(sentence.format(path=path, reason=why(error))) from error
+            raise
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise OptionError(sentence.format(path=path, reason=why(error))) from error
-    table = document.get(section, {})
-    if not isinstance(table, dict) or set(document) - {"client", "server"}:
-        raise OptionError(
-            _("The settings in {path} belong into the tables [client] and [server].").format(
-                path=path
-            )
-        )
-    return table
 
 
-def _set_defaults(
-    parser: argparse.ArgumentParser,
-    section: str,
-    table: dict[str, Any],
-    path: str,
-    environ: Mapping[str, str],
-) -> None:
-    """Make what *environ* and *table* say the defaults of *parser*."""
-    actions = {
-        action.dest: action for action in parser._actions if action.dest not in ("help", "config")
-    }
-    known = {name.replace("-", "_"): (name, value) for name, value in table.items()}
-    for dest, (name, _value) in known.items():
-        if dest not in actions:
-            names = ", ".join(sorted(dest.replace("_", "-") for dest in actions))
-            sentence = _("{path}: there is no setting {name}; there are: {names}")
-            parser.error(sentence.format(path=path, name=name, names=names))
-    prefix = "CHAT_" if section == "client" else f"CHAT_{section.upper()}_"
-    for dest, action in actions.items():
-        variable = "CHAT_LANG" if dest == "lang" else prefix + dest.upper()
-        if environ.get(variable):
-            source, value = variable, environ[variable]
-        elif dest in known:
-            source, value = f"{path}: {known[dest][0]}", known[dest][1]
-        else:
-            continue
-        try:
-            parser.set_defaults(**{dest: _converted(action, value)})
-        except argparse.ArgumentTypeError as error:
-            parser.error(f"{source}: {error}")
+def read_text(path: Path) -> str:
+    """Return the text in a file that a person edits. Raises `OSError`, `UnicodeDecodeError`.
+
+    With ``~`` for the home folder (`RuntimeError` if there is none), and without the byte order
+    mark that an editor may put in front.
+    """
+    return path.expanduser().read_text(encoding="utf-8-sig")
 
 
-def _converted(action: argparse.Action, value: object) -> object:
-    """Return *value* as *action* would have it. Raises `argparse.ArgumentTypeError`."""
-    if isinstance(action.const, bool):  # an option without a value
-        yes_or_no = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-        if str(value).lower() not in yes_or_no:
-            raise argparse.ArgumentTypeError(
-                _("yes or no is needed (true or false in the file), not {text!r}").format(
-                    text=value
-                )
-            )
-        return yes_or_no[str(value).lower()]
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise argparse.ArgumentTypeError(
-            _("one text or number is needed, not {text!r}").format(text=value)
-        )
-    text = str(value)
-    if action.choices is not None and text not in action.choices:
-        raise argparse.ArgumentTypeError(
-            _("one of {choices} is needed, not {text!r}").format(
-                choices=", ".join(action.choices), text=text
-            )
-        )
-    return action.type(text) if callable(action.type) else text
-
-
-def _shown(path: str) -> str:
-    """Return *path* as a person writes it, with ``~`` for their home folder."""
+def _add_common(parser: argparse.ArgumentParser, section: str, prefix: str, path: Path) -> None:
+    """Add the options of both programs, and say where else options may stand."""
+    shown = str(path)
     with contextlib.suppress(RuntimeError, ValueError):
-        return f"~/{Path(path).relative_to(Path.home()).as_posix()}"
-    return path
-
-
-def _add_common(parser: argparse.ArgumentParser, section: str, path: str) -> None:
-    """Add the options of every script, and say where else options may stand."""
+        shown = f"~/{path.relative_to(Path.home()).as_posix()}"
     add_language(parser)
     parser.add_argument(
         "--config",
         metavar=_("FILE"),
         help=_("options are also read from this file (default: {path})").format(
-            path=_shown(path).replace("%", "%%")
+            path=shown.replace("%", "%%")
         ),
     )
-    example = "CHAT_HOST" if section == "client" else f"CHAT_{section.upper()}_HOST"
     parser.epilog = f"{parser.epilog or ''} " + _(
         "An option that is not given is looked for in the environment (like {variable}), then in "
         "the file, under [{section}]."
-    ).format(variable=example, section=section)
+    ).format(variable=f"{prefix}HOST", section=section)
 
 
-def open_closed_streams() -> None:
-    """Put emptiness where a shell has closed stdin, stdout or stderr (``<&-``)."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            void = open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123, SIM115 - until the end
-            setattr(sys, name, void)
+# What an option may be. Each of these raises `argparse.ArgumentTypeError` with a sentence.
 
 
-def forgive_encodings() -> None:
-    """Let stdin and stdout replace what their encoding cannot say, instead of failing."""
-    for stream in (sys.stdin, sys.stdout):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-
-
-def write(text: str) -> None:
-    """Write *text* to stdout at once; into the void when nobody reads it any more. Any thread."""
+def host_name(text: str) -> str:
+    """Return *text* if it can name a host."""
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        with open(os.devnull, "wb") as void:  # noqa: PTH123
-            os.dup2(void.fileno(), sys.stdout.fileno())
+        text.encode("idna")  # as the resolver will
+    except UnicodeError:
+        raise argparse.ArgumentTypeError(why(socket.gaierror())) from None
+    return text
 
 
-def add_address(parser: argparse.ArgumentParser, host: str, port: int) -> None:
-    """Add ``--host`` and ``--port``."""
-    parser.add_argument(
-        "--host",
-        type=host_name,
-        default=host,
-        metavar=_("HOST"),
-        help=_("the server's name or IP address (default: %(default)s)"),
-    )
-    parser.add_argument(
-        "--port",
-        type=port_number,
-        default=port,
-        metavar=_("PORT"),
-        help=_("the server's TCP port; the server picks a free one for 0 (default: %(default)s)"),
-    )
+def port_number(text: str, least: int = 1) -> int:
+    """Return the TCP port in *text*. A server's may be 0: it gets a free one."""
+    if text.isascii() and text.isdigit() and len(text) < 6 and least <= int(text) <= 65535:
+        return int(text)
+    sentence = _("a port is a number from {least} to 65535, not {text!r}")
+    raise argparse.ArgumentTypeError(sentence.format(least=least, text=text))
 
 
 def server_addresses(text: str) -> list[tuple[str, int]]:
-    """Return hosts and ports in *text*, ``HOST:PORT,…``. Raises `argparse.ArgumentTypeError`."""
+    """Return hosts and ports in *text*, ``HOST:PORT,…``."""
     addresses = []
     for part in filter(None, text.split(",")):
         host, colon, port = part.strip().rpartition(":")
@@ -287,54 +258,34 @@ def server_addresses(text: str) -> list[tuple[str, int]]:
     return addresses
 
 
-def host_name(text: str) -> str:
-    """Return *text* if it can name a host. Raises `argparse.ArgumentTypeError`."""
+def file_path(text: str) -> str:
+    """Return the path in *text*, with ``~`` for the home folder."""
     try:
-        text.encode("idna")  # as the resolver will
-    except UnicodeError:
-        raise argparse.ArgumentTypeError(why(socket.gaierror())) from None
-    return text
+        return str(Path(text).expanduser())
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {why(error)}") from None
 
 
-def port_number(text: str) -> int:
-    """Return the TCP port in *text*. Raises `argparse.ArgumentTypeError`."""
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(
-            _("a port is a number from 0 to 65535, not {text!r}").format(text=text)
-        )
-    return int(text)
+def number(
+    kind: Callable[[str], N], least: float, most: float, *others: float
+) -> Callable[[str], N]:
+    """Return what reads a number of that *kind* from *least* to *most*, or one of *others*."""
+
+    def read(text: str) -> N:
+        with contextlib.suppress(ValueError):
+            if least <= (value := kind(text)) <= most or value in others:
+                return value
+        sentence = _("a number from {least:.12g} to {most:.12g} is needed, not {text!r}")
+        if kind is int:
+            sentence = _("a whole number from {least} to {most} is needed, not {text!r}")
+        elif others:
+            sentence = _("0 or a number from {least:.12g} to {most:.12g} is needed, not {text!r}")
+        raise argparse.ArgumentTypeError(sentence.format(least=least, most=most, text=text))
+
+    return read
 
 
-def positive(text: str) -> int:
-    """Return the positive whole number in *text*. Raises `argparse.ArgumentTypeError`."""
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(
-            _("a whole number above 0 is needed, not {text!r}").format(text=text)
-        )
-    return int(text)
-
-
-def rate(text: str) -> float:
-    """Return the non-negative number in *text*. Raises `argparse.ArgumentTypeError`."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(
-            _("a number from 0 up is needed, not {text!r}").format(text=text)
-        )
-    return number
-
-
-def seconds(text: str) -> float:
-    """Return the positive number of seconds in *text*. Raises `argparse.ArgumentTypeError`."""
-    number = rate(text)
-    if not number:
-        raise argparse.ArgumentTypeError(
-            _("a number above 0 is needed, not {text!r}").format(text=text)
-        )
-    return number
+positive = number(int, 1, 10**9)
 
 
 def admin_password(path: str | None) -> str | None:
@@ -345,13 +296,10 @@ def admin_password(path: str | None) -> str | None:
     if path is None:
         return os.environ.get("CHAT_ADMIN_PASSWORD") or None
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = read_text(Path(path)).splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise OptionError(
-            _("Cannot read the password file {path}: {reason}.").format(
-                path=path, reason=why(error)
-            )
-        ) from error
+        sentence = _("Cannot read the password file {path}: {reason}.")
+        raise OptionError(sentence.format(path=path, reason=why(error))) from error
     if not lines or not lines[0]:
         raise OptionError(_("The first line of {path} holds no password.").format(path=path))
     return lines[0]
@@ -362,95 +310,65 @@ def address_text(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def why(error: Exception) -> str:
-    """Return the reason of *error* in a few words of the user's language."""
-    known = {
-        "FileNotFoundError": _("there is no such file"),
-        "IsADirectoryError": _("it is a directory"),
-        "PermissionError": _("permission denied"),
-        "ConnectionRefusedError": _("nobody listens there"),
-        "TimeoutError": _("no answer in time"),
-        "UnicodeDecodeError": _("it is not UTF-8 text"),
-        "RuntimeError": _("nobody knows where the home folder is"),
-        "gaierror": _("no such host is known"),
-        "ConnectionClosedError": _("it is no chat server, or it has hung up"),
-    }
-    if type(error).__name__ in known:
-        return known[type(error).__name__]
-    if isinstance(error, OSError) and error.strerror:
-        return _phrases_of_numbers().get(error.errno or 0) or error.strerror
-    return system_phrase(str(error))
+# The standard streams, any of which may be closed, full, or a terminal that is gone
 
 
-def system_phrase(text: str) -> str:
-    """Return what the operating system or SQLite says as *text*, in the user's language."""
-    phrases = {os.strerror(number): phrase for number, phrase in _phrases_of_numbers().items()}
-    phrases |= {
-        "database or disk is full": _("the disk is full"),
-        "attempt to write a readonly database": _("the file can only be read"),
-        "disk I/O error": _("the disk does not work"),
-        "unable to open database file": _("the file cannot be opened"),
-        "file is not a database": _("it is not a history file"),
-        "database is locked": _("another program uses the file"),
-    }
-    return phrases.get(text, text)
+def prepare_streams() -> None:
+    """Make stdin, stdout and stderr usable.
+
+    Where a shell has closed one of them (``<&-``), nothing is read and what is written is lost.
+    What an encoding cannot say is replaced, on the way in and on the way out.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            void = open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123, SIM115 - until the end
+            setattr(sys, name, void)
+        elif name != "stderr" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
-def _phrases_of_numbers() -> dict[int, str]:
-    """Return the errors of errno(3) that a user of the chat may meet."""
-    return {
-        errno.EADDRINUSE: _("the port is already in use"),
-        errno.EADDRNOTAVAIL: _("this machine has no such address"),
-        errno.EAFNOSUPPORT: _("this machine has no such kind of address"),
-        errno.ENETUNREACH: _("there is no way to that network"),
-        errno.EHOSTUNREACH: _("there is no way to that host"),
-        errno.ECONNRESET: _("the other side has hung up"),
-        errno.EMFILE: _("too many open files or connections (see ulimit -n)"),
-        errno.ENFILE: _("the whole system has too many open files"),
-        errno.ENOSPC: _("the disk is full"),
-        errno.EROFS: _("the disk can only be read"),
-        errno.EIO: _("the disk does not work"),
-        errno.ENOTDIR: _("a folder on the way is a file"),
-        errno.ENAMETOOLONG: _("the name is too long"),
-    }
+def write(text: str, stream: TextIO | None = None) -> None:
+    """Write *text* to *stream* (stdout) at once; from an error on, into the void. Any thread.
+
+    A reader who has gone needs no word; about a full disk stderr gets a sentence. The buffer of
+    *stream* is left out: a thread that waits in it for a terminal would keep the program from
+    ending.
+    """
+    stream = stream or sys.stdout
+    data = text.encode(stream.encoding, stream.errors or "strict")
+    try:
+        stream.flush()
+        raw = getattr(stream.buffer, "raw", stream.buffer)
+        while data:
+            written = raw.write(data)
+            if written is None:  # somebody has made the terminal non-blocking
+                select.select((), (stream,), ())
+            data = data[written or 0 :]
+    except OSError as error:
+        with open(os.devnull, "wb") as void:  # noqa: PTH123
+            os.dup2(void.fileno(), stream.fileno())
+        if stream is not sys.stderr and not isinstance(error, BrokenPipeError):
+            complain(
+                _("The output cannot be written any more: {reason}.").format(reason=why(error))
+            )
 
 
-def left_sentence(reason: str) -> str:
-    """Return how ``{nick}`` left, for a *reason* of the protocol."""
-    return {
-        "lost": _("{nick} is gone: the connection was lost"),
-        "timeout": _("{nick} is gone: no answer"),
-        "kicked": _("{nick} was removed by the admin"),
-        "slow": _("{nick} was disconnected: reads too slowly"),
-        "flood": _("{nick} was disconnected: writes too much"),
-        "shutdown": _("{nick} was told goodbye"),
-    }.get(reason, _("{nick} has left"))
+def complain(sentence: str) -> None:
+    """Say *sentence* on stderr; on a terminal it is broken between words."""
+    if sys.stderr.isatty():
+        columns = max(20, shutil.get_terminal_size().columns)
+        sentence = textwrap.fill(
+            sentence,
+            columns,
+            subsequent_indent="  ",
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+    write(sentence + "\n", sys.stderr)
 
 
 def fail(sentence: str) -> int:
     """Say *sentence* on stderr and return the exit status of a failure."""
-    if sys.stderr.isatty():
-        sentence = textwrap.fill(
-            sentence,
-            shutil.get_terminal_size().columns,
-            break_on_hyphens=False,
-            break_long_words=False,
-        )
-    print(sentence, file=sys.stderr, flush=True)
+    complain(sentence)
     return FAILURE_STATUS
-
-
-def _argparse_sentences() -> tuple[str, ...]:
-    """Name for the extractor what ``argparse`` says: it looks its sentences up in our catalogue."""
-    return (
-        _("usage: "),
-        _("options"),
-        _("positional arguments"),
-        _("show this help message and exit"),
-        _("argument %(argument_name)s: %(message)s"),
-        _("invalid choice: %(value)r (choose from %(choices)s)"),
-        _("unrecognized arguments: %s"),
-        _("expected one argument"),
-        _("ambiguous option: %(option)s could match %(matches)s"),
-        _("ignored explicit argument %r"),
-    )

@@ -3,7 +3,7 @@
 It needs Textual, the extra ``tui``; without it there is `chat.app.console`. Three threads:
 
 * Textual's, the main thread, draws and takes keys; nothing in it waits for the network;
-* `Talk` has one that carries out what was typed, in order, and may wait for the server;
+* `Talk` has one that handles what was typed, in order, and may wait for the server;
 * the client's listener hands on what comes.
 
 The last two put what they have to show into an inbox and wake the first.
@@ -11,8 +11,9 @@ The last two put what they have to show into an inbox and wake the first.
 
 import asyncio
 import contextlib
+import os
 import queue
-import signal
+import re
 import threading
 import time
 from argparse import Namespace
@@ -22,14 +23,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, TextIO
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style as RichStyle
 from rich.text import Text
 from textual import events, on
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.driver import Driver
 from textual.geometry import Size
+from textual.keys import Keys
 from textual.message import Message as Notice
 from textual.screen import ModalScreen
 from textual.scroll_view import ScrollView
@@ -38,21 +43,23 @@ from textual.widgets import Input, Label, OptionList, Static, TextArea
 from textual.widgets.option_list import Option
 
 from chat.app import options as cli
+from chat.app.console import stop_signals
 from chat.app.conversation import (
-    HANGING_INDENT,
-    Completer,
+    INDENT,
     Conversation,
     Line,
     Part,
+    addressee,
     clock,
+    command_in,
     date,
-    end_sentence,
     is_goodbye,
     nick_colour,
     shown_nick,
 )
 from chat.app.i18n import gettext as _
 from chat.app.i18n import ngettext
+from chat.app.sentences import end_sentence
 from chat.core.client import ChatClient, ConnectionClosedError
 from chat.core.protocol import Message, nick_key, printable
 
@@ -68,8 +75,11 @@ NARROW = 60
 QUIT_TIMEOUT = 2.0
 """Seconds on leaving for what was typed last."""
 
-_INDENT = 6
-"""Columns of a message's time."""
+COLOURS = not os.environ.get("NO_COLOR")
+"""Whether there are colours, see no-color.org. Textual's own way makes the line black on black."""
+
+# Alt+Enter as most terminals send it: Textual takes these two bytes for Enter.
+ANSI_SEQUENCES_KEYS["\x1b\r"] = (Keys.ControlJ,)  # type: ignore[index]
 
 _STYLES = {
     "plain": RichStyle(),
@@ -82,9 +92,10 @@ _STYLES = {
 
 
 def _style(part: Part) -> RichStyle:
-    if part.role == "nick":
-        return RichStyle(bold=True, color=f"color({nick_colour(part.text)})")
-    return _STYLES[part.role]
+    style = _STYLES.get(part.role)
+    if style is None:  # a nickname
+        style = RichStyle(bold=True, color=f"color({nick_colour(part.text)})")
+    return style if COLOURS else style.without_color
 
 
 def _text(parts: tuple[Part, ...]) -> Text:
@@ -98,18 +109,11 @@ def _text(parts: tuple[Part, ...]) -> Text:
 
 
 class Talk(Conversation):
-    """A conversation on a full screen. What is typed is carried out in a thread of its own."""
+    """A conversation on a full screen. What is typed is handled in a thread of its own."""
 
-    def __init__(
-        self,
-        client: ChatClient,
-        log: TextIO | None = None,
-        *,
-        bell: bool = False,
-        has_passphrase: bool = False,
-    ) -> None:
+    def __init__(self, client: ChatClient, log: TextIO | None = None, **settings: bool) -> None:
         """Drive *client*; the rest is as in `Conversation`."""
-        super().__init__(client, log, bell=bell, has_passphrase=has_passphrase)
+        super().__init__(client, log, **settings)
         self._wishes: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="chat speaker")
         self._app: ChatApp
@@ -147,17 +151,24 @@ class Talk(Conversation):
     def stop(self) -> None:
         """Leave the chat: what was typed goes out first if that does not take long. Blocks."""
         self._wishes.put(None)
-        self._thread.join(QUIT_TIMEOUT)
+        if self._thread.ident is not None:
+            self._thread.join(QUIT_TIMEOUT)
         self._client.close()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def submit(self, line: str) -> None:
-        """Carry out *line* when its turn comes."""
+        """Handle *line* when its turn comes."""
         self._wishes.put(lambda: self._try(line))
 
     def choose(self, partner: str | None) -> None:
         """Send what is typed from now on to *partner*, None for everybody."""
         self._wishes.put(lambda: super(Talk, self).talk_to(partner))
+
+    def refuse(self, partner: str) -> None:
+        """Say that *partner* has left, and that what was typed for them stays where it is."""
+        sentence = _("{nick} has left, so nothing was sent. Alt+↑ or /all: talk to everybody.")
+        self._warn(sentence.format(nick=shown_nick(partner)))
 
     def keys(self) -> list[tuple[str, str]]:
         """Return what the keys do."""
@@ -167,11 +178,11 @@ class Talk(Conversation):
             ("Shift+Tab", _("go to the list of users: arrows and Enter choose, Esc returns")),
             ("PgUp, PgDn", _("read what was said before")),
             ("↑, ↓", _("what you have typed before")),
-            ("Alt+Enter", _("another row in the same message")),
-            ("Ctrl-C", _("clear the line; on an empty line: leave")),
+            ("Alt+Enter, Ctrl-J", _("another row in the same message")),
+            ("Ctrl-C", _("clear the line; on an empty line, twice: leave")),
         ]
 
-    # The thread that carries out
+    # The thread that handles what was typed
 
     def _work(self) -> None:
         while (wish := self._wishes.get()) is not None:
@@ -179,7 +190,7 @@ class Talk(Conversation):
 
     def _try(self, line: str) -> None:
         try:
-            self._carry_out(line)
+            self._handle(line)
         except ConnectionClosedError:
             self.unsent.append(line)
             self._warn(_("The conversation is over. Not sent: {line}").format(line=line))
@@ -234,9 +245,11 @@ class Talk(Conversation):
     # Any thread
 
     def display(self, lines: list[Line]) -> None:
-        """Put *lines* into their panes."""
+        """Put *lines* into their panes; of a long answer to /help, show the beginning."""
         for line in lines:
             self._app.deliver(line)
+        if lines[0].kind == "help":
+            self._app.deliver(lambda: self._app.show_from(lines[0]))
 
 
 # What the screen consists of
@@ -300,6 +313,15 @@ class Scrollback(ScrollView, can_focus=False):
         self._wrap(len(self.pane.lines) - 1, line)
         self._resize_virtually(following)
 
+    def show_from(self, line: Line) -> None:
+        """Scroll to *line* if not all that follows it is in view."""
+        numbers = range(len(self.pane.lines))
+        top = next(
+            (self._starts[number] for number in numbers if self.pane.lines[number] is line), 0
+        )
+        if len(self._rows) - top > self.scrollable_content_region.height:
+            self.scroll_to(y=top, animate=False, immediate=True)
+
     def on_resize(self) -> None:
         """Wrap anew for the new width."""
         if self._starts:
@@ -335,21 +357,22 @@ class Scrollback(ScrollView, can_focus=False):
         self.refresh()
 
     def _wrap(self, number: int, line: Line) -> None:
-        width = max(2 * _INDENT, self.scrollable_content_region.width)
+        width = max(2 * INDENT, self.scrollable_content_region.width)
         if number == self.pane.first_unread:
             self._rows.append(self._rule(_("new"), width))
         if line.time is not None and date(line.time) != self._day:
             self._day = date(line.time)
             self._rows.append(self._rule(self._day, width))
         self._starts.append(len(self._rows))
-        indent = HANGING_INDENT if line.time is None else _INDENT
-        margin = "" if line.time is None else clock(line.time).ljust(indent)
         body = _text(line.parts)
+        indent, margin = INDENT, Text(clock(line.time or 0).ljust(INDENT), _STYLES["quiet"])
+        if line.time is None:
+            indent = min(line.indent, width // 3)
+            margin, body = body.divide([indent if line.kind == "help" else 0])
         body.expand_tabs(8)
         for row in body.wrap(self.app.console, width - indent):
-            whole = Text.assemble((margin, _STYLES["quiet"]), row, end="")
-            self._rows.append(self._strip(whole))
-            margin = " " * indent
+            self._rows.append(self._strip(Text.assemble(margin, row, end="")))
+            margin = Text(" " * indent)
 
     def _rule(self, words: str, width: int) -> Strip:
         rule = Text.assemble((f"── {words} ".ljust(width, "─"), _STYLES["quiet"]), end="")
@@ -392,6 +415,34 @@ class People(OptionList):
         for number, (entry, _label) in enumerate(self._shown):
             if entry == key:
                 self.highlighted = number
+
+
+class Completer:
+    """Completes the word before the cursor, and goes on to the next candidate when asked again."""
+
+    def __init__(self, candidates: Callable[[str, str], list[str]]) -> None:
+        """Take what a word can become from *candidates*: what stands before it, the word."""
+        self._candidates = candidates
+        self._offers: list[str] = []
+        self._last = ("", 0)  # what we made of the line: anything else has been edited since
+        self._before = self._after = ""
+
+    def complete(self, line: str, cursor: int) -> tuple[str, int]:
+        """Return *line* and *cursor* after one press of Tab; unchanged if nothing fits."""
+        if (line, cursor) == self._last and self._offers:
+            self._offers.append(self._offers.pop(0))
+        else:
+            start = re.search(r"\S*$", line[:cursor]).start()  # type: ignore[union-attr]
+            self._before, self._after = line[:start], line[cursor:]
+            self._offers = self._candidates(self._before, line[start:cursor])
+            if not self._offers:
+                return line, cursor
+        completed = self._before + self._offers[0]
+        rest = self._after
+        if completed.endswith(" ") and rest.startswith(" "):
+            rest = rest[1:]
+        self._last = (completed + rest, len(completed))
+        return self._last
 
 
 class Draft(TextArea):
@@ -444,6 +495,9 @@ class Draft(TextArea):
         event.stop()
         event.prevent_default()
         act()
+
+    async def _on_paste(self, event: events.Paste) -> None:  # `TextArea` inserts it afterwards
+        event.text = event.text.rstrip("\r\n")
 
     def _break(self) -> None:
         self.insert("\n")
@@ -533,9 +587,10 @@ class ChatApp(App[None]):
         Binding("escape,tab,shift+tab", "write", show=False),
     ]
 
-    def __init__(self, talk: Talk, users: list[str], about: str) -> None:
-        """Show *talk*; *users* are here already, *about* names the server and the encryption."""
+    def __init__(self, talk: Talk, users: list[str], about: Mapping[str, str]) -> None:
+        """Show *talk*; *users* are here already, *about* is the ``address`` and ``encryption``."""
         super().__init__()
+        self.driver_class = _forgiving(self.driver_class, self._lose_terminal)
         self.theme = "ansi-dark"  # the terminal's own colours, be it dark or light
         self.talk = talk
         self.scrollback = Scrollback()
@@ -561,6 +616,7 @@ class ChatApp(App[None]):
         self._panes: dict[str, Pane] = {"": Pane(None)}
         self._pane = self._panes[""]
         self._leaving = False
+        self._sure = False  # Ctrl-C was pressed on an empty line: the next one leaves
         self._inbox: deque[Line | Callable[[], None]] = deque()
         self._woken = False
 
@@ -576,10 +632,10 @@ class ChatApp(App[None]):
 
     def on_mount(self) -> None:
         """Begin the conversation."""
-        loop = asyncio.get_running_loop()
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            with contextlib.suppress(NotImplementedError, AttributeError, RuntimeError):
-                loop.add_signal_handler(getattr(signal, name), self.action_leave)
+        self._screen_loop = asyncio.get_running_loop()
+        for number in stop_signals():
+            with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows; a test's thread
+                self._screen_loop.add_signal_handler(number, self.action_leave)
         self.draft.focus()
         self.scrollback.show(self._pane)
         self.talk.start(self, self._users)
@@ -601,6 +657,10 @@ class ChatApp(App[None]):
             self._woken = True
             with contextlib.suppress(RuntimeError):  # the screen has just gone
                 self.post_message(self.Arrived())
+
+    def _lose_terminal(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the screen has gone, too
+            self._screen_loop.call_soon_threadsafe(self.action_leave)
 
     # The screen's thread
 
@@ -657,6 +717,10 @@ class ChatApp(App[None]):
             self._pane.unread = 0
         self._refresh_edges()
 
+    def show_from(self, line: Line) -> None:
+        """Show the conversation from *line* on, where it has been added."""
+        self.scrollback.show_from(line)
+
     def _choose(self, partner: str | None) -> None:
         self.talk.choose(partner)
         self.show_pane(partner)
@@ -683,34 +747,37 @@ class ChatApp(App[None]):
                 label.append(f" {pane.unread}", RichStyle(bold=True, reverse=True))
             entries.append((key or "*", label))
         self.people.show(entries, _key(self._pane.partner) or "*")
-        self._prompt.update(
-            Text.assemble("[", _text((_partner_part(self._pane.partner, _("all")),)), "] ")
-        )
-        status = Text(" · ".join(self._status_words()))
+        partner = self._pane.partner
+        name = addressee(partner, here=_key(partner) in {"", *here})
+        role = "plain" if partner is None else "nick"
+        self._prompt.update(Text.assemble("[", _text((Part(name, role),)), "] "))
+        words = self._status_words()
+        for least in ("address", "users", "encryption"):
+            if cell_len(" · ".join(words.values())) <= self.size.width:
+                break
+            words.pop(least, None)
+        status = Text(" · ".join(words.values()))
         status.pad_right(max(0, self.size.width - status.cell_len))
         self._status.update(status)
 
-    def _status_words(self) -> list[str]:
+    def _status_words(self) -> dict[str, str]:
+        words = {"nick": f" {shown_nick(self.talk.nick)}", "connection": self._connection_words()}
+        if waiting := self.talk.waiting:
+            words["waiting"] = _("not confirmed: {n}").format(n=waiting)
+        if unread := [pane for pane in self._panes.values() if pane.unread]:
+            names = [f"{addressee(pane.partner, here=True)} {pane.unread}" for pane in unread]
+            words["unread"] = _("unread: {names}").format(names=", ".join(names))
         number = len(self.talk.users)
         users = ngettext("{n} more user", "{n} more users", number).format(n=number)
-        users = users if number else _("nobody else")
-        words = [f" {shown_nick(self.talk.nick)}", self._connection_words()]
-        if waiting := self.talk.waiting:
-            words.append(_("not confirmed: {n}").format(n=waiting))
-        unread = [pane for pane in self._panes.values() if pane.unread]
-        if unread:
-            names = [
-                f"{shown_nick(pane.partner) if pane.partner else _('all')} {pane.unread}"
-                for pane in unread
-            ]
-            words.append(_("unread: {names}").format(names=", ".join(names)))
-        return [*words, self._about, users]
+        return {**words, **self._about, "users": users if number else _("nobody else")}
 
     def _connection_words(self) -> str:
         if self._leaving:
             return _("leaving…")
         if self.talk.ended:
             return _("the conversation is over, Ctrl-C leaves")
+        if self._sure:
+            return _("Ctrl-C again: leave")
         if self.talk.attempt:
             return _("reconnecting, attempt {n}").format(n=self.talk.attempt)
         return _("online")
@@ -720,12 +787,16 @@ class ChatApp(App[None]):
         self.push_screen(PasswordScreen(), answered)
 
     def _submit(self, line: str) -> None:
+        partner = self._pane.partner
         if is_goodbye(line):
+            self.draft.put("")
             self.action_leave()
         elif self.talk.ended:  # what is typed stays
             self.bell()
+        elif partner and line.strip() and not command_in(line) and not self.talk.is_here(partner):
+            self.talk.refuse(partner)
         else:
-            self.draft.remember("" if line.startswith("/admin ") else line)
+            self.draft.remember("" if command_in(line) == "admin" else line)
             self.draft.put("")
             self.action_follow()
             self.talk.submit(line)
@@ -769,12 +840,21 @@ class ChatApp(App[None]):
         self.draft.focus()
 
     def action_clear_or_leave(self) -> None:
-        """Clear the line, which the arrow keys bring back; leave if it is empty."""
-        if self.draft.text and not self.talk.ended:
+        """Clear the line, which the arrow keys bring back; on an empty one, twice, leave."""
+        if self.talk.ended or (self._sure and not self.draft.text):
+            self.action_leave()
+            return
+        if self.draft.text:
             self.draft.remember(self.draft.text)
             self.draft.put("")
         else:
-            self.action_leave()
+            self._sure = True
+        self._refresh_edges()
+
+    @on(TextArea.Changed)
+    def _stay(self) -> None:
+        self._sure = False
+        self._refresh_edges()
 
     def action_leave_if_empty(self) -> None:
         """Leave the chat if nothing is typed."""
@@ -809,15 +889,56 @@ def _partner_part(partner: str | None, everybody: str | None = None) -> Part:
     return Part(shown_nick(partner), "nick")
 
 
+class _Output:
+    """What the screen is written to: when the terminal is gone, it says so and takes the rest."""
+
+    def __init__(self, file: TextIO, lose: Callable[[], None]) -> None:
+        self._file = file
+        self._lose = lose
+
+    def write(self, text: str) -> None:
+        try:
+            self._file.write(text)
+            self._file.flush()
+        except OSError:
+            with open(os.devnull, "wb") as void:  # noqa: PTH123
+                os.dup2(void.fileno(), self._file.fileno())
+            self._lose()
+
+    def flush(self) -> None:
+        """Do nothing: everything is written at once."""
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+
+def _forgiving(driver: type[Driver], lose: Callable[[], None]) -> type[Driver]:
+    """Return *driver* with another output. Textual's thread that writes would die of an error."""
+
+    class Forgiving(driver):  # type: ignore[misc, valid-type]
+        def __init__(self, *arguments: object, **options: object) -> None:
+            super().__init__(*arguments, **options)
+            if file := getattr(self, "_file", None):
+                self._file = _Output(file, lose)
+
+    return Forgiving
+
+
 def run(talk: Talk, users: list[str], options: Namespace) -> int:
     """Show *talk* on the full screen until the user leaves; return the exit status."""
-    about = [cli.address_text(options.host, options.port)]
+    about = {}
     if options.tls or options.tls_ca:
-        about.append("TLS")
+        about["encryption"] = "TLS"
     if options.passphrase_file:
-        about.append(_("encrypted end-to-end"))
-    app = ChatApp(talk, users, " · ".join(about))
-    app.run()
+        words = [*about.values(), _("encrypted end-to-end")]
+        about["encryption"] = " · ".join(words)
+    about = {"address": cli.address_text(options.host, options.port), **about}
+    os.environ.pop("NO_COLOR", None)  # `COLOURS` knows
+    app = ChatApp(talk, users, about)
+    try:
+        app.run()
+    finally:
+        talk.stop()
     if talk.end_reason != "quit":
         cli.write(end_sentence(talk.end_reason) + "\n")
     for text in [*talk.unsent, *app.drafts]:

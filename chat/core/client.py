@@ -1,26 +1,24 @@
-"""The chat client: `ChatClient`, a socket and a listener thread, and the script.
+"""The chat client as a library: `ChatClient`, a socket, a listener thread and the writer's.
 
-As a library::
+::
 
     with ChatClient(server.address, "Аня", on_event=print) as anya:
         anya.say("привет")
         anya.say("шёпот", to="Боря")
 
-Two threads: the caller's asks, the listener reads what comes and hands every message to
-*on_event*. Neither waits for the other. When the connection is lost, the listener makes a new one:
-what was not acknowledged is sent again, what was missed is asked for, and *on_event* gets every
-message once and in order.
+The caller asks, the listener reads what comes and hands every message to *on_event*, the writer
+sends. None of them waits for another. When the connection is lost, it is over;
+`chat.promises.resume` has a client that comes back.
 """
 
 import contextlib
-import random
 import socket
-import ssl
 import threading
 import typing
+from collections import deque
 from collections.abc import Callable, Iterable
 
-from chat.core.connection import Connection
+from chat.core.connection import Connection, Transport
 from chat.core.protocol import (
     FrameDecoder,
     Limits,
@@ -32,25 +30,11 @@ from chat.core.protocol import (
     encode,
     nick_key,
 )
-from chat.core.sender import Sender
 from chat.core.timing import Deadline, TokenBucket
-from chat.promises.resume import Place, Unacknowledged
-from chat.promises.tls import TlsConnection, TlsError
+from chat.core.writer import Writer
 
 WINDOW_BYTES = 256 * 1024
 """Bytes of messages not yet acknowledged, beyond which `ChatClient.say` waits."""
-
-OFFLINE_MESSAGES = 20
-"""Messages that wait for a new connection, beyond which `ChatClient.say` waits as well."""
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-"""Seconds before another try to come back: at most so many, twice as many each time, up to."""
-
-_CURABLE = frozenset({"lost", "timeout", "slow"})
-"""Ends of a connection after which it makes sense to come back."""
-
-_PASSING = frozenset({"server_full", "register_timeout", "too_fast", "unavailable"})
-"""Refusals that may be over a moment later."""
 
 _OUR_EVENTS = frozenset({"closed", "reconnecting", "reconnected", "untrusted", "gap"})
 """Events that are for us to say, not for a server."""
@@ -65,27 +49,76 @@ class RefusedError(Exception):
 
 
 class ConnectionClosedError(ConnectionError):
-    """The connection has ended, by the server or on the way."""
+    """The connection has ended, by the server or in transit."""
 
 
 class Cipher(typing.Protocol):
     """Hides texts from the server: `chat.promises.encryption.Cipher`."""
 
     def seal(self, text: str, sender: str, to: str | None) -> str:
-        """Return the cipher of what *sender* says to *to*, None for everyone."""
+        """Return *text*, said by *sender* to *to* (None: everyone), encrypted."""
 
     def open(self, sealed: str, sender: str, to: str | None) -> str:
         """Return the text. Raises `ValueError` under another passphrase."""
+
+
+class Outbox:
+    """Messages that the server has not answered for, by their ids, the oldest first."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.size = 0
+        """How long their frames are, in bytes."""
+
+        self._last_id = 0
+        self._messages: dict[int, tuple[Message, bytes]] = {}
+        self._unsent: deque[int] = deque()  # ids of those that wait for the window
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._messages)
+
+    def add(self, message: Message, cover: Message) -> int:
+        """Number *message* and keep it; return its id. In its frame, *cover* goes before."""
+        self._last_id += 1
+        message = {"type": "message", "id": self._last_id} | message
+        frame = encode(message | cover)
+        self._messages[self._last_id] = message, frame
+        self._unsent.append(self._last_id)
+        self.size += len(frame)
+        return self._last_id
+
+    def take_unsent(self, window: int) -> list[bytes]:
+        """Return the frames that are to be sent now: no more than *window* are in transit."""
+        frames = []
+        while self._unsent and len(self._messages) - len(self._unsent) < window:
+            frames.append(self._messages[self._unsent.popleft()][1])
+        return frames
+
+    def send_again(self) -> None:
+        """Take all of them for unsent: there is another connection."""
+        self._unsent = deque(self._messages)
+
+    def settle(self, message_id: object) -> Message | None:
+        """Strike off and return what the server has answered for; None if it is not here."""
+        if not isinstance(message_id, int) or message_id not in self._messages:
+            return None
+        message, frame = self._messages.pop(message_id)
+        if self._unsent and message_id >= self._unsent[0]:  # a server answers before it is asked
+            self._unsent.remove(message_id)
+        self.size -= len(frame)
+        return message
+
+    def messages(self) -> list[Message]:
+        """Return all messages, readable, in their order."""
+        return [message for message, _frame in self._messages.values()]
 
 
 class ChatClient:
     """A user's end of the chat. A context manager: in the chat from enter to exit.
 
     Any thread may call its methods; *on_event* runs in the listener thread, one event at a time.
-    Events are the server's messages, and our own: ``{"type": "reconnecting", "reason": …,
-    "attempt": …, "delay": seconds}`` when the connection is lost, ``{"type": "reconnected"}`` when
-    there is another one and what was missed follows, ``{"type": "untrusted", "why": …}`` when who
-    answers in TLS cannot be believed, and ``{"type": "closed", "reason": …}`` as the last.
+    Events are the server's messages, and ``{"type": "closed", "reason": …}`` as the last.
     """
 
     def __init__(
@@ -95,14 +128,14 @@ class ChatClient:
         *,
         on_event: Callable[[Message], None] | None = None,
         limits: Limits | None = None,
-        tls: ssl.SSLContext | None = None,
         cipher: Cipher | None = None,
-        reconnect: bool = True,
+        transport: Callable[[socket.socket, str], Transport] | None = None,
         also: Iterable[tuple[str, int]] = (),
     ) -> None:
         """Prepare a client of the server at *address*, to be called *nick* on entering.
 
         The same chat is to be found at the addresses *also*, should that server not answer.
+        *transport* makes the transport to a host, from a socket.
         """
         self.nick = nick or ""
         """The nickname as the server accepted it."""
@@ -110,25 +143,24 @@ class ChatClient:
         """Longest text that the server takes, in characters."""
         self._on_event = on_event or (lambda _event: None)
         self._limits = limits or Limits()
-        self._tls = tls
         self._cipher = cipher
-        self._reconnect = reconnect
-        self._sender = Sender(self._limits)
+        self._transport = transport or (lambda sock, _host: Transport(sock))
+        self._writer = Writer(self._limits, name="chat writer")
         self._thread = threading.Thread(target=self._listen, name="chat listener")
         self._leaving = threading.Event()
         # The listener's, and before it starts the caller's.
         self._addresses = [address, *also]
-        self._arrived: list[Message] = []  # decoded and not handed on yet
-        self._place = Place()
+        self._arrived: deque[Message] = deque()  # decoded and not handed on yet
         # Guards everything below.
         self._lock = threading.Lock()
-        self._acknowledged = threading.Condition(self._lock)
+        self._changed = threading.Condition(self._lock)  # an answer has come, or the end
         self._connection: Connection | None = None
         self._online = False
-        self._users: dict[str, str] = {}
+        self._users: dict[str, tuple[str, str | None]] = {}  # nicknames and persons, by their keys
         self._pace = TokenBucket(0, 0)
         self._window = self._limits.window_messages
-        self._unacknowledged = Unacknowledged()
+        self._outbox = Outbox()
+        self._opened = False
         self._closed = False
 
     def __enter__(
@@ -156,12 +188,14 @@ class ChatClient:
         May be called again after the connection was lost. Raises `OSError` when nobody listens,
         `RefusedError` when the server refuses, `ConnectionClosedError` when it is no chat server.
         """
-        deadline = Deadline(self._limits.connect_timeout)
-        self._dial(deadline)
+        if not self._opened:
+            self._writer.open()
+            self._opened = True
+        self._dial()
         self._decoder = FrameDecoder(self._limits.answer_bytes)
         self._arrived.clear()
-        request = self._expect("register", deadline)
-        self._keep_to(request["limits"])
+        request = self._expect("register")
+        self._keep_to(request["limits"], request.get("window"))
         return request
 
     def register(self, nick: str) -> Message:
@@ -170,20 +204,18 @@ class ChatClient:
         Raises `RefusedError` (after ``bad_nick`` and ``nick_taken`` try another one on the same
         connection) and `ConnectionClosedError`.
         """
-        self._send(self._place.registration(nick))
-        welcome = self._expect("welcome", Deadline(self._limits.connect_timeout))
+        self._send(self._registration(nick))
+        welcome = self._expect("welcome")
         if nick_key(welcome["nick"]) != nick_key(nick):  # what we seal would be somebody else's
             raise ConnectionClosedError
         self.nick = welcome["nick"]
-        self._set_users(welcome["users"])
-        question = self._place.enter(welcome)
+        self._set_users(welcome["users"], welcome.get("persons"))
         with self._lock:
             self._online = True
-            for frame in self._unacknowledged.frames():
-                self._post(frame)
-        if question is not None:
-            self._post(encode(question))
-        self._sender.flush()
+            self._outbox.send_again()
+            self._post_unsent()
+        self._entered(welcome)
+        self._writer.ring()
         return welcome
 
     def listen(self) -> None:
@@ -196,13 +228,14 @@ class ChatClient:
     def users(self) -> list[str]:
         """The nicknames of the others, sorted."""
         with self._lock:
-            return sorted(self._users.values(), key=str.casefold)
+            nicks = [nick for nick, _person in self._users.values()]
+        return sorted(nicks, key=str.casefold)
 
     @property
     def unacknowledged(self) -> list[Message]:
         """What was said and has no answer yet, oldest first."""
         with self._lock:
-            return self._unacknowledged.messages()
+            return self._outbox.messages()
 
     @property
     def closed(self) -> bool:
@@ -212,24 +245,30 @@ class ChatClient:
     def say(self, text: str, to: str | None = None) -> int:
         """Send *text* to everyone, or to the one called *to*; return the message's ``id``.
 
-        Without a connection it is sent when there is one again. Waits while `WINDOW_BYTES` are
-        unacknowledged or the server's rate asks for it, except in *on_event*. An event with that
-        id follows: ``ack``, or ``error``, to which the ``message`` refused is added. Raises
-        `ConnectionClosedError`, `TimeoutError` when the server acknowledges nothing for
-        `Limits.answer_timeout` seconds, and `RefusedError` for what a cipher would hide from the
-        server, which would refuse it.
+        Without a connection it is sent when there is one again. Waits while as much is
+        unacknowledged as the server wants at most, or its rate asks for it; in *on_event* it does
+        not wait, and what is too much is sent later. An event with that id follows: ``ack``, or
+        ``error``, to which the ``message`` refused is added. Raises `ConnectionClosedError`,
+        `TimeoutError` when the server acknowledges nothing for `Limits.answer_timeout` seconds, and
+        `RefusedError` for what a cipher would hide from the server, which would refuse it.
         """
         sealed = self._seal(text, to)
+        message: Message = {"text": text}
+        cover: Message = {} if sealed is None else {"text": sealed, "sealed": True}
+        if to is not None:
+            message["to"] = to
         with self._lock:
             if threading.current_thread() is not self._thread:
                 self._wait_ready()
             if self._closed or not (self._online or self._thread.is_alive()):
                 raise ConnectionClosedError
+            person = None if to is None else self._users.get(nick_key(to), ("", None))[1]
+            if person is not None:  # if that is somebody else by then, it is not for them
+                cover["person"] = person
             self._pace.take()
-            message_id, frame = self._unacknowledged.add(text, to, sealed)
-            if self._online:
-                self._post(frame)
-        self._sender.flush()
+            message_id = self._outbox.add(message, cover)
+            self._post_unsent()
+        self._writer.ring()
         return message_id
 
     def wait_ready(self) -> None:
@@ -240,7 +279,7 @@ class ChatClient:
     def wait_acknowledged(self, timeout: float | None = None) -> None:
         """Wait until the server has answered for every message. Raises as `say` does."""
         with self._lock:
-            self._wait(lambda: not self._unacknowledged, timeout)
+            self._wait(lambda: not self._outbox, timeout)
 
     def request_users(self) -> None:
         """Ask who is here; a ``users`` event follows."""
@@ -275,42 +314,63 @@ class ChatClient:
             connection, online = self._connection, self._online
         if self._thread is threading.current_thread():  # in on_event: the listener ends after it
             if connection is not None:
-                connection.abort("quit")
+                self._writer.abort(connection, "quit")
+                self._writer.ring()
             return
-        if connection is not None and online:
-            self._sender.post((connection,), encode({"type": "quit"}))
-            self._sender.finish((connection,))
-            self._sender.flush()
-        elif connection is not None:
-            connection.abort("quit")
+        if connection is not None:
+            if online:
+                self._writer.post(encode({"type": "quit"}), connection)
+                self._writer.finish(connection)
+            else:
+                self._writer.abort(connection, "quit")
+            self._writer.ring()
         if self._thread.is_alive():
             self._thread.join(self._limits.drain_timeout)
             if connection is not None:
-                connection.abort("quit")
+                self._writer.abort(connection, "quit")
+                self._writer.ring()
             self._thread.join()
         self._hang_up()
-        self._sender.stop()
+        self._writer.end()
+
+    # What a client that comes back does otherwise
+
+    def _registration(self, nick: str) -> Message:
+        """Return the message that asks for *nick*."""
+        return {"type": "register", "nick": nick}
+
+    def _entered(self, _welcome: Message) -> None:
+        """Do what is to be done on entering."""
+
+    def _recover(self, reason: str) -> str | None:
+        """Make another connection after *reason*; return None, or why the conversation is over."""
+        return reason
+
+    def _hand_on(self, event: Message) -> None:
+        """Hand *event* on, readable."""
+        kind = event["type"]
+        for message in event["messages"] if kind == "history" else [event] * (kind == "message"):
+            self._open(message)
+        self._on_event(event)
 
     # The listener thread
 
     def _listen(self) -> None:
-        reason = "lost"
+        reason: str | None = "lost"
         try:
-            reason = self._converse()
-            # Where one server closes, there may be others.
-            curable = _CURABLE | {"shutdown"} if len(self._addresses) > 1 else _CURABLE
-            while self._reconnect and reason in curable and not self._leaving.is_set():
-                if failure := self._come_back(reason):
+            while True:
+                reason = self._converse()
+                if self._leaving.is_set():
+                    break
+                if failure := self._recover(reason):
                     reason = failure
                     break
-                reason = self._converse()
         finally:
-            if self._connection is not None:
-                self._connection.abort("lost")  # our FIN: the server need not wait for us
+            self._abort("lost")  # our FIN: the server need not wait for us
             with self._lock:
                 self._closed = True
                 self._online = False
-                self._acknowledged.notify_all()
+                self._changed.notify_all()
             reason = "quit" if self._leaving.is_set() else reason
             self._on_event({"type": "closed", "reason": reason})
 
@@ -325,8 +385,8 @@ class ChatClient:
                     continue
                 if kind == "shutdown":
                     reason = "shutdown"
-                elif kind == "left" and event.get("nick") == self.nick:
-                    reason = event.get("reason", reason)
+                elif kind == "left" and event["nick"] == self.nick:
+                    reason = event["reason"]
                 self._note(event)
                 self._hand_on(event)
         except ConnectionClosedError:
@@ -348,36 +408,6 @@ class ChatClient:
             self._send({"type": "ping"})
             return self._next(Deadline(self._limits.answer_timeout))
 
-    def _come_back(self, reason: str) -> str | None:
-        """Connect and register again; return None, or why that is not to be."""
-        deadline = Deadline(self._limits.reconnect_timeout)
-        pause, attempt = FIRST_PAUSE, 0
-        with contextlib.suppress(TimeoutError):
-            while deadline.remaining():
-                attempt += 1
-                # A random part of the pause: many who lost one server must not come all at once.
-                delay, pause = random.uniform(0, pause), min(2 * pause, LONGEST_PAUSE)
-                again = {"reason": reason, "attempt": attempt, "delay": delay}
-                self._on_event({"type": "reconnecting"} | again)
-                if self._leaving.wait(delay):
-                    return "quit"
-                try:
-                    self.connect()
-                    self.register(self.nick)
-                except RefusedError as error:
-                    if error.code not in _PASSING:
-                        return error.code
-                except TlsError as error:  # not to be tried until somebody gives in
-                    self._on_event({"type": "untrusted", "why": str(error)})
-                    return "untrusted"
-                except OSError:
-                    pass
-                else:
-                    self._on_event({"type": "reconnected"})
-                    return None
-                self._addresses.append(self._addresses.pop(0))
-        return reason
-
     def _note(self, event: Message) -> None:
         """Keep the list of users and of unacknowledged messages up to date with *event*."""
         kind = event["type"]
@@ -385,43 +415,26 @@ class ChatClient:
             with contextlib.suppress(ConnectionClosedError):
                 self._send({"type": "pong"})
         elif kind == "users":
-            self._set_users(event["users"])
+            self._set_users(event["users"], None)
         elif kind in ("ack", "error"):
             self._settle(event)
         elif kind in ("joined", "left"):
             with self._lock:
                 self._users.pop(nick_key(event["nick"]), None)
                 if kind == "joined":
-                    self._users[nick_key(event["nick"])] = event["nick"]
+                    person = event.get("person")
+                    known = person if isinstance(person, str) else None
+                    self._users[nick_key(event["nick"])] = event["nick"], known
 
     def _settle(self, event: Message) -> None:
         event.pop("message", None)  # that is for us to add
         with self._lock:
-            message = self._unacknowledged.settle(event.get("id"))
-            self._acknowledged.notify_all()
+            message = self._outbox.settle(event.get("id"))
+            self._post_unsent()
+            self._changed.notify_all()
+        self._writer.ring()
         if event["type"] == "error" and message is not None:
             event["message"] = message
-
-    def _hand_on(self, event: Message) -> None:
-        """Hand *event* on, every message in its turn and readable."""
-        kind = event["type"]
-        if kind == "message":
-            self._hand_on_all(self._place.hear(event))
-        elif kind == "history" and "after" in event and self._place.catching_up:
-            if event.get("gap") is True:
-                self._on_event({"type": "gap"})
-            self._hand_on_all(self._place.catch_up(event))
-            if question := self._place.next_question():
-                self._send(question)
-        else:
-            for message in event["messages"] if kind == "history" else ():
-                self._open(message)
-            self._on_event(event)
-
-    def _hand_on_all(self, messages: Iterable[Message]) -> None:
-        for message in messages:
-            self._open(message)
-            self._on_event(message)
 
     def _seal(self, text: str, to: str | None) -> str | None:
         if self._cipher is None:
@@ -442,39 +455,51 @@ class ChatClient:
 
     # Whichever thread reads: the caller's while entering, the listener's afterwards
 
-    def _dial(self, deadline: Deadline) -> None:
-        """Connect to the first of the server's addresses that answers. Raises `OSError`."""
+    def _dial(self) -> None:
+        """Connect to the first of the server's addresses that answers. Raises `OSError`.
+
+        Each address has its share of the time, so that a silent one does not take it all.
+        """
         self._hang_up()
+        deadline = Deadline(self._limits.connect_timeout)
         failure: OSError = ConnectionClosedError()
+        targets: list[tuple[str, socket.AddressFamily, tuple[object, ...]]] = []
         for host, port in self._addresses:
             try:
-                return self._dial_one(host, port, deadline)
+                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             except OSError as error:
                 failure = error
-        raise failure
-
-    def _dial_one(self, host: str, port: int, deadline: Deadline) -> None:
-        failure: OSError = ConnectionClosedError()
-        for family, kind, number, _name, address in socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM
-        ):
-            sock = socket.socket(family, kind, number)
-            tls = self._tls
-            connection = TlsConnection(sock, tls, server_hostname=host) if tls else Connection(sock)
-            with self._lock:
-                self._connection = connection
-            if self._leaving.is_set():  # `close` may have looked before there was anything to see
-                connection.abort("quit")
+                continue
+            targets += [(host, family, address) for family, *_kind, address in found]
+        for number, (host, family, address) in enumerate(targets):
             try:
-                connection.connect(address, deadline)
-                connection.handshake(deadline)
+                self._dial_one(
+                    host, family, address, Deadline(deadline.left / (len(targets) - number))
+                )
             except OSError as error:
                 failure = error
                 self._hang_up()
             else:
-                connection.notice_silence(self._limits.ping_after + self._limits.answer_timeout)
                 return
         raise failure
+
+    def _dial_one(
+        self,
+        host: str,
+        family: socket.AddressFamily,
+        address: tuple[object, ...],
+        deadline: Deadline,
+    ) -> None:
+        transport = self._transport(socket.socket(family, socket.SOCK_STREAM), host)
+        connection = Connection(transport)
+        with self._lock:
+            self._connection = connection
+        if self._leaving.is_set():  # `close` may have looked before there was anything to see
+            self._writer.abort(connection, "quit")
+            self._writer.ring()
+        transport.connect(address, deadline)
+        connection.transport.handshake(deadline)
+        transport.notice_silence(self._limits.ping_after + self._limits.answer_timeout)
 
     def _next(self, deadline: Deadline) -> Message:
         """Return the next message from the server.
@@ -490,23 +515,24 @@ class ChatClient:
                 raise ConnectionClosedError
             for frame in self._decoder.receive(chunk):
                 self._arrived.append(check_server_message(decode(frame)))
-        return self._arrived.pop(0)
+        return self._arrived.popleft()
 
-    def _expect(self, kind: str, deadline: Deadline) -> Message:
+    def _expect(self, kind: str) -> Message:
+        deadline = Deadline(self._limits.connect_timeout)
         try:
             while True:
                 message = self._next(deadline)
                 if message["type"] == kind:
                     return message
                 if message["type"] == "error":
-                    raise RefusedError(message.get("code", "bad_frame"))
+                    raise RefusedError(message["code"])
         except ProtocolError as error:
             raise ConnectionClosedError(error.code) from error
 
     # Any thread
 
-    def _keep_to(self, limits: Message) -> None:
-        """Set our own pace by the server's, half its burst: on the way messages bunch up."""
+    def _keep_to(self, limits: Message, window: object) -> None:
+        """Set our own pace by the server's, half its burst: in transit messages bunch up."""
         try:
             self.text_chars = int(limits["text_chars"])
             rate, burst = float(limits["rate"]), float(limits["burst"])
@@ -514,30 +540,21 @@ class ChatClient:
             return  # the server does not say, or not so that it makes sense
         if rate >= 0 and burst >= 1:
             half = max(1, burst / 2)
+            most = self._limits.window_messages
+            if isinstance(window, int) and window >= 1:
+                most = min(most, window)
             self._pace = TokenBucket(rate, half)
             # What is not acknowledged is sent again after a loss, all at once.
-            most = self._limits.window_messages
             self._window = int(min(half, most)) if rate else most
 
-    def _set_users(self, nicks: list[str]) -> None:
+    def _set_users(self, nicks: list[str], persons: object) -> None:
+        known = persons if isinstance(persons, list) and len(persons) == len(nicks) else None
         with self._lock:
-            self._users = {nick_key(nick): nick for nick in nicks}
-
-    def _wait_ready(self) -> None:
-        self._wait(self._has_room)
-        pause = min(self._pace.wait_time(), self._limits.answer_timeout)
-        self._acknowledged.wait_for(lambda: self._closed, pause)
-
-    def _has_room(self) -> bool:
-        most = self._window if self._online else min(self._window, OFFLINE_MESSAGES)
-        return self._unacknowledged.size < WINDOW_BYTES and len(self._unacknowledged) < most
-
-    def _wait(self, condition: Callable[[], bool], timeout: float | None = None) -> None:
-        timeout = self._limits.answer_timeout if timeout is None else timeout
-        if not self._acknowledged.wait_for(lambda: condition() or self._closed, timeout):
-            raise TimeoutError
-        if not condition():
-            raise ConnectionClosedError
+            before, self._users = self._users, {}
+            for number, nick in enumerate(nicks):
+                key = nick_key(nick)
+                person = known[number] if known else before.get(key, ("", None))[1]
+                self._users[key] = nick, person if isinstance(person, str) else None
 
     def _ask(self, message: Message) -> None:
         if not self._online:
@@ -545,17 +562,42 @@ class ChatClient:
         self._send(message)
 
     def _send(self, message: Message) -> None:
-        self._post(encode(message))
-        self._sender.flush()
-
-    def _post(self, frame: bytes) -> None:
         connection = self._connection
         if connection is None or self._closed:
             raise ConnectionClosedError
-        self._sender.post((connection,), frame)
+        self._writer.post(encode(message), connection)
+        self._writer.ring()
+
+    def _abort(self, reason: str) -> None:
+        connection = self._connection
+        if connection is not None:
+            self._writer.abort(connection, reason)
+            self._writer.ring()
 
     def _hang_up(self) -> None:
         with self._lock:
             connection, self._connection = self._connection, None
         if connection is not None:
-            self._sender.close(connection)
+            self._writer.close(connection)
+
+    # Under the lock
+
+    def _post_unsent(self) -> None:
+        if self._online and self._connection is not None:
+            for frame in self._outbox.take_unsent(self._window):
+                self._writer.post(frame, self._connection)
+
+    def _has_room(self) -> bool:
+        return self._outbox.size < WINDOW_BYTES and len(self._outbox) < self._window
+
+    def _wait_ready(self) -> None:
+        self._wait(self._has_room)
+        pause = min(self._pace.wait_time(), self._limits.answer_timeout)
+        self._changed.wait_for(lambda: self._closed, pause)
+
+    def _wait(self, condition: Callable[[], bool], timeout: float | None = None) -> None:
+        timeout = self._limits.answer_timeout if timeout is None else timeout
+        if not self._changed.wait_for(lambda: condition() or self._closed, timeout):
+            raise TimeoutError
+        if not condition():
+            raise ConnectionClosedError

@@ -1,43 +1,54 @@
 """One peer on one socket: connecting, reading, closing.
 
 Reading is simple: one thread owns it, and waits. Writing, which must not wait for anybody, is the
-business of `chat.core.sender`. All sockets are in non-blocking mode; a thread that has to wait does
-so in a selector, where ``shutdown`` of the socket wakes it.
+business of `chat.core.writer`. The reader only reads; all that changes a socket (writing, shutting
+down, closing) is done by the writer, so nobody can meet a descriptor whose number belongs to the
+next connection already.
 """
 
 import contextlib
+import enum
 import os
-import selectors
+import select
 import socket
 import threading
-from collections import deque
 
 from chat.core.timing import Deadline
 
 RECEIVE_BYTES = 64 * 1024
 """What one ``recv`` may bring."""
 
-# poll(2) where there is one: select(2) knows no descriptors beyond 1023. Neither needs one itself.
-_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
+LONGEST_KEEPALIVE = 32_767
+"""Seconds, the most that Linux takes for TCP_KEEPIDLE and TCP_KEEPINTVL (tcp(7))."""
+
+
+_LONGEST_POLL = 2**31 - 1  # milliseconds: poll(2) takes an int
+
+
+class TransportError(ConnectionError):
+    """The peer cannot be believed, or what comes from it makes no sense.
+
+    Its text is a code; `chat.app.sentences` says it in words.
+    """
 
 
 class Waker:
     """Wakes a thread that waits in a selector: a pair of sockets, one end watched, one written."""
 
     def __init__(self) -> None:
-        """Make both ends."""
+        """Make both ends. Raises `OSError`."""
         self.watched, self._rung = socket.socketpair()
         self.watched.setblocking(False)
         self._rung.setblocking(False)
 
     def wake(self) -> None:
         """Make `watched` readable. Any thread, and a signal handler: it takes no lock."""
-        with contextlib.suppress(BlockingIOError, OSError):  # it rings already; it is closed
+        with contextlib.suppress(OSError):  # it is readable already; it is closed
             self._rung.send(b"!")
 
     def clear(self) -> None:
-        """Take note of all rings so far."""
-        with contextlib.suppress(BlockingIOError):
+        """Take note of all calls of `wake` so far."""
+        with contextlib.suppress(OSError):  # there was none
             self.watched.recv(4096)
 
     def close(self) -> None:
@@ -46,166 +57,171 @@ class Waker:
         self._rung.close()
 
 
-class Connection:
-    """One peer on one connected socket.
+class Transport:
+    """What a connection reads from and writes to: a TCP socket. Another may encrypt the stream.
 
-    `receive` and `close` belong to one thread, the connection's reader. `abort` may be called
-    by any thread: it only wakes the reader, which then closes. Frames go out through a `Sender`.
+    The reader thread calls `connect`, `handshake` and `receive`, the writer all the rest.
     """
 
     def __init__(self, sock: socket.socket) -> None:
-        """Take over *sock*, connected or about to be by `connect`."""
+        """Take over *sock*, connected or about to be by `connect`. Raises `OSError`."""
         sock.setblocking(False)
         # Many small frames, gathered by us: Nagle's algorithm would only delay them (RFC 896).
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock
-        self._selector = _Selector()
-        self._selector.register(sock, selectors.EVENT_READ)
-        self.close_reason: str | None = None
-        """Why this side gave the connection up, None while it has not."""
-
-        self.finishing = False
-        """Whether `Sender.finish` was asked to end the stream."""
-
-        # Guards the reason above and the number of threads that use the descriptor right now. The
-        # last one closes it: a closed descriptor's number is at once given to the next connection.
-        self._users_lock = threading.Lock()
-        self._users = 1
-
-        # The outbound queue: pieces of the stream, and how many frames each ends; while the socket
-        # is full (`blocked`), how much it is in all. It belongs to whichever thread flushes.
-        self.queue: deque[tuple[bytes | memoryview, int]] = deque()
-        self.queued_bytes = 0
-        self.queued_frames = 0
-        self.blocked = False
-        self.ended = False
-        self.finished = threading.Event()
 
     def connect(self, address: tuple[object, ...], deadline: Deadline) -> None:
         """Connect to *address*. Raises `OSError`, as `TimeoutError` in time. Reader thread."""
-        self._selector.modify(self._socket, selectors.EVENT_WRITE)
         with contextlib.suppress(BlockingIOError):
             self._socket.connect(address)
-        if not self._selector.select(deadline.remaining()):
+        if not _wait(self._socket, deadline.remaining(), writing=True):
             raise TimeoutError
-        self._selector.modify(self._socket, selectors.EVENT_READ)
         if error := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise OSError(error, os.strerror(error))  # the right subclass, chosen by the number
-        self._socket.getpeername()  # raises when `abort` was faster
+        self._socket.getpeername()  # raises when `shut_down` was faster
 
     def notice_silence(self, seconds: float) -> None:
-        """Have TCP itself give the connection up after *seconds* without an answer.
+        """Have TCP itself give the connection up after *seconds* without an answer, about.
 
-        Without data on the way it asks now and then (keepalive, RFC 9293, section 3.8.4); with
-        data on the way it stops trying (TCP_USER_TIMEOUT, RFC 5482). Where the system has neither,
+        Without data in transit it asks now and then (keepalive, RFC 9293, section 3.8.4); with
+        data in transit it stops trying (TCP_USER_TIMEOUT, RFC 5482). Where the system has neither,
         the pings of the protocol still work.
         """
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         probes = 3
+        idle = min(LONGEST_KEEPALIVE, max(1, round(seconds / 2)))
         wanted = {
-            "TCP_KEEPIDLE": max(1, round(seconds / 2)),
-            "TCP_KEEPINTVL": max(1, round(seconds / 2 / probes)),
+            "TCP_KEEPIDLE": idle,
+            "TCP_KEEPINTVL": max(1, idle // probes),
             "TCP_KEEPCNT": probes,
-            "TCP_USER_TIMEOUT": max(1, round(seconds * 1000)),
+            "TCP_USER_TIMEOUT": min(2**31 - 1, max(1, round(seconds * 1000))),
         }
         for name, value in wanted.items():
             if hasattr(socket, name):
                 self._socket.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     def handshake(self, deadline: Deadline) -> None:
-        """Do what must be done before the first message: nothing, unless the stream is encrypted.
+        """Do what must be done before the first message: nothing. Raises `OSError`."""
 
-        Raises `OSError`, as `TimeoutError` in time. Reader thread, before anything is posted.
+    def receive(self, timeout: float | None) -> bytes:
+        """Wait for the next chunk and return it; ``b""`` is the end of the stream.
+
+        Raises `TimeoutError` after *timeout* seconds of silence.
         """
-
-    def receive(self, timeout: float | None = None) -> bytes:
-        """Wait for the next chunk of the stream and return it; ``b""`` means that it has ended.
-
-        Ended: the peer closed its side (its FIN), the connection was lost, or `abort` was called.
-        Raises `TimeoutError` after *timeout* seconds of silence. Reader thread.
-        """
-        while self.close_reason is None:
-            if not self._selector.select(timeout):
+        while True:
+            if not _wait(self._socket, timeout):
                 raise TimeoutError
             try:
                 return self._socket.recv(RECEIVE_BYTES)
             except BlockingIOError:  # readable a moment ago, and yet not (select(2), BUGS)
                 continue
             except OSError:  # reset by the peer, or given up by TCP
-                break
-        return b""
-
-    def seal(self, data: bytes) -> bytes:
-        """Return *data* as it goes over the wire. Only for the `Sender`."""
-        return data
+                return b""
 
     def send(self, data: bytes | memoryview) -> int:
-        """Send as much of the sealed *data* as the socket takes now; return how many bytes.
+        """Take as much of *data* as there is room for, without waiting; return how many bytes.
 
-        Raises `OSError` when the connection is lost. Only for the `Sender`.
+        Raises `OSError` when the connection is lost.
         """
         try:
             return self._socket.send(data)
         except BlockingIOError:
             return 0
 
-    def finish_sending(self) -> None:
-        """Say that nothing more will be sent: a FIN after all that was. Only for the `Sender`."""
+    @property
+    def unsent(self) -> bool:
+        """Whether something that `send` has taken is not in the socket yet."""
+        return False
+
+    def flush(self) -> None:
+        """Put what is `unsent` into the socket, as far as it goes. Raises `OSError`."""
+
+    def end(self) -> None:
+        """Send a FIN behind all that was sent."""
         with contextlib.suppress(OSError):  # the peer was faster
             self._socket.shutdown(socket.SHUT_WR)
 
-    def abort(self, reason: str) -> None:
-        """Give the connection up because of *reason*: its reader wakes and closes. Any thread."""
-        if not self.hold():
-            return
-        with self._users_lock:
-            self.close_reason = self.close_reason or reason
+    def shut_down(self) -> None:
+        """End the stream in both directions at once: whoever waits for it wakes."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        self.release()
-
-    def discard(self, deadline: Deadline) -> None:
-        """Read and forget what still comes, until the peer closes too and has got all we sent.
-
-        Call it after `Sender.finish`; it waits no longer than *deadline*. A socket closed with
-        bytes unread resets the connection, and a reset can destroy our last words before the peer
-        has read them (RFC 1122, section 4.2.2.13). Reader thread.
-        """
-        with contextlib.suppress(TimeoutError):
-            while self.receive(deadline.remaining()):
-                pass
-            self.wait_finished(deadline.remaining())
-
-    def wait_finished(self, timeout: float | None) -> None:
-        """Wait until all is sent that will be, at most *timeout* seconds. Any thread."""
-        self.finished.wait(timeout)
-
-    def note_finished(self) -> None:
-        """Note that nothing more will be sent. Only for the `Sender`, which then lets go of it."""
-        self.finished.set()
 
     def close(self) -> None:
-        """Close. Reader thread, at its end; once. Whoever has sent by it calls `Sender.close`."""
-        self.abort("closed")
-        self._selector.close()
-        self.release()
-
-    def hold(self) -> bool:
-        """Keep the descriptor open until `release`; False when it is closed already."""
-        with self._users_lock:
-            if not self._users:
-                return False
-            self._users += 1
-            return True
-
-    def release(self) -> None:
-        """Let go of the descriptor; the last one closes it."""
-        with self._users_lock:
-            self._users -= 1
-            last = not self._users
-        if last:
-            self._socket.close()
+        """Give the descriptor back."""
+        self._socket.close()
 
     def fileno(self) -> int:
         """Return the descriptor, for a selector."""
         return self._socket.fileno()
+
+
+def _wait(sock: socket.socket, timeout: float | None, *, writing: bool = False) -> bool:
+    """Wait until *sock* can be read, or written; False after *timeout* seconds.
+
+    By poll(2) where there is one: select(2) knows no descriptors beyond 1023.
+    """
+    if not hasattr(select, "poll"):  # Windows
+        sets: tuple[list[socket.socket], list[socket.socket]] = ([], [sock])
+        readers, writers = sets if writing else sets[::-1]
+        return any(select.select(readers, writers, writers, timeout))
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT if writing else select.POLLIN)
+    return bool(poll.poll(None if timeout is None else min(timeout * 1000, _LONGEST_POLL)))
+
+
+class State(enum.Enum):
+    """Where a connection is in its life. It only moves forwards."""
+
+    OPEN = enum.auto()
+    CLOSING = enum.auto()
+    """What is queued is still sent, nothing new is handled."""
+    ABORTED = enum.auto()
+    """Given up: nothing is sent any more."""
+    CLOSED = enum.auto()
+    """The socket is closed."""
+
+
+class Connection:
+    """A peer: its socket, and where it is in its life.
+
+    `receive` and `linger` belong to one thread, the connection's reader. Everything
+    else is asked of the writer, by any thread: `Writer.post`, `finish`, `abort`, `close`.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        """Talk to the peer through *transport*."""
+        self.transport = transport
+        self.state = State.OPEN
+        self.close_reason: str | None = None
+        """Why this side gave the connection up, None while it has not."""
+
+        self.flushed = threading.Event()
+        """Set by the writer when it has sent all that it will."""
+
+    def give_up(self, reason: str) -> None:
+        """Note that nothing more is sent or read, because of *reason*. For the writer only."""
+        if self.state is not State.CLOSED:
+            self.close_reason = self.close_reason or reason
+            self.state = State.ABORTED
+
+    def receive(self, timeout: float | None = None) -> bytes:
+        """Wait for the next chunk of the stream and return it; ``b""`` means that it has ended.
+
+        Ended: the peer closed its side (its FIN), the connection was lost or aborted. Raises
+        `TimeoutError` after *timeout* seconds of silence.
+        """
+        if self.state is State.ABORTED:
+            return b""
+        return self.transport.receive(timeout)
+
+    def linger(self, deadline: Deadline) -> None:
+        """Read and forget what still comes, until the peer closes too and has got all we sent.
+
+        Call it after `Writer.finish`; it waits no longer than *deadline*. A socket closed with
+        bytes unread sends a reset instead of a FIN (RFC 1122, section 4.2.2.13), and a reset makes
+        the peer drop what it has not read yet (RFC 9293, section 3.10.7.4): our last messages.
+        """
+        with contextlib.suppress(TimeoutError):
+            while self.receive(deadline.remaining()):
+                pass
+            self.flushed.wait(deadline.remaining())

@@ -1,30 +1,32 @@
 r"""The wire protocol, version 1: bytes in, messages out. No sockets, no threads.
 
 TCP carries a stream of bytes, not messages (RFC 9293, section 3.8), so a message needs borders of
-its own. Ours is a *frame*: one JSON object (RFC 8259) in UTF-8 on a line of its own, ended
-by ``\n``. Inside a string JSON writes a line feed as two characters (RFC 8259, section 7), and our
-encoder puts none elsewhere, so the border cannot occur inside a message; and the byte 0x0A is
-never part of another character in UTF-8 (RFC 3629, section 3), so a chunk of the stream may
-end anywhere, even inside a letter. An object has a string ``type``; keys
-that a reader does not know are ignored. The server speaks first.
+its own. Ours is a *frame*: one JSON object (RFC 8259) in UTF-8 on a line of its own, ended by
+``\n``. Inside a string JSON writes a line feed as two characters (RFC 8259, section 7), and our
+encoder writes none elsewhere, so the border never occurs inside a message; and the byte 0x0A is
+never part of another character in UTF-8 (RFC 3629, section 3), so a chunk of the stream may end
+anywhere, even inside a character. An object has a string ``type``; keys that a reader does not
+know are ignored. The server speaks first.
 
 From the server:
 
 ==============  =====================================  =============================================
 type            keys                                   when
 ==============  =====================================  =============================================
-``register``    ``protocol`` 1, ``limits``             at once on connecting: request for a name;
-                                                       limits: ``frame_bytes``, ``text_chars``,
-                                                       ``nick_chars``, ``rate`` and ``burst``
-``welcome``     ``nick``, ``users``, ``seq``,          the name is accepted; the others, sorted;
-                ``log``, ``session``                   the number of the last message said, and of
-                                                       which log; a secret to come back with
-``joined``      ``nick``                               to all others
+``register``    ``protocol`` 1, ``limits``,            on connecting: request for a name; limits:
+                ``window``                             ``frame_bytes``, ``text_chars``,
+                                                       ``nick_chars``, ``rate`` and ``burst``;
+                                                       window: messages without an ack, at most
+``welcome``     ``nick``, ``users``, ``persons``,      the name is accepted; the others, sorted, and
+                ``seq``; ``log``, ``session``          who they are; the number of the last message
+                                                       said, and of which log; a secret to come
+                                                       back with
+``joined``      ``nick``, ``person``                   to all others
 ``left``        ``nick``, ``reason``                   to all others; with your own nickname it says
                                                        why the server is about to close
 ``message``     ``seq``, ``from``, ``to``, ``text``,   to the recipients, never back to the sender;
                 ``time``; ``sealed``                   ``to`` null is everyone; Unix seconds;
-                                                       ``sealed`` true: ``text`` is a cipher
+                                                       ``sealed`` true: ``text`` is encrypted
 ``ack``         ``id``, ``seq``                        to the sender, once the message is recorded
 ``users``       ``users``                              answer: the others, sorted
 ``history``     ``messages``; ``after``, ``gap``       answer: oldest first, only what this user
@@ -38,32 +40,35 @@ type            keys                                   when
 ``shutdown``    ``reason``                             to all, before the server closes
 ==============  =====================================  =============================================
 
-To the server: ``register`` {nick, session?}, ``message`` {text, to?, id?, sealed?}, ``users``,
-``history`` {limit?, before? or after?}, ``ping``, ``pong``, ``quit``, ``admin`` {password}, and
-for an admin ``shutdown`` and ``kick`` {nick}.
+To the server: ``register`` {nick, session?}, ``message`` {text, to?, person?, id?, sealed?},
+``users``, ``history`` {limit?, before? or after?}, ``ping``, ``pong``, ``quit``, ``admin``
+{password}, and for an admin ``shutdown`` and ``kick`` {nick}. A message with the ``person`` that
+``welcome`` or ``joined`` has named is not given to somebody else who took the nickname meanwhile:
+it is refused, ``another_person``.
 
-*Coming back.* A connection can be lost at any moment, with messages on the way in both directions.
-A client that comes back registers with the ``session`` of its last ``welcome``; a connection of
-that session which the server still takes for alive gives way to it. It sends again, in order and
-under the same ``id``, what was not acknowledged: the server acknowledges again what it has recorded
-already, and records nothing twice. Ids grow: what comes again under a smaller one than the last
-recorded, and is not recorded itself, was refused, and is ``not_recorded`` now. It asks for
-``history`` ``after`` the last number it has seen: what others said to it since then, oldest first,
-until the answer is empty or overlaps with what comes live; ``gap`` true says that some of it is not
-remembered any more. If ``log`` is another one, the server has forgotten everything and its numbers
-have begun anew.
+*Coming back.* A connection can be lost at any moment, with messages in transit in both directions.
+A client that comes back registers with the ``session`` of its last ``welcome``; a stale connection
+of that session is closed. The client sends again, in order and under the same ``id``, what was not
+acknowledged: the server acknowledges again what it has recorded already, and records nothing twice.
+Ids grow: a repeated message with a smaller id than the last one recorded, which is not recorded
+itself, was refused, and is ``not_recorded`` now. The client asks for ``history`` ``after`` the last
+number it has seen: what others said to it since then, oldest first, until the answer is empty or
+overlaps with what comes live; ``gap`` true says that some of it is not remembered any more. If
+``log`` is another one, or its ``seq`` is smaller than a number seen before, the server has lost
+what it knew, and its numbers have begun anew.
 
 ``left`` reasons: ``quit``, ``lost``, ``timeout``, ``kicked``, ``slow``, ``flood``. Error codes are
-`ERROR_CODES`. The server sends types and codes, never prose: each client says them in
-its user's language.
+`ERROR_CODES`. The server sends types and codes, never prose: each client says them in its user's
+language.
 """
 
 import json
+import math
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import NoneType
+from itertools import groupby
 from typing import Any
 
 PROTOCOL_VERSION = 1
@@ -83,6 +88,7 @@ ERROR_CODES = FATAL_CODES | {
     "bad_nick",
     "nick_taken",
     "no_such_user",
+    "another_person",
     "bad_text",
     "text_too_long",
     "too_fast",
@@ -132,6 +138,9 @@ class Limits:
     history_messages: int = 10_000
     """Messages remembered, when they are only in memory."""
 
+    history_bytes: int = 16 * 1024 * 1024
+    """What they may take there, in bytes, about."""
+
     history_answer: int = 100
     """Messages in one ``history`` answer, at most."""
 
@@ -148,16 +157,13 @@ class Limits:
     """Frames waiting for one client whose socket is full."""
 
     pending_frames: int = 4096
-    """Frames on their way to all queues before readers wait for the sender to catch up."""
-
-    pending_bytes: int = 8 * 1024 * 1024
-    """Bytes of answers on their way to all queues, likewise."""
+    """Frames posted and not taken by the writer yet, beyond which readers wait for it."""
 
     window_messages: int = 1024
-    """Messages not acknowledged yet that a client may have, and a server knows again."""
+    """Messages without an acknowledgement that a client may have."""
 
     remembered_sessions: int = 1000
-    """Users gone whose last messages are still known again when they come back."""
+    """Users gone who are still known when they come back."""
 
     register_timeout: float = 10.0
     """Seconds from connecting to an accepted nickname."""
@@ -269,7 +275,8 @@ _DECODER = json.JSONDecoder(
 )
 
 
-# What a person may call themselves, and say
+# What a person may call themselves, and say. Lengths first: what follows costs time for each
+# character, and normalising a pile of combining marks even the square of their number.
 
 # Control characters could steer another person's terminal, direction overrides could make a
 # line read otherwise than it is (Unicode TR 36, 2.5); surrogates are not characters.
@@ -277,35 +284,50 @@ _FORBIDDEN_IN_TEXT = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _SEALED = re.compile("[A-Za-z0-9+/]+={0,2}")
-# A message of nothing else than spaces and characters that show nothing is empty.
-_VISIBLE = re.compile("[^\\s\u061c\u200b-\u200f\u2060-\u2064\ufeff]")
-# Letters and marks that show nothing (Default_Ignorable_Code_Point), or a pile of marks on one.
-_DECEPTIVE_IN_NICK = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+# Most texts have one of these, and need no closer look.
+_SURELY_VISIBLE = re.compile("[!-~¡-¬®-ʯА-я]")
+# Here begins what may be a combining mark: only such texts are looked at more closely.
+_MAY_BE_A_MARK = re.compile("[\u0300-\u036f\u0483-\u0489\u0591-\U0010ffff]")
+# Letters, marks and symbols by their category, of which nothing is seen: the rest of Unicode's
+# property Default_Ignorable_Code_Point, and the empty Braille pattern.
+_SHOWS_NOTHING = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    "\U000e0000-\U000e0fff]"
 )
+_MARKS_IN_NICK, _MARKS_IN_TEXT = 2, 8
+"""Combining marks on one letter: more would be drawn over other people's lines."""
+
 _NICK_CATEGORIES = frozenset({"L", "N", "M"})  # letters, digits, and the marks on letters
 _NICK_PUNCTUATION = frozenset("_-.")
-_MARKS_IN_A_ROW = 2
-# Cyrillic letters, small after folding, that look like Latin ones in one case or the other.
-_LOOK_ALIKE = str.maketrans("авекмнорстухіјѕ", "abekmhopctyxijs")
+_GREEK = re.compile("[\u0370-\u03ff\u1f00-\u1fff]")
+_LATIN_OR_CYRILLIC = re.compile("[A-Za-z\u00c0-\u024f\u0400-\u052f]")
+# Cyrillic and Greek letters, small after folding, that look like Latin ones in one case or the
+# other. The library that knows all look-alikes of Unicode TS 39 would give another key where it is
+# not installed, and encryption and several servers need one key everywhere.
+_LOOK_ALIKES = str.maketrans("авекмнорстухіјѕαβεζηικμνορτυχ", "abekmhopctyxijsabezhikmnoptyx")
 
 
 def clean_nick(nick: object, limits: Limits) -> str:
     """Return *nick* in the form in which it is shown (NFKC). Raises `ProtocolError` ``bad_nick``.
 
     Letters and digits of any script, and ``_``, ``-``, ``.`` after the first character: no space,
-    because ``/msg NICK TEXT`` must find the nickname's end.
+    because ``/msg NICK TEXT`` must find the nickname's end. Greek letters are not mixed with Latin
+    or Cyrillic ones, which many of them resemble (Unicode TS 39, section 5).
     """
     if not isinstance(nick, str) or len(nick) > 4 * limits.nick_chars:
         raise ProtocolError("bad_nick")
     shown = unicodedata.normalize("NFKC", nick)
     if not 1 <= len(shown) <= limits.nick_chars or not shown[0].isalnum():
         raise ProtocolError("bad_nick")
-    kinds = "".join(unicodedata.category(character)[0] for character in shown)
-    for character, kind in zip(shown, kinds, strict=True):
-        if kind not in _NICK_CATEGORIES and character not in _NICK_PUNCTUATION:
+    for character in shown:
+        if (
+            unicodedata.category(character)[0] not in _NICK_CATEGORIES
+            and character not in _NICK_PUNCTUATION
+        ):
             raise ProtocolError("bad_nick")
-    if _DECEPTIVE_IN_NICK.search(shown) or "M" * (_MARKS_IN_A_ROW + 1) in kinds:
+    if _SHOWS_NOTHING.search(shown) or _piled(shown, _MARKS_IN_NICK):
+        raise ProtocolError("bad_nick")
+    if _GREEK.search(shown) and _LATIN_OR_CYRILLIC.search(shown):
         raise ProtocolError("bad_nick")
     return shown
 
@@ -314,25 +336,46 @@ def nick_key(nick: str) -> str:
     """Return what two nicknames share when they count as the same, because they look alike.
 
     Without case and Unicode form: caseless matching of compatibility forms, Unicode Standard,
-    section 3.13, D146. Cyrillic and Latin letters of one look count as one: the part of Unicode
-    TS 39, section 4, that matters where both are typed.
+    section 3.13, D146. Letters of Cyrillic and Greek count as the Latin ones they look like. Give
+    it no more than `clean_nick` takes: the cost grows with the square of the length.
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", nick).casefold())
-    return unicodedata.normalize("NFKC", folded.casefold()).translate(_LOOK_ALIKE)
+    return unicodedata.normalize("NFKC", folded.casefold()).translate(_LOOK_ALIKES)
 
 
 def check_text(text: object, limits: Limits, *, sealed: bool = False) -> str:
-    """Return *text* if it may be said; *sealed*: it is the cipher of what is said.
+    """Return *text* if it may be said; *sealed*: it is what encryption made of a text.
 
     Raises `ProtocolError` ``bad_text``, ``text_too_long``.
     """
-    if not isinstance(text, str) or not _VISIBLE.search(text) or _FORBIDDEN_IN_TEXT.search(text):
+    if not isinstance(text, str):
         raise ProtocolError("bad_text")
     if len(text) > (limits.sealed_chars if sealed else limits.text_chars):
         raise ProtocolError("text_too_long")
-    if sealed and not _SEALED.fullmatch(text):
+    if sealed:
+        if not _SEALED.fullmatch(text):
+            raise ProtocolError("bad_text")
+    elif (
+        _FORBIDDEN_IN_TEXT.search(text)
+        or not (_SURELY_VISIBLE.search(text) or any(map(_is_visible, text)))
+        or (_MAY_BE_A_MARK.search(text) and _piled(text, _MARKS_IN_TEXT))
+    ):
         raise ProtocolError("bad_text")
     return text
+
+
+def _is_visible(character: str) -> bool:
+    """Tell whether something is seen of it: no space, control, format character or lone mark."""
+    return unicodedata.category(character)[0] not in "CZM" and not _SHOWS_NOTHING.match(character)
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character)[0] == "M"
+
+
+def _piled(text: str, most: int) -> bool:
+    """Tell whether a letter of *text* carries more than *most* combining marks."""
+    return any(mark and len(list(run)) > most for mark, run in groupby(text, _is_mark))
 
 
 def printable(text: str) -> str:
@@ -353,44 +396,72 @@ def integer(message: Message, key: str) -> int | None:
     return value
 
 
-# The messages of the server
+# The messages of the server, which may be anybody's: a client looks before it believes. That goes
+# for lengths, too: comparing nicknames costs more than linear time.
 
-_SERVER_KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
-    "register": {"limits": dict},
-    "welcome": {"nick": str, "users": list, "seq": int},
-    "joined": {"nick": str},
-    "left": {"nick": str, "reason": str},
-    "message": {"seq": int, "from": str, "to": (str, NoneType), "text": str, "time": (int, float)},
-    "ack": {"id": int, "seq": int},
-    "users": {"users": list},
-    "history": {"messages": list},
-    "error": {"code": str, "id": (int, NoneType)},
-    "notice": {"code": str},
-    "shutdown": {"reason": str},
+_LONGEST_NICK = 4 * Limits.nick_chars
+_LONGEST_WORD = 100  # reasons, codes
+
+
+def _is_nick(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST_NICK
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST_WORD
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and 0 <= value <= LARGEST_INTEGER
+
+
+def _is_time(value: object) -> bool:
+    return type(value) is int or (type(value) is float and math.isfinite(value))
+
+
+def _are_nicks(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_nick, value))
+
+
+def _are_messages(value: object) -> bool:
+    return isinstance(value, list) and all(
+        _has_keys(said, "message") and said["type"] == "message" for said in value
+    )
+
+
+_SERVER_KEYS: dict[str, dict[str, Callable[[object], bool]]] = {
+    "register": {"limits": lambda value: isinstance(value, dict)},
+    "welcome": {"nick": _is_nick, "users": _are_nicks, "seq": _is_number},
+    "joined": {"nick": _is_nick},
+    "left": {"nick": _is_nick, "reason": _is_word},
+    "message": {
+        "type": _is_word,
+        "seq": _is_number,
+        "from": _is_nick,
+        "to": lambda value: value is None or _is_nick(value),
+        "text": lambda value: isinstance(value, str),
+        "time": _is_time,
+    },
+    "ack": {"id": _is_number, "seq": _is_number},
+    "users": {"users": _are_nicks},
+    "history": {"messages": _are_messages},
+    "error": {"code": _is_word, "id": lambda value: value is None or _is_number(value)},
+    "notice": {"code": _is_word},
+    "shutdown": {"reason": _is_word},
 }
 
 
 def check_server_message(message: Message) -> Message:
-    """Return *message* if it has the keys that a client relies on. Raises ``bad_frame``.
-
-    The server may be anybody's, so a client looks before it believes.
-    """
-    kind = message["type"]
-    _check_keys(message, kind)
-    if kind in ("welcome", "users") and not all(isinstance(nick, str) for nick in message["users"]):
+    """Return *message* if it has the keys that a client relies on. Raises ``bad_frame``."""
+    if not _has_keys(message, message["type"]):
         raise ProtocolError("bad_frame")
-    if kind == "history":
-        for said in message["messages"]:
-            _check_keys(said, "message")
     return message
 
 
-def _check_keys(message: object, kind: str) -> None:
-    if not isinstance(message, dict):
-        raise ProtocolError("bad_frame")
-    for key, expected in _SERVER_KEYS.get(kind, {}).items():
-        if not isinstance(message.get(key), expected):
-            raise ProtocolError("bad_frame")
+def _has_keys(message: object, kind: str) -> bool:
+    return isinstance(message, dict) and all(
+        is_right(message.get(key)) for key, is_right in _SERVER_KEYS.get(kind, {}).items()
+    )
 
 
 def register_request(limits: Limits) -> Message:
@@ -400,6 +471,7 @@ def register_request(limits: Limits) -> Message:
         "type": "register",
         "protocol": PROTOCOL_VERSION,
         "limits": {name: getattr(limits, name) for name in told},
+        "window": limits.window_messages,
     }
 
 

@@ -1,4 +1,4 @@
-"""The chat server: a listener, and a thread for every client.
+"""The chat server: a listener, a thread for every client, and the writer.
 
 A context manager::
 
@@ -7,27 +7,29 @@ A context manager::
 
 Threads::
 
-    listener ──accepts──▶ ClientConnection, a thread each ──calls──▶ Room ──posts──▶ Sender
-                              reads its own socket                      (a lock)         queues,
-                              and no other                                               one send
+    listener ──accepts──▶ ClientConnection, a thread each ──calls──▶ Room ──posts──▶ Writer
+                              reads its own socket                      (a lock)         one thread,
+                              and no other                                               all sockets
 
-The listener opens the house and closes it: it accepts, and when the server is to stop it tells
-everybody, waits for the clients' threads, and leaves nothing behind.
+The listener begins and ends: it accepts, and when the server is to stop it tells everybody, waits
+for the clients' threads, and leaves nothing behind. What this server does not promise by itself is
+put in at its seams: `Log`, `Sessions`, `Directory`, `Transport` and `Gate`.
 """
 
+import contextlib
+import errno
 import hmac
 import logging
+import re
 import selectors
 import socket
-import ssl
 import threading
+import time
 import typing
-from collections import deque
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from chat.core.connection import Connection, Waker
-from chat.core.history import Entry, History
+from chat.core.connection import Connection, State, Transport, Waker
+from chat.core.history import Entry, Log
 from chat.core.protocol import (
     DEFAULT_HOST,
     FrameDecoder,
@@ -39,11 +41,9 @@ from chat.core.protocol import (
     integer,
     register_request,
 )
-from chat.core.room import Member, Post, Room
-from chat.core.sender import Sender
+from chat.core.room import Directory, Member, Room, Sessions
 from chat.core.timing import Deadline, TokenBucket
-from chat.promises.durable import SqliteHistory
-from chat.promises.tls import TlsConnection
+from chat.core.writer import Writer
 
 BACKLOG = 1024
 """Connections the kernel has completed and we have not accepted yet; says nothing of users."""
@@ -51,11 +51,12 @@ BACKLOG = 1024
 RETRY_AFTER = 1.0
 """Seconds before the next try when the system had no room for another connection."""
 
-FAREWELL = 0.1
-"""Seconds that new clients wait for the last word to one who makes way for them."""
+RECORDS = 50
+"""Records a second that tell of messages."""
 
-GUESS_RATE, GUESS_BURST = 0.2, 5
-"""Wrong passwords a second that one host may go on giving, and how many at once."""
+_HTTP = re.compile(rb"[A-Z]+ \S* HTTP/\d")
+
+Address = tuple[str, int]
 
 logger = logging.getLogger("chat.server")
 """What happens, one record each, with the facts in ``record.event``; quiet unless configured."""
@@ -66,29 +67,68 @@ def log(kind: str, **facts: object) -> None:
     logger.info(kind, extra={"event": {"event": kind, **facts}})
 
 
-class ClientConnection(threading.Thread):
-    """The thread of one client: reads its socket, carries out what it asks."""
+class Budget:
+    """How much one client may still do: whatever it likes. Its own thread asks, before it acts."""
 
-    def __init__(self, server: "ChatServer", sock: socket.socket, address: tuple[str, int]) -> None:
-        """Serve the client on *sock*, whose end of the connection is *address*."""
+    exhausted = False
+    """Whether the client was told ``too_fast`` too often to be kept."""
+
+    def take(self, kind: str, size: int) -> float:
+        """Take what a frame of *size* bytes costs that asks for *kind*.
+
+        Returns the seconds to wait first. Raises `ProtocolError` ``too_fast`` instead of waiting.
+        """
+        del kind, size
+        return 0
+
+    def refuse(self, code: str) -> float:
+        """Take what a refusal costs; return the seconds to wait before the next frame."""
+        del code
+        return 0
+
+    def wrong_password(self) -> bool:
+        """Take what a wrong password costs; tell whether it was one too many."""
+        return False
+
+    def close(self) -> None:
+        """Note that the client has gone."""
+
+
+class Gate:
+    """Who may come in, and how much they may do: everybody, everything. Good among friends."""
+
+    def admit(self, address: Address) -> Budget | None:
+        """Return the budget of who comes from *address*; None: not now. The listener's thread."""
+        del address
+        return Budget()
+
+
+class ClientConnection(threading.Thread):
+    """The thread of one client: reads its socket, handles what it asks for."""
+
+    def __init__(
+        self, server: "ChatServer", transport: Transport, address: Address, budget: Budget
+    ) -> None:
+        """Serve the client behind *transport*, whose end of the connection is *address*."""
         super().__init__(name=f"client {address[0]}:{address[1]}")
         self.server = server
         self.address = address
-        tls = server.tls
-        self.connection = TlsConnection(sock, tls, server_side=True) if tls else Connection(sock)
+        self.connection = Connection(transport)
+        self.ready = False
+        """Whether something may be posted: the handshake is over."""
+        self._budget = budget
         self._decoder = FrameDecoder(server.limits.frame_bytes)
+        self._frame_bytes = 0  # of the last frame
+        self._registering = Deadline(server.limits.register_timeout)
         self._member: Member | None = None
         self._is_admin = False
         self._quitting = False
-        self.connection.notice_silence(server.limits.ping_after + server.limits.answer_timeout)
-        self._allowance = TokenBucket(server.limits.rate, server.limits.burst)
-        self._refusals = 0
 
     def run(self) -> None:
         """Serve the client until it leaves, is lost, or is told to go."""
         log("connected", address=self.address)
         try:
-            if self._encrypt():
+            if self._shake_hands():
                 self._reply(register_request(self.server.limits))
                 self._register()
                 self._converse()
@@ -97,41 +137,38 @@ class ClientConnection(threading.Thread):
             self._reply(error.message())
         except TimeoutError:
             self.server.dismiss(self._require_member(), "timeout")
+        except Exception as error:  # noqa: BLE001 - one client's error is the end of that one alone
+            log("failed", address=self.address, reason=repr(error))
         finally:
             self._part()
 
-    @property
-    def hesitating(self) -> bool:
-        """Whether the client is here and has no nickname yet. Any thread."""
-        return self._member is None and self.connection.close_reason is None
-
     # What the connection goes through
 
-    def _encrypt(self) -> bool:
-        """Agree on a cipher, if the server wants one; False if that does not succeed."""
+    def _shake_hands(self) -> bool:
         try:
-            self.connection.handshake(Deadline(self.server.limits.register_timeout))
+            self.connection.transport.handshake(Deadline(self.server.limits.register_timeout))
         except OSError as error:
             log("not_encrypted", address=self.address, reason=str(error))
             return False
+        self._registering = Deadline(self.server.limits.register_timeout)
+        self.ready = True
         return True
 
     def _register(self) -> None:
         """Read until a nickname is accepted. Raises `ProtocolError` when that takes too long."""
-        deadline = Deadline(self.server.limits.register_timeout)
         try:
-            while self._member is None and not self._quitting:
-                chunk = self.connection.receive(deadline.remaining())
+            while self._member is None and self._is_open():
+                chunk = self.connection.receive(self._registering.remaining())
                 if not chunk:
                     return
-                self._carry_out_all(chunk)
+                self._handle_all(chunk)
         except TimeoutError:
             raise ProtocolError("register_timeout") from None
 
     def _converse(self) -> None:
         """Read until the end of the stream. Raises `TimeoutError` when a ping has no answer."""
         limits = self.server.limits
-        while not (self._quitting or self.connection.finishing):
+        while self._is_open():
             try:
                 chunk = self.connection.receive(limits.ping_after)
             except TimeoutError:
@@ -139,69 +176,97 @@ class ClientConnection(threading.Thread):
                 chunk = self.connection.receive(limits.answer_timeout)
             if not chunk:
                 return
-            self._carry_out_all(chunk)
+            self._handle_all(chunk)
 
     def _part(self) -> None:
-        """Leave the room, let the last words out, close."""
+        """Leave the room, let what is queued out, close."""
         reason = "quit" if self._quitting else self.connection.close_reason or "lost"
         if self.server.stopping:  # the user left because we said goodbye
             reason = "shutdown"
-        if self._member is not None and self.server.room.leave(self._member, reason):
-            log("left", address=self.address, nick=self._member.nick, reason=reason)
-        self.server.sender.finish([self.connection])
-        self.server.sender.flush()
-        self.connection.discard(Deadline(self.server.limits.drain_timeout))
-        self.server.sender.close(self.connection)
-        log("disconnected", address=self.address)
-        self.server.forget(self)
+        writer = self.server.writer
+        try:
+            if self._member is not None and self.server.room.leave(self._member, reason):
+                log("left", address=self.address, nick=self._member.nick, reason=reason)
+            writer.finish(self.connection)
+            writer.ring()
+            self.connection.linger(Deadline(self.server.limits.drain_timeout))
+        finally:
+            writer.close(self.connection)
+            self._budget.close()
+            log("disconnected", address=self.address)
+            self.server.forget(self)
 
-    def _carry_out_all(self, chunk: bytes) -> None:
-        """Carry out each message that *chunk* completes. Raises `ProtocolError` when fatal."""
+    def _is_open(self) -> bool:
+        return self.connection.state is State.OPEN and not self._quitting
+
+    def _handle_all(self, chunk: bytes) -> None:
+        """Handle each message that *chunk* completes, and have what was posted sent.
+
+        Raises `ProtocolError` when fatal, `TimeoutError` when the time to register is over.
+        """
+        writer = self.server.writer
         try:
             for frame in self._decoder.receive(chunk):
-                try:
-                    self._carry_out(decode(frame))
-                except ProtocolError as error:
-                    if error.fatal:
-                        raise
-                    log("refused", address=self.address, code=error.code)
-                    self._post(error.message())
-                if self._quitting:
+                if not self._is_open():
                     return
-                if self.server.sender.crowded:
-                    self.server.sender.flush()
+                if self._member is None:
+                    self._registering.remaining()
+                self._handle(frame)
+                if writer.behind:
+                    writer.wait_caught_up(self.server.limits.drain_timeout)
         finally:
-            self.server.sender.flush()
+            writer.ring()
 
-    def _carry_out(self, message: Message) -> None:
+    def _handle(self, frame: bytes) -> None:
+        try:
+            self._frame_bytes = len(frame)
+            self._dispatch(decode(frame))
+        except ProtocolError as error:
+            # A browser that was sent here by a web page must not get to speak.
+            if error.fatal or (self._member is None and _HTTP.match(frame)):
+                raise
+            log("refused", address=self.address, code=error.code)
+            if self._budget.exhausted:
+                self.server.dismiss(self._require_member(), "flood")
+            else:
+                self._post(error.message())
+                self._pause(self._budget.refuse(error.code))
+
+    def _dispatch(self, message: Message) -> None:
+        """Have *message* handled by the method for its type."""
         kind = message["type"]
         handler = _HANDLERS.get(kind)
         if handler is None:
             raise ProtocolError("unknown_type")
+        message_id = integer(message, "id") if kind == "message" else None
         try:
+            if kind != "message":
+                self._charge(kind)
             handler(self, message)
         except ProtocolError as error:
-            error.re = kind
+            error.re, error.id = kind, message_id
             raise
 
+    def _charge(self, kind: str) -> None:
+        """Wait until a frame as large as the last one costs no more than the client has left."""
+        self._pause(self._budget.take(kind, self._frame_bytes))
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, which slows this client down and nobody else; no longer than it is connected."""
+        if seconds:
+            self.server.writer.ring()
+            if self._member is None:
+                seconds = min(seconds, self._registering.left)
+            self.connection.flushed.wait(seconds)
+
     def _post(self, message: Message) -> None:
-        self.server.sender.post((self.connection,), encode(message))
+        self.server.writer.post(encode(message), self.connection)
 
     def _reply(self, message: Message) -> None:
         self._post(message)
-        self.server.sender.flush()
+        self.server.writer.ring()
 
     # What a client may ask for
-
-    def _check_rate(self) -> None:
-        if self._allowance.take():
-            if self._refusals and self._allowance.full:
-                self._refusals = 0
-            return
-        self._refusals += 1
-        if self._refusals > self.server.limits.refusals:
-            self.server.dismiss(self._require_member(), "flood")
-        raise ProtocolError("too_fast")
 
     def _require_member(self) -> Member:
         if self._member is None:
@@ -219,28 +284,24 @@ class ClientConnection(threading.Thread):
             raise ProtocolError("unknown_type")
         nick, secret = message.get("nick"), message.get("session")
         self._member = self.server.room.join(self.connection, nick, secret)
-        if self._member.replaced is not None:
-            self._member.replaced.abort("replaced")
+        self.server.note_registered(self)
         log("joined", address=self.address, nick=self._member.nick)
 
     def _on_message(self, message: Message) -> None:
-        message_id = integer(message, "id")
-        try:
-            known = self._member is not None and self._member.session.knows(message_id)
-            if not known:  # what only comes again disturbs nobody
-                self._check_rate()
-            entry = self.server.room.say(
-                self._require_member(),
-                message.get("text"),
-                message.get("to"),
-                message_id,
-                sealed=message.get("sealed") is True,
-            )
-        except ProtocolError as error:
-            error.id = message_id
-            raise
-        if not known:
-            self.server.note_said(self.address, entry)
+        member, message_id = self._require_member(), message.get("id")
+        room = self.server.room
+        if message_id is not None and room.repeat(member, message_id):
+            return  # it was paid for
+        self._charge("message")
+        room.say(
+            member,
+            message.get("text"),
+            message.get("to"),
+            message_id,
+            person=message.get("person"),
+            sealed=message.get("sealed") is True,
+            address=self.address,
+        )
 
     def _on_users(self, _message: Message) -> None:
         self.server.room.tell_users(self._require_member())
@@ -253,17 +314,17 @@ class ClientConnection(threading.Thread):
         self._post({"type": "pong"})
 
     def _on_pong(self, _message: Message) -> None:
-        """Nothing to do: that it came was the answer."""
+        """Do nothing: that it came was the answer."""
 
     def _on_quit(self, _message: Message) -> None:
         self._quitting = True
 
     def _on_admin(self, message: Message) -> None:
         member = self._require_member()
-        accepted = self.server.is_admin_password(self.address[0], message.get("password"))
+        accepted = self.server.is_admin_password(message.get("password"))
         log("admin", address=self.address, nick=member.nick, accepted=accepted)
         if not accepted:
-            raise ProtocolError("not_admin")
+            raise ProtocolError("too_fast" if self._budget.wrong_password() else "not_admin")
         self._is_admin = True
         self._post({"type": "admin"})
 
@@ -284,7 +345,7 @@ _HANDLERS: dict[str, Callable[[ClientConnection, Message], None]] = {
 
 
 class ChatServer:
-    """The listener and what all clients share: the room and the sender.
+    """The listener and what all clients share: the room and the writer.
 
     A context manager: listening from enter to exit. Any thread may call its methods.
     """
@@ -296,33 +357,42 @@ class ChatServer:
         *,
         limits: Limits | None = None,
         admin_password: str | None = None,
-        history: str | Path | None = None,
-        tls: ssl.SSLContext | None = None,
-        make_room: Callable[[Post, Limits, History], Room] = Room,
+        log: Log | None = None,
+        sessions: Sessions | None = None,
+        directory: Directory | None = None,
+        gate: Gate | None = None,
+        transport: Callable[[socket.socket], Transport] = Transport,
     ) -> None:
         """Prepare a server for *host*:*port* (0: any free port); without a password, no admin.
 
-        *history* is a file for what is said, else it is kept in memory; with *tls* every
-        connection is encrypted; *make_room* makes another room than the one of a single server.
-        Raises `sqlite3.Error` when the file cannot be had.
+        The other arguments are the seams, see the modules of `chat.promises`. Raises `OSError`.
         """
         self.limits = limits or Limits()
-        self.tls = tls
-        self.sender = Sender(self.limits, self._record)
-        most = self.limits.history_messages
-        self._history = SqliteHistory(history, most) if history else History(most)
-        self.room = make_room(self.sender.post, self.limits, self._history)
-        self._said: deque[tuple[tuple[str, int], Entry]] = deque()  # and not logged yet
+        self.writer = Writer(self.limits, self._commit)
+        self.room = Room(
+            self.writer,
+            self.limits,
+            log=log,
+            sessions=sessions,
+            directory=directory,
+        )
+        self._gate = gate or Gate()
+        self._transport = transport
         self._wanted = (host, port)
-        self._admin_password = admin_password
-        self._listener: socket.socket | None = None
+        self._admin_password = (admin_password or "").encode(errors="surrogatepass")
+        self._listeners: list[socket.socket] = []
         self._waker: Waker | None = None
-        self._thread = threading.Thread(target=self._listen, name="listener")
+        self._thread = threading.Thread(target=self._run, name="listener")
         self._stop_reason: str | None = None
-        # Guards everything below. The listener fills the clients and their threads empty them.
+        # The writer's thread's: why the log fails, what was said and is not in the journal yet, and
+        # how many records about that there may be.
+        self._log_failure: str | None = None
+        self._said: list[tuple[Address, Entry]] = []
+        self._records = TokenBucket(RECORDS, 2 * RECORDS)
+        # Guards the two below: the listener fills them and the clients' threads empty them.
         self._lock = threading.Lock()
-        self._clients: dict[ClientConnection, None] = {}  # in the order of their coming
-        self._guesses: dict[str, TokenBucket] = {}
+        self._clients: dict[ClientConnection, None] = {}
+        self._unregistered: dict[ClientConnection, None] = {}  # in the order of their coming
 
     def __enter__(
         self,
@@ -336,35 +406,35 @@ class ChatServer:
         self.stop()
 
     @property
-    def address(self) -> tuple[str, int]:
-        """The host and port it listens on. Raises `RuntimeError` before `bind`."""
-        if self._listener is None:
+    def address(self) -> Address:
+        """The host and port it listens on, the first if there are several.
+
+        Raises `RuntimeError` before `bind`.
+        """
+        if not self._listeners:
             raise RuntimeError("the server has no address yet")
         return self._address
 
     def bind(self) -> None:
-        """Take the address and open the room. Raises `OSError`.
+        """Take the addresses, and all else that the server needs to run. Raises `OSError`.
 
         From here on the kernel completes handshakes, up to `BACKLOG` of them; nobody is
         accepted before `start`.
         """
-        family, *_kind, address = socket.getaddrinfo(*self._wanted, type=socket.SOCK_STREAM)[0]
-        # On POSIX this sets SO_REUSEADDR: connections of the last run may still be in TIME_WAIT.
-        listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
-        listener.setblocking(False)
+        self._listeners = _listen(*self._wanted)
+        self._address: Address = self._listeners[0].getsockname()[:2]
         try:
-            self.room.open(self)
+            self._waker = Waker()
+            self.writer.open()
+            self.room.directory.open(self.dismiss)
         except BaseException:
-            listener.close()
+            self._release()
             raise
-        self._listener = listener
-        self._address: tuple[str, int] = listener.getsockname()[:2]
 
     def start(self) -> None:
         """Accept clients in a thread of its own, after `bind` if that has not been done."""
-        if self._listener is None:
+        if not self._listeners:
             self.bind()
-        self._waker = Waker()
         self._thread.start()
 
     @property
@@ -385,88 +455,106 @@ class ChatServer:
     def stop(self, reason: str = "stopped") -> None:
         """Stop and wait: everybody is told *reason*, all threads end, all sockets are closed."""
         self.request_stop(reason)
+        if self._thread.ident is None:
+            self._release()
         self.wait()
 
     # For the clients' threads
 
-    def is_admin_password(self, host: str, password: object) -> bool:
-        """Tell whether *password* is the admin's, in a time that does not tell how wrong it is.
-
-        Raises `ProtocolError` ``too_fast`` when *host* has given too many wrong ones lately.
-        """
-        with self._lock:
-            guesses = self._guesses.get(host) or TokenBucket(GUESS_RATE, GUESS_BURST)
-            waiting = {other: bucket for other, bucket in self._guesses.items() if not bucket.full}
-            self._guesses = waiting | {host: guesses}
-            if not guesses.take():
-                raise ProtocolError("too_fast")
+    def is_admin_password(self, password: object) -> bool:
+        """Tell whether *password* is the admin's, in a time that does not tell how wrong it is."""
         given = password.encode(errors="surrogatepass") if isinstance(password, str) else b""
-        right = (self._admin_password or "").encode(errors="surrogatepass")
-        accepted = hmac.compare_digest(given, right) and bool(right)
-        if accepted:
-            with self._lock:
-                self._guesses.pop(host, None)
-        return accepted
-
-    def note_said(self, address: tuple[str, int], entry: Entry) -> None:
-        """Note for the log that *entry* came from *address*."""
-        self._said.append((address, entry))
+        return hmac.compare_digest(given, self._admin_password) and bool(given)
 
     def dismiss(self, member: Member, reason: str) -> None:
         """Make *member* leave because of *reason*, and tell it so."""
-        if self.room.leave(member, reason):
-            with self._lock:
-                addresses = [c.address for c in self._clients if c.connection is member.peer]
-            log("left", address=addresses[0], nick=member.nick, reason=reason)
-            farewell = {"type": "left", "nick": member.nick, "reason": reason}
-            self.sender.post((member.peer,), encode(farewell))
-            self.sender.finish((member.peer,))
+        if not self.room.leave(member, reason) or member.connection is None:
+            return
+        with self._lock:
+            addresses = [c.address for c in self._clients if c.connection is member.connection]
+        log("left", address=addresses[0] if addresses else None, nick=member.nick, reason=reason)
+        farewell = {"type": "left", "nick": member.nick, "reason": reason}
+        self.writer.post(encode(farewell), member.connection)
+        self.writer.finish(member.connection)
+        self.writer.ring()
+
+    def note_registered(self, client: ClientConnection) -> None:
+        """Note that *client* has a nickname now."""
+        with self._lock:
+            self._unregistered.pop(client, None)
 
     def forget(self, client: ClientConnection) -> None:
-        """Strike *client* off the list: its thread is about to end."""
+        """Strike *client* off the lists: its thread is about to end."""
         with self._lock:
             self._clients.pop(client, None)
+            self._unregistered.pop(client, None)
         self._wake_listener()
-
-    # Whichever thread flushes
-
-    def _record(self) -> None:
-        """Record what was said since the last time, before any of it is sent."""
-        failure = self._history.failure
-        self._history.record()
-        if self._history.failure and not failure:
-            log("not_recorded", reason=self._history.failure)
-        said = []
-        while self._said and (self._said[0][1].seq or self._said[0][1].failed):
-            said.append(self._said.popleft())
-        if said:
-            log("messages", messages=[one for one in said if not one[1].failed])
 
     def _wake_listener(self) -> None:
         if self._waker is not None:
             self._waker.wake()
 
+    # The writer's thread
+
+    def _commit(self, entries: Sequence[Entry]) -> float | None:
+        """Have the log keep *entries* before any of them is delivered; tell what was lost.
+
+        Returns when to call it again, because some are not in the journal yet: in a flood, one
+        record tells of many.
+        """
+        try:
+            lost, failure = self.room.log.commit(), self.room.log.failure
+        except Exception as error:  # noqa: BLE001 - a log that fails must not silence the server
+            lost, failure = entries, repr(error)
+            for entry in lost:
+                entry.lost = True
+        if lost:
+            self.room.tell_lost(lost)
+            if self._log_failure is None:
+                log("not_recorded", reason=failure)
+        self._log_failure = failure
+        self._said += [
+            (one.address, one) for one in entries if one.address is not None and not one.lost
+        ]
+        if self._said and (wait := self._records.wait_time()) > 0:
+            return wait
+        if self._said:
+            self._records.take()
+            log("messages", messages=self._said)
+            self._said = []
+        return None
+
     # The listener's thread
 
-    def _listen(self) -> None:
-        listener, waker = self._listener, self._waker
-        assert listener is not None
-        assert waker is not None
-        with listener, selectors.DefaultSelector() as selector:
-            selector.register(waker.watched, selectors.EVENT_READ)
-            selector.register(listener, selectors.EVENT_READ)
+    def _run(self) -> None:
+        while self._stop_reason is None:
+            try:
+                self._accept_all()
+            except OSError as error:  # no descriptor for a selector: daily life goes on
+                log("exhausted", reason=error.strerror)
+                time.sleep(RETRY_AFTER)
+        self._shut_down(self._stop_reason)
+
+    def _accept_all(self) -> None:
+        """Accept clients until the server is to stop. Raises `OSError`."""
+        assert self._waker is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._waker.watched, selectors.EVENT_READ)
+            accepting = False
             while self._stop_reason is None:
-                accepting = listener in selector.get_map()
-                events = selector.select(None if accepting else RETRY_AFTER)
-                if not accepting:  # a client has left, which wakes us, or it is time to try again
-                    selector.register(listener, selectors.EVENT_READ)
-                for key, _events in events:
-                    if key.fileobj is waker.watched:
-                        waker.clear()
-                    elif not self._accept(listener):
+                if not accepting:
+                    for listener in self._listeners:
+                        selector.register(listener, selectors.EVENT_READ, listener)
+                    accepting = True
+                for key, _events in selector.select():
+                    if key.data is None:
+                        self._waker.clear()
+                    elif not self._accept(key.data):
+                        accepting = False
+                if not accepting:  # until a client has left, which wakes us, or for a while
+                    for listener in self._listeners:
                         selector.unregister(listener)
-        self._close_house(self._stop_reason)
-        waker.close()
+                    selector.select(RETRY_AFTER)
 
     def _accept(self, listener: socket.socket) -> bool:
         """Start the thread of the next client; False when the system has no room for it."""
@@ -476,52 +564,106 @@ class ChatServer:
             return True
         except OSError as error:  # out of file descriptors
             log("exhausted", reason=error.strerror)
-            return False
+            self._make_way(0)
+            return error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
         try:
-            client = ClientConnection(self, sock, address[:2])
-        except OSError:  # it was reset before we could touch it (macOS)
-            sock.close()
-            return True
-        with self._lock:
-            newcomers = [client for client in self._clients if client.hesitating]
-            self._clients[client] = None
-        if len(newcomers) >= self.limits.max_unregistered:  # who has waited longest makes way
-            self._turn_away(newcomers[0])
-        try:
-            client.start()
-        except RuntimeError as error:  # out of threads
+            self._serve(sock, address[:2])
+        except Exception as error:  # noqa: BLE001 - one client's error is the end of that one alone
             log("exhausted", reason=str(error))
-            self.sender.close(client.connection)
-            self.forget(client)
+            sock.close()
         return True
 
-    def _turn_away(self, client: ClientConnection) -> None:
-        """Close the connection of a client that has no nickname yet."""
-        if self.tls is None:  # else it may be in the middle of its handshake
-            error = ProtocolError("register_timeout")
-            self.sender.post((client.connection,), encode(error.message()))
-            self.sender.finish((client.connection,))
-            self.sender.flush()
-            client.connection.wait_finished(FAREWELL)  # another thread may be sending it
-        client.connection.abort("register_timeout")
+    def _serve(self, sock: socket.socket, address: Address) -> None:
+        """Start a thread for the client on *sock*. Raises what goes wrong: it is not served."""
+        budget = self._gate.admit(address)
+        if budget is None:
+            sock.close()
+            return
+        transport = self._transport(sock)
+        transport.notice_silence(self.limits.ping_after + self.limits.answer_timeout)
+        client = ClientConnection(self, transport, address, budget)
+        with self._lock:
+            self._clients[client] = self._unregistered[client] = None
+        self._make_way(self.limits.max_unregistered)
+        try:
+            client.start()
+        except BaseException:  # out of threads
+            budget.close()
+            self.forget(client)
+            raise
 
-    def _close_house(self, reason: str) -> None:
+    def _make_way(self, most: int) -> None:
+        """Let who has waited longest for a nickname go, if more than *most* have none."""
+        with self._lock:
+            if len(self._unregistered) <= most:
+                return
+            client = next(iter(self._unregistered))
+            del self._unregistered[client]
+        if client.ready:  # else it may be in the middle of its handshake
+            self.writer.post(encode(ProtocolError("register_timeout").message()), client.connection)
+            self.writer.finish(client.connection)
+        self.writer.abort(client.connection, "register_timeout")
+        self.writer.ring()
+
+    def _shut_down(self, reason: str) -> None:
         """Tell everybody, let the queues drain, end all threads."""
         with self._lock:
             clients = list(self._clients)
-        connections = [client.connection for client in clients]
         self.room.close(reason)
-        self.sender.finish(connections)
-        self.sender.flush()
+        for client in clients:
+            if client.ready:
+                self.writer.finish(client.connection)
+            else:
+                self.writer.abort(client.connection, "lost")
+        self.writer.ring()
         deadline = Deadline(self.limits.drain_timeout)
         for client in clients:
             client.join(deadline.left)
-        for connection in connections:
-            connection.abort("lost")
+        for client in clients:
+            self.writer.abort(client.connection, "lost")
+        self.writer.ring()
         for client in clients:
             client.join()
-        self.room.shut()
-        self.sender.flush()
-        self.sender.stop()
-        self._history.close()
+        self._release()
         log("stopped", reason=reason)
+
+    def _release(self) -> None:
+        """Give back what `bind` has taken."""
+        for listener in self._listeners:
+            listener.close()
+        self.room.directory.close(self.limits.drain_timeout)
+        self.writer.end()
+        self.room.log.close()
+        if self._waker is not None:
+            self._waker.close()
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Return sockets that listen on all addresses of *host*. Raises `OSError`.
+
+    ``::`` takes IPv4 as well, where the system can do that.
+    """
+    listeners: list[socket.socket] = []
+    missing: OSError | None = None
+    with contextlib.ExitStack() as stack:
+        for family, *_kind, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            both = family == socket.AF_INET6 and address[0] == "::" and socket.has_dualstack_ipv6()
+            if listeners:  # port 0: the same free one everywhere
+                port = listeners[0].getsockname()[1]
+            try:
+                # On POSIX it sets SO_REUSEADDR: connections of the last run may be in TIME-WAIT.
+                listener = socket.create_server(
+                    (address[0], port), family=family, backlog=BACKLOG, dualstack_ipv6=both
+                )
+            except OSError as error:
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+                missing = error
+                continue
+            stack.callback(listener.close)
+            listener.setblocking(False)
+            listeners.append(listener)
+        stack.pop_all()
+    if missing is not None and not listeners:
+        raise missing
+    return listeners

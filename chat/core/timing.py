@@ -23,17 +23,17 @@ class Deadline:
 
 
 class TokenBucket:
-    """Limits a rate: *burst* at once, and *rate* a second after that. For one thread.
+    """Limits a rate: *burst* at once, and *rate* a second after that. For one thread at a time.
 
     A token is added every 1 / *rate* seconds, up to *burst* of them; whatever is done takes one
     (Tanenbaum, Computer Networks, 5th edition, section 5.4.2).
     """
 
-    def __init__(self, rate: float, burst: float) -> None:
-        """Start full; a *rate* of 0 is no limit."""
+    def __init__(self, rate: float, burst: float, tokens: float | None = None) -> None:
+        """Start with so many *tokens*, full if it is not said; a *rate* of 0 is no limit."""
         self._rate = rate
         self._burst = burst
-        self._tokens = burst
+        self._tokens = burst if tokens is None else tokens
         self._filled = time.monotonic()
 
     def take(self) -> bool:
@@ -43,17 +43,39 @@ class TokenBucket:
         self._tokens -= 1
         return True
 
+    def draw(self, amount: float) -> float:
+        """Take *amount* in advance; return the seconds until that will have been there."""
+        if not self._rate:
+            return 0
+        left = self.tokens
+        self._tokens = left - amount
+        return max(0.0, -self._tokens / self._rate)
+
+    def take_up_to(self, amount: float) -> float:
+        """Take *amount*, or what there is; return how much that was."""
+        taken = min(amount, max(0.0, self.tokens)) if self._rate else amount
+        self._tokens -= taken
+        return taken
+
+    def give(self, amount: float) -> None:
+        """Put *amount* back."""
+        self._tokens = min(self._burst, self.tokens + amount)
+
     def wait_time(self) -> float:
         """Return the seconds until there is a token."""
         if not self._rate:
             return 0
+        return max(0.0, (1 - self.tokens) / self._rate)
+
+    @property
+    def tokens(self) -> float:
+        """How many tokens there are now."""
         now = time.monotonic()
         self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate)
         self._filled = now
-        return max(0, (1 - self._tokens) / self._rate)
+        return self._tokens
 
     @property
     def full(self) -> bool:
         """Whether nothing was taken for long enough."""
-        self.wait_time()
-        return self._tokens >= self._burst - 1
+        return self.tokens >= self._burst - 1

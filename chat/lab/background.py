@@ -26,10 +26,10 @@ from typing import Any, Generic, Self, TypeVar, TypeVarTuple
 import psutil
 
 from chat.app.i18n import gettext as _
-from chat.core.client import ChatClient
 from chat.core.protocol import Limits, Message
 from chat.lab import waiting
 from chat.lab.waiting import TIMEOUT, wait_until
+from chat.promises.resume import ResumingClient
 
 LOOPBACK = "127.0.0.1"
 
@@ -200,7 +200,7 @@ class Background(Generic[*Ts, R]):
 # --- a client that remembers ---------------------------------------------------------------------
 
 
-class RecordingClient(ChatClient):
+class RecordingClient(ResumingClient):
     """A chat client that keeps every event and lets any thread wait for one."""
 
     def __init__(
@@ -212,7 +212,7 @@ class RecordingClient(ChatClient):
         reconnect: bool = False,
         **settings: Any,
     ) -> None:
-        """Prepare a client as `ChatClient` does; the events go to the list.
+        """Prepare a client as `ResumingClient` does; the events go to the list.
 
         An experiment that loses its connection wants to see that, so it does not come back.
         """

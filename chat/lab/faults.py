@@ -33,12 +33,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from chat.app.i18n import gettext as _
-from chat.core.client import ChatClient, ConnectionClosedError
+from chat.core.client import ConnectionClosedError
 from chat.core.protocol import Limits, Message
 from chat.lab import waiting
 from chat.lab.background import LOOPBACK, RecordingClient
 from chat.lab.terminal import clean_environment
 from chat.lab.wiretap import Direction, Wiretap
+from chat.promises.resume import ResumingClient
 
 PATIENCE = 20.0
 """Seconds after a fault within which everything must be as it was before."""
@@ -151,7 +152,7 @@ class Person:
     ) -> None:
         """Prepare to enter the chat at *address* as *nick*; it is to be found at *also* too."""
         self.nick = nick
-        self.client = ChatClient(address, nick, on_event=self._hear, limits=limits, also=also)
+        self.client = ResumingClient(address, nick, on_event=self._hear, limits=limits, also=also)
         self.said: dict[int, tuple[str, str | None]] = {}
         """Texts and recipients by the messages' ids."""
         self.said_at: dict[str, float] = {}

@@ -1,7 +1,7 @@
 """Experiments that need Linux: done there, and elsewhere shown as they were recorded there.
 
 What is looked at is the kernel's own: states of connections, lengths of its queues, its counters.
-``recorded.json`` keeps one result of each. The variable ``CHAT_LAB`` says otherwise:
+``notebooks/recorded.json`` keeps one result of each. The variable ``CHAT_LAB`` says otherwise:
 ``record`` writes the results of this run into that file, ``replay`` shows the recording everywhere.
 """
 
@@ -10,13 +10,12 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from chat.app.i18n import gettext as _
 from chat.lab import show
 
-RECORDING = Path(__file__).with_name("recorded.json")
+RECORDING = show.ROOT / "notebooks" / "recorded.json"
 
 
 def linux_only(name: str, experiment: Callable[[], Any]) -> Any:

@@ -9,31 +9,40 @@ What happens is an event in a Redis stream: somebody joins, says something, leav
 not act on what its own clients ask; it writes that to the stream, and acts on what it reads there.
 All servers read the same events in the same order, so all of them come to the same list of users,
 the same history, and deliver in the same order: a replicated state machine (F. Schneider,
-*Implementing Fault-Tolerant Services Using the State Machine Approach*, 1990). An ``ack`` is what
-the sender's server sends when it reads the message back: by then Redis has it.
+*Implementing Fault-Tolerant Services Using the State Machine Approach*, 1990). An ``ack`` is sent
+when the sender's server reads the message back: by then Redis has it.
 
 Redis decides alone, in a script that runs as a whole or not at all: who has a nickname
 (`_COMMIT`), and the number of a message. Its number is the identifier of its entry in the stream,
-``SEQ-0``; joining and leaving stand between the messages, ``SEQ-1``, ``SEQ-2`` and so on.
+``SEQ-0``; joining and leaving stand between the messages, ``SEQ-1``, ``SEQ-2`` and so on. Messages
+are kept in a second stream as well, the history, so that coming and going pushes none of them out;
+and for each user under which ids they were recorded, so that a message sent again, to whichever
+server, is known again (`SAID_SECONDS` long, the last `SAID_IDS` of a user).
 
 *When a server dies*, its lease runs out, and any other server says for it that its users have left.
-Their clients come back at another server (`chat.core.client.ChatClient` takes several addresses) as
-the same users: what they said is known from the stream, so nothing is lost or doubled. A user has
-one token for each connection; what a dead connection's server still wants to write under an old
-token is not written, because the user has gone on elsewhere.
+Their clients come back at another server as the same users. A user has one token for each
+connection; what a dead connection's server still wants to write under an old token is not written,
+because the user has gone on elsewhere.
 
-*When Redis is away*, users stay connected and are told (``notice`` ``store_lost``). What they say
-waits, up to `WAITING_OPERATIONS`, and is acknowledged when Redis is back (``store_back``); beyond
-that it is refused, ``not_recorded``. Nobody can enter meanwhile: ``unavailable``. Waiting and not
-refusing, because a restart of Redis takes seconds, and a person should not type twice for that.
-Each batch has a number, so one whose answer was lost is not carried out twice.
+*When Redis is away*, or refuses to write (a replica, no memory, another password), users stay
+connected and are told (``notice`` ``store_lost``). What they say waits, up to `WAITING_MESSAGES`
+and `WAITING_BYTES`, and is acknowledged when Redis is back (``store_back``); beyond that it is
+refused, ``not_recorded``. Nobody can enter meanwhile: ``unavailable``. Each batch has a number that
+only grows, so one whose answer was lost, or that comes late, is not carried out twice.
+
+*When Redis has forgotten something*, or this server was asleep while the stream went on without it,
+events are missing: each carries the number of events before it. The server then begins anew with
+what Redis knows; its users' connections are closed, and their clients come back and ask for what
+they have missed. If Redis itself has lost events that a server has seen, or a key, there is a new
+log, whose numbers begin at 1.
 
 *What Redis promises* is what its settings say (https://redis.io/docs/latest/operate/oss_and_stack/
 management/persistence/). ``appendonly yes`` with ``appendfsync always``: an acknowledged message
 survives Redis and its machine. ``everysec``: the last second may be lost with the machine. Without
-``appendonly``, all is lost when Redis ends: the servers notice, and begin anew with another log, as
-a server without a history does. ``maxmemory-policy noeviction`` must stay as it is by default.
-Redis 7 or newer.
+``appendonly``, all is lost when Redis ends. ``maxmemory-policy`` must be ``noeviction``; a server
+that finds another one says so when it starts. Redis 7 or newer.
+
+Seams: `chat.core.history.Log` and `chat.core.room.Directory`.
 """
 
 import functools
@@ -43,33 +52,34 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from chat.app.i18n import gettext as _
-from chat.app.options import OptionError
-from chat.core.history import Entry, History
-from chat.core.protocol import (
-    Limits,
-    Message,
-    ProtocolError,
-    ack_frame,
-    check_text,
-    clean_nick,
-    nick_key,
-)
-from chat.core.room import Member, Peer, Post, Room, Session, session_of
-from chat.core.server import ChatServer, log
+from chat.core.history import Entry, Log
+from chat.core.protocol import Limits, ProtocolError, nick_key
+from chat.core.room import Directory, Member, Session
+from chat.core.server import log
 from chat.core.timing import Deadline
+from chat.promises import UnusableError
 
 LEASE = 10.0
 """Seconds after which a server that says nothing to Redis is taken for dead."""
 
-WAITING_OPERATIONS = 10_000
-"""What may wait for Redis in one server."""
+WAITING_MESSAGES = 10_000
+"""Messages that may wait for Redis in one server."""
+
+WAITING_BYTES = 8 * 1024 * 1024
+"""What they may take, in characters of JSON."""
+
+SAID_IDS, SAID_SECONDS = 4096, 3600
+"""How many ids of a user's messages are known again, and for how long after the last one."""
+
+STREAM_EVENTS = 20_000
+"""Events that a server may be behind before it has to begin anew, about."""
 
 BATCH = 500
 """Operations in one call of Redis."""
@@ -83,101 +93,133 @@ BLOCK = 1.0
 RETRY_AFTER = 0.25
 """Seconds between two tries to reach Redis."""
 
-_COMMIT = """
-local stream, seq, members, nicks, sessions, done, lease = unpack(KEYS)
-local batch, lease_ms, length = unpack(ARGV)
-redis.call('SET', lease, 1, 'PX', lease_ms)
-local last, answer = unpack(redis.call('HMGET', done, 'batch', 'answer'))
-if last == batch then return answer end
-
+_COMMON = """
+local state, events, history = KEYS[1], KEYS[2], KEYS[3]
+local function last_written()
+    if redis.call('EXISTS', events) == 0 then return '0-0' end
+    local info = redis.call('XINFO', 'STREAM', events)
+    for i = 1, #info, 2 do if info[i] == 'last-generated-id' then return info[i + 1] end end
+end
+local function is_whole(log, reached)
+    local known, last, count = unpack(redis.call('HMGET', state, 'log', 'last', 'count'))
+    return known and (log == '' or known == log) and last == last_written()
+        and tonumber(count) >= tonumber(reached)
+end
 local time = redis.call('TIME')
 local now = time[1] .. '.' .. string.format('%06d', time[2])
-local function tell(id, kind, token, body)
-    redis.call('XADD', stream, 'MAXLEN', '~', length, id,
-               'kind', kind, 'token', token, 'time', now, 'body', body)
+local function tell(kind, token, body)
+    local seq, part = redis.call('HGET', state, 'last'):match('(%d+)-(%d+)')
+    local id = string.format('%d-%d', seq, part + 1)
+    if kind == 'message' then id = string.format('%d-0', seq + 1) end
+    local count = redis.call('HINCRBY', state, 'count', 1)
+    redis.call('XADD', events, 'MAXLEN', '~', STREAM_EVENTS, id, 'kind', kind, 'token', token,
+               'time', now, 'count', count, 'body', body)
+    redis.call('HSET', state, 'last', id)
+    return id, seq + 1
 end
-local function between() return (redis.call('GET', seq) or '0') .. '-*' end
 local function strike(token, body)
     local user = cjson.decode(body)
-    redis.call('HDEL', members, token)
-    redis.call('HDEL', nicks, user.key)
-    redis.call('HDEL', sessions, user.session)
+    redis.call('HDEL', state, 'member:' .. token, 'nick:' .. user.key, 'session:' .. user.session)
 end
+""".replace("STREAM_EVENTS", str(STREAM_EVENTS))
 
+_COMMIT = (
+    _COMMON
+    + """
+local lease, said_prefix = KEYS[4], KEYS[5]
+local log, reached, server, batch, lease_ms, length, said_ids, said_seconds = unpack(ARGV, 1, 8)
+if not is_whole(log, reached) then return {'forgotten'} end
+redis.call('SET', lease, 1, 'PX', lease_ms)
+local done = redis.call('HGET', state, 'done:' .. server)
+if done then
+    local number, answer = done:match('^(%d+) (.*)$')
+    if tonumber(number) >= tonumber(batch) then return {'done', answer} end
+end
 local refused = {}
-for i = 4, #ARGV, 3 do
-    local kind, token, body = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-    local known = redis.call('HGET', members, token)
+for i = 9, #ARGV, 5 do
+    local kind, token, body, session, said_id = unpack(ARGV, i, i + 4)
+    local known = redis.call('HGET', state, 'member:' .. token)
     if kind == 'join' then
         local user = cjson.decode(body)
-        local holder = redis.call('HGET', nicks, user.key)
-        local earlier = redis.call('HGET', sessions, user.session)
+        local holder = redis.call('HGET', state, 'nick:' .. user.key)
+        local earlier = redis.call('HGET', state, 'session:' .. user.session)
         if holder and holder ~= earlier then
             table.insert(refused, token)
         else
-            if earlier then strike(earlier, redis.call('HGET', members, earlier)) end
-            redis.call('HSET', members, token, body)
-            redis.call('HSET', nicks, user.key, token)
-            redis.call('HSET', sessions, user.session, token)
-            tell(between(), kind, token, body)
+            if earlier then strike(earlier, redis.call('HGET', state, 'member:' .. earlier)) end
+            redis.call('HSET', state, 'member:' .. token, body, 'nick:' .. user.key, token,
+                       'session:' .. user.session, token)
+            tell(kind, token, body)
         end
     elseif kind == 'bye' then
         redis.call('DEL', lease)
-        tell(between(), kind, token, body)
+        tell(kind, token, body)
     elseif known and kind == 'message' then
-        tell(string.format('%d-0', redis.call('INCR', seq)), kind, token, body)
+        local id, seq = tell(kind, token, body)
+        redis.call('XADD', history, 'MAXLEN', '~', length, id, 'time', now, 'body', body)
+        if said_id ~= '' then
+            local said = said_prefix .. session
+            redis.call('ZADD', said, said_id, string.format('%s:%d', said_id, seq))
+            redis.call('ZREMRANGEBYRANK', said, 0, -said_ids - 1)
+            redis.call('EXPIRE', said, said_seconds)
+        end
     elseif known then
         if kind == 'leave' then strike(token, known) end
-        tell(between(), kind, token, body)
+        tell(kind, token, body)
     end
 end
-answer = table.concat(refused, ' ')
-redis.call('HSET', done, 'batch', batch, 'answer', answer)
-redis.call('EXPIRE', done, 3600)
-return answer
+local answer = table.concat(refused, ' ')
+redis.call('HSET', state, 'done:' .. server, batch .. ' ' .. answer)
+return {'done', answer}
 """
+)
 
-_SWEEP = """
-local stream, seq, members, nicks, sessions = unpack(KEYS)
-local lease_prefix, length = unpack(ARGV)
-local time = redis.call('TIME')
-local now = time[1] .. '.' .. string.format('%06d', time[2])
+_SWEEP = (
+    _COMMON
+    + """
+local lease_prefix, log = unpack(ARGV)
+if not is_whole(log, 0) then return end
+local all = redis.call('HGETALL', state)
 local alive = {}
-local everybody = redis.call('HGETALL', members)
-for i = 1, #everybody, 2 do
-    local token, user = everybody[i], cjson.decode(everybody[i + 1])
-    if alive[user.server] == nil then
-        alive[user.server] = redis.call('EXISTS', lease_prefix .. user.server) == 1
+local function is_alive(server)
+    if alive[server] == nil then
+        alive[server] = redis.call('EXISTS', lease_prefix .. server) == 1
     end
-    if not alive[user.server] then
-        redis.call('HDEL', members, token)
-        redis.call('HDEL', nicks, user.key)
-        redis.call('HDEL', sessions, user.session)
-        redis.call('XADD', stream, 'MAXLEN', '~', length,
-                   (redis.call('GET', seq) or '0') .. '-*',
-                   'kind', 'leave', 'token', token, 'time', now, 'body', '"lost"')
+    return alive[server]
+end
+for i = 1, #all, 2 do
+    local token, server = all[i]:match('^member:(.*)'), all[i]:match('^done:(.*)')
+    if token and not is_alive(cjson.decode(all[i + 1]).server) then
+        strike(token, all[i + 1])
+        tell('leave', token, '"lost"')
+    elseif server and not is_alive(server) then
+        redis.call('HDEL', state, all[i])
     end
 end
 """
+)
 
-_LOOK = """
-local log, stream, seq, members = unpack(KEYS)
-local new_log, reached, reached_part, count = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
-local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)
-local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)
-local function before(entries, number, part)
-    if #entries == 0 then return number > 0 or part > 0 end
-    local a, b = entries[1][1]:match('(%d+)-(%d+)')
-    a, b = tonumber(a), tonumber(b)
-    return a < number or (a == number and b < part)
+_LOOK = (
+    _COMMON
+    + """
+local fresh, known, reached, length = unpack(ARGV)
+if not is_whole('', (redis.call('HGET', state, 'log') == known) and reached or 0) then
+    redis.call('DEL', state, events, history)
+    redis.call('HSET', state, 'log', fresh, 'last', '0-0', 'count', 0)
 end
-if before(newest, reached, reached_part) then redis.call('DEL', log) end
-redis.call('SET', log, new_log, 'NX')
-local events = {}
-if tonumber(count) > 0 then events = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', count) end
-return {redis.call('GET', log), redis.call('GET', seq) or '0', redis.call('HGETALL', members),
-        events, oldest}
+local oldest = redis.call('XRANGE', events, '-', '+', 'COUNT', 1)
+local said = {}
+if tonumber(length) > 0 then said = redis.call('XREVRANGE', history, '+', '-', 'COUNT', length) end
+return {redis.call('HGETALL', state), said, oldest}
 """
+)
+
+
+_FIELDS = attrgetter("sender", "session", "to", "to_session", "text", "message_id", "sealed")
+
+
+class ForgottenError(redis.RedisError):
+    """Redis does not know any more what this server has seen there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,14 +232,17 @@ class Event:
     time: float
     """When Redis took it, in Unix seconds: one clock for all servers."""
 
+    count: int
+    """The number of events, with this one."""
+
     body: Any
 
     @classmethod
-    def read(cls, entry: tuple[str, dict[str, str]]) -> "Event":
-        """Return the event that is an *entry* of the stream."""
-        id, fields = entry
-        time, body = float(fields["time"]), json.loads(fields["body"])
-        return cls(id, fields["kind"], fields["token"], time, body)
+    def read(cls, id: str, fields: dict[str, str]) -> "Event":
+        """Return the event that is an entry of the stream. Raises `ValueError`, `KeyError`."""
+        body = json.loads(fields["body"])
+        time, count = float(fields["time"]), int(fields["count"])
+        return cls(id, fields["kind"], fields["token"], time, count, body)
 
     @property
     def seq(self) -> int:
@@ -205,197 +250,399 @@ class Event:
         return int(self.id.partition("-")[0])
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What is the case at one place of the stream."""
+@dataclass(slots=True, eq=False)
+class _Operation:
+    """What is to be written to the stream, if it is so at that moment."""
 
-    log_id: str
-    last_seq: int
-    users: dict[str, Message]
-    """By their tokens: ``nick``, ``key``, ``session``, ``server``."""
+    kind: str
+    token: str
+    body: str
+    session: str = ""
+    said_id: str = ""
+    cancelled: bool = False
+    taken: bool = False
 
-    events: list[Event]
-    """The last of them, oldest first."""
+
+@dataclass(slots=True, eq=False)
+class _Newcomer:
+    """Somebody whose nickname is being decided on."""
+
+    member: Member
+    decided: threading.Event = field(default_factory=threading.Event)
+    refusal: ProtocolError | None = None
 
 
-class Backplane:
-    """The talk of this server with Redis, and its two threads: one writes, the other reads.
+class Cluster(Log, Directory):
+    """The log and the directory of all servers, as this one sees them; its room acts on them.
 
-    The operations of all clients are written in the order in which they were submitted, many in
-    one call.
+    Two threads: one writes to Redis, many operations in one call, in the order in which they were
+    submitted; the other reads what happens and has the room do it.
     """
 
-    def __init__(self, url: str, *, prefix: str = "chat:", lease: float = LEASE) -> None:
+    def __init__(
+        self, url: str, limits: Limits | None = None, *, prefix: str = "chat:", lease: float = LEASE
+    ) -> None:
         """Prepare to talk to the Redis at *url* (``redis://HOST:PORT/DB``), in keys with *prefix*.
 
-        Raises `OptionError` when that is no such address.
+        Raises `UnusableError` when that is no such address.
         """
+        super().__init__(limits)
         self.server = secrets.token_hex(8)
         """This server's name among the others."""
 
         self._lease = lease
-        names = ("log", "stream", "seq", "members", "nicks", "sessions")
-        self._keys = {name: prefix + name for name in names}
-        self._lease_prefix = f"{prefix}lease:"
-        self._done_key = f"{prefix}done:{self.server}"
-        self._writing, self._reading = _client(url), _client(url)
-        self._commit = self._writing.register_script(_COMMIT)
-        self._sweep = self._writing.register_script(_SWEEP)
-        self._look = self._reading.register_script(_LOOK)
+        self._keys = [prefix + name for name in ("state", "events", "history")]
+        self._lease_prefix, self._said_prefix = f"{prefix}lease:", f"{prefix}said:"
+        self._writing, self._reading, self._asking = (_client(url) for _ in range(3))
+        self._commit_script = self._writing.register_script(_COMMIT)
+        self._sweep_script = self._writing.register_script(_SWEEP)
+        self._look_script = self._reading.register_script(_LOOK)
         self._threads: list[threading.Thread] = []
         # The writer's.
         self._batch = 0
         self._sweep_due = Deadline(lease)  # before, the others may not have found Redis again
         # The reader's, and before it starts the caller's.
-        self._log_id = ""
         self._position = "0-0"
-        # Guards everything below.
+        self._count = 0  # of the events up to there
+        self._ended = False  # it has read our own ``bye``
+        # Guards everything below. Taken under the room's lock; no lock is taken under it.
         self._condition = threading.Condition()
-        self._operations: deque[tuple[str, str, str]] = deque()
+        self._operations: deque[_Operation] = deque()
+        self._waiting_messages = self._waiting_bytes = 0
         self._troubles: dict[str, str] = {}  # which of our threads cannot reach Redis, and why
         self._closing: Deadline | None = None
+        self._newcomers: dict[str, _Newcomer] = {}  # by their tokens, as the next two
+        self._members: dict[str, Member] = {}
+        self._leaving: dict[str, threading.Event] = {}  # set when it is read
+        self._tokens: dict[str, str] = {}  # of members, by their sessions
+        self._own: dict[int, Entry] = {}  # what was said here and not read yet, by our own number
+        self._own_count = 0
+        self._full = False
 
-    def open(
-        self,
-        length: int,
-        begin: Callable[[Snapshot], None],
-        apply: Callable[[list[Event]], None],
-        refuse: Callable[[list[str]], None],
-        note: Callable[[str | None], None],
-    ) -> None:
-        """Read what is the case, the last *length* events with it, and start.
+    # The directory
 
-        *begin* is called with what is the case, now and whenever Redis has forgotten; then, in
-        threads of ours, *apply* with what happens, *refuse* with the tokens of newcomers whose
-        nickname is taken, *note* with why Redis cannot be reached and with None when it can be
-        again. Raises `OptionError`.
-        """
-        self._length = length
-        self._begin, self._apply, self._refuse, self._note = begin, apply, refuse, note
+    def open(self, dismiss: Callable[[Member, str], None]) -> None:
+        """Take our place among the servers. Raises `UnusableError`."""
+        self._dismiss = dismiss
+        try:
+            policy = self._asking.config_get("maxmemory-policy").get("maxmemory-policy")
+            if policy not in (None, "noeviction"):
+                log("evicting", policy=policy)
+        except redis.RedisError:  # it may be forbidden to ask; whether Redis is there shows below
+            pass
         try:
             self._look_around()
         except redis.RedisError as error:
-            raise OptionError(_("Cannot use Redis: {reason}.").format(reason=error)) from error
+            raise UnusableError("no_redis", reason=error) from error
         for name, work in [("writer", self._write), ("reader", self._read)]:
-            thread = threading.Thread(target=work, name=f"backplane {name}")
+            thread = threading.Thread(target=work, name=f"cluster {name}")
             self._threads.append(thread)
             thread.start()
 
-    @property
-    def reachable(self) -> bool:
-        """Whether Redis answers, as far as we know. Any thread."""
-        return not self._troubles
-
-    def submit(self, kind: str, token: str, body: object, *, always: bool = False) -> bool:
-        """Have an operation written; False when too much is waiting. No waiting, any thread."""
-        operation = kind, token, json.dumps(body, ensure_ascii=False)
-        with self._condition:
-            if len(self._operations) >= WAITING_OPERATIONS and not always:
-                return False
-            self._operations.append(operation)
-            self._condition.notify_all()
-            return True
-
-    def close(self, timeout: float) -> None:
-        """Write what waits, within *timeout* seconds, give up the lease, end both threads.
-
-        Takes up to `PATIENCE` seconds more when Redis does not answer.
-        """
-        self.submit("bye", self.server, None, always=True)
+    def close(self, timeout: float = PATIENCE) -> None:
+        """Write what waits, within *timeout* seconds, give up the lease, end both threads."""
         with self._condition:
             self._closing = Deadline(timeout)
-            self._condition.notify_all()
+            self._submit(_Operation("bye", self.server, "null"))
+        end = Deadline(timeout + BLOCK)
+        for thread in self._threads:
+            thread.join(end.left)
+        for client in (self._writing, self._reading):  # wakes who still waits for an answer
+            client.connection_pool.disconnect()
         for thread in self._threads:
             thread.join()
-        self._writing.close()
-        self._reading.close()
+        for client in (self._writing, self._reading, self._asking):
+            client.close()
 
-    # The writer
+    def refuse_newcomers(self) -> None:
+        """Let nobody in any more, nor wait for it."""
+        with self._condition:
+            self._full = True
+            for newcomer in self._newcomers.values():
+                newcomer.refusal = ProtocolError("server_full")
+                newcomer.decided.set()
+
+    def claim(self, member: Member) -> Member:
+        """Have *member* let in, once that stands in the stream; return it as it is in the room.
+
+        Raises `ProtocolError` as `Room.enter` does, and ``unavailable``.
+        """
+        token = secrets.token_hex(8)
+        user = {"nick": member.nick, "key": nick_key(member.nick), "session": member.session.id}
+        operation = _Operation("join", token, json.dumps(user | {"server": self.server}))
+        newcomer = _Newcomer(member)
+        with self._condition:
+            here = sum(one.connection is not None for one in self._members.values())
+            most = self._limits.max_clients - len(self._newcomers)
+            if self._full or (here >= most and member.session.id not in self._tokens):
+                raise ProtocolError("server_full")
+            if self._troubles:
+                raise ProtocolError("unavailable")
+            self._newcomers[token] = newcomer
+            self._submit(operation)
+        newcomer.decided.wait(PATIENCE)
+        with self._condition:
+            self._newcomers.pop(token, None)
+            if not newcomer.decided.is_set():
+                operation.cancelled = True
+                if operation.taken:  # it may still be carried out: nobody is there any more
+                    self._submit(_Operation("leave", token, '"lost"'))
+                raise ProtocolError("unavailable")
+        if newcomer.refusal is not None:
+            raise newcomer.refusal
+        return newcomer.member
+
+    def release(self, member: Member, reason: str) -> bool:
+        """Have *member* leave. False if it is leaving already, or is at another server.
+
+        Who has gone by themselves hears meanwhile that what they said is recorded: that takes up
+        to `PATIENCE` seconds.
+        """
+        with self._condition:
+            token = self._tokens.get(member.session.id)
+            if token is None or self._members.get(token) is not member or token in self._leaving:
+                return False
+            if member.connection is None:
+                self._submit(_Operation("kick", token, json.dumps(reason)))
+                return False
+            left = self._leaving[token] = threading.Event()
+            why = "lost" if reason == "shutdown" else reason
+            self._submit(_Operation("leave", token, json.dumps(why)))
+            reachable = not self._troubles
+        if reason in ("quit", "lost", "shutdown") and reachable:
+            left.wait(min(PATIENCE, self._limits.drain_timeout))
+        return True
+
+    # The log
+
+    def append(self, entry: Entry) -> bool:
+        """Have *entry* written; `Room.deliver` is called when it is read back."""
+        body = json.dumps(_FIELDS(entry), ensure_ascii=False)
+        said_id = "" if entry.message_id is None else str(entry.message_id)
+        with self._condition:
+            token = self._tokens.get(entry.session, "")
+            if token in self._leaving:
+                raise ProtocolError("not_registered")
+            full = self._waiting_messages >= WAITING_MESSAGES
+            if full or self._waiting_bytes + len(body) > WAITING_BYTES:
+                raise ProtocolError("not_recorded")
+            self._own_count += 1
+            self._own[self._own_count] = entry
+            body = f'["{self.server}",{self._own_count},{body[1:]}'
+            self._waiting_messages += 1
+            self._waiting_bytes += len(body)
+            self._submit(_Operation("message", token, body, entry.session, said_id))
+        return False
+
+    def find(self, session: str, message_id: int) -> int | None:
+        """Return the number of what *session* said under *message_id*. Asks Redis."""
+        found = self._ask(
+            lambda: self._asking.zrange(
+                self._said_prefix + session, message_id, message_id, byscore=True
+            )
+        )
+        return int(found[0].partition(":")[2]) if found else None
+
+    def last_id(self, session: str) -> int:
+        """Return the largest ``message_id`` of what *session* has said. Asks Redis."""
+        found = self._ask(lambda: self._asking.zrange(self._said_prefix + session, -1, -1))
+        return int(found[0].partition(":")[0]) if found else 0
+
+    def _ask(self, question: Callable[[], Any]) -> list[str]:
+        try:
+            found: list[str] = question()
+        except redis.RedisError as error:
+            raise ProtocolError("unavailable") from error
+        return found
+
+    # The writer's thread
 
     def _write(self) -> None:
         while operations := self._next_operations():
             self._batch += 1
             if not self._attempt("writer", functools.partial(self._carry_out, operations)):
                 return
-            if operations[-1][0] == "bye":
+            if operations[-1].kind == "bye":
                 return
-            if not self._sweep_due.left and self.reachable:
+            if not self._sweep_due.left and not self._troubles:
                 self._sweep_due = Deadline(self._lease / 2)
-                self._attempt("writer", self._sweep_away)
+                self._attempt("writer", self._sweep)
 
-    def _next_operations(self) -> list[tuple[str, str, str]]:
+    def _next_operations(self) -> list[_Operation]:
         """Return the next batch; a mere sign of life when there is nothing to do for a while."""
         with self._condition:
             self._condition.wait_for(lambda: self._operations, self._lease / 3)
-            count = min(BATCH, len(self._operations))
-            taken = [self._operations.popleft() for _ in range(count)]
-        return taken or [("nothing", "", "")]
+            taken: list[_Operation] = []
+            while self._operations and len(taken) < BATCH:
+                operation = self._operations.popleft()
+                operation.taken = True
+                if operation.kind == "message":
+                    self._waiting_messages -= 1
+                    self._waiting_bytes -= len(operation.body)
+                if not operation.cancelled:
+                    taken.append(operation)
+        return taken or [_Operation("nothing", "", "")]
 
-    def _carry_out(self, operations: list[tuple[str, str, str]]) -> None:
-        names = ("stream", "seq", "members", "nicks", "sessions")
-        keys = [*(self._keys[name] for name in names), self._done_key]
-        keys.append(self._lease_prefix + self.server)
-        arguments: list[str | int] = [self._batch, int(self._lease * 1000), self._length]
-        for operation in operations:
-            arguments += operation
-        refused = self._commit(keys, arguments)
-        if refused:
-            self._refuse(refused.split())
+    def _carry_out(self, operations: list[_Operation]) -> None:
+        keys = [*self._keys, self._lease_prefix + self.server, self._said_prefix]
+        numbers: list[str | int] = [self._batch, int(self._lease * 1000)]
+        numbers += [self._limits.history_messages, SAID_IDS, SAID_SECONDS]
+        arguments: list[str | int] = [self.id, self._count, self.server, *numbers]
+        for one in operations:
+            arguments += [one.kind, one.token, one.body, one.session, one.said_id]
+        outcome, *answer = self._commit_script(keys, arguments)
+        if outcome == "forgotten":
+            raise ForgottenError("Redis has forgotten what was there")
+        with self._condition:
+            for newcomer in filter(None, map(self._newcomers.get, answer[0].split())):
+                newcomer.refusal = ProtocolError("nick_taken")
+                newcomer.decided.set()
 
-    def _sweep_away(self) -> None:
+    def _sweep(self) -> None:
         """Say of the users of servers that died that they have left."""
-        names = ("stream", "seq", "members", "nicks", "sessions")
-        self._sweep([self._keys[name] for name in names], [self._lease_prefix, self._length])
+        self._sweep_script(self._keys, [self._lease_prefix, self.id])
 
-    # The reader
+    # The reader's thread
 
     def _read(self) -> None:
-        while self._attempt("reader", self._read_on):
-            if self._log_id == "":
-                return
+        while not self._ended and self._attempt("reader", self._read_on):
+            pass
 
     def _read_on(self) -> None:
-        """Wait for what happens next, and pass it on; our own ``bye`` is the end."""
-        if "reader" in self._troubles:
+        """Wait for what happens next, and have the room do it; our own ``bye`` is the end."""
+        if self._troubles:
             self._look_around()
-        stream = self._keys["stream"]
+        stream = self._keys[1]
         answer: Any = self._reading.xread({stream: self._position}, BATCH, int(BLOCK * 1000))
-        events = [Event.read(entry) for _stream, entries in answer for entry in entries]
-        if not events:
-            return
-        self._position = events[-1].id
-        self._apply([event for event in events if event.kind != "bye"])
-        if any(event.kind == "bye" and event.token == self.server for event in events):
-            self._log_id = ""
+        for _stream, entries in answer or []:
+            for id, fields in entries:
+                try:
+                    event = Event.read(id, fields)
+                except (KeyError, ValueError, TypeError) as error:  # written by somebody else
+                    log("failed", reason=repr(error))
+                    self._position = id
+                    continue
+                if event.count != self._count + 1:
+                    self._look_around(anew=True)
+                    return
+                self._position, self._count = id, event.count
+                try:
+                    self._apply(event)
+                except Exception as error:  # noqa: BLE001 - what we know is not what others know
+                    log("failed", reason=repr(error))
+                    self._look_around(anew=True)
+                    return
+        self.room.ring()
 
-    def _look_around(self) -> None:
-        """Begin, unless Redis remembers and we can read on where we were."""
-        names = ("log", "stream", "seq", "members")
-        keys = [self._keys[name] for name in names]
-        fresh = secrets.token_hex(8)
-        log_id, _seq, _users, _events, oldest = self._look(
-            keys, [fresh, *self._position.split("-"), 0]
-        )
-        if log_id == self._log_id and (
-            self._position == "0-0" or _place(oldest[0][0]) <= _place(self._position)
-        ):
-            return
-        log_id, seq, users, events, _oldest = self._look(keys, [fresh, 0, 0, self._length])
-        pairs = zip(users[::2], users[1::2], strict=True)
-        snapshot = Snapshot(
-            log_id,
-            int(seq),
-            {token: json.loads(user) for token, user in pairs},
-            [
-                Event.read((id, dict(zip(fields[::2], fields[1::2], strict=True))))
-                for id, fields in reversed(events)
-            ],
-        )
-        self._log_id = log_id
-        self._position = snapshot.events[-1].id if snapshot.events else "0-0"
-        self._begin(snapshot)
+    def _look_around(self, *, anew: bool = False) -> None:
+        """See what Redis knows; begin with that, unless we can read on where we were."""
+        for length in (0, self._limits.history_messages):
+            arguments: list[str | int] = [secrets.token_hex(8), self.id, self._count, length]
+            state, said, oldest = self._look_script(self._keys, arguments)
+            state = dict(zip(state[::2], state[1::2], strict=True))
+            reachable = self._position == "0-0" or (
+                oldest and _place(oldest[0][0]) <= _place(self._position)
+            )
+            if not anew and self._count and state["log"] == self.id and reachable:
+                return
+        self._begin(state, said)
 
-    # Both
+    def _begin(self, state: dict[str, str], said: list[Any]) -> None:
+        """Forget everything, and begin with what Redis knows."""
+        entries = []
+        for id, fields in reversed(said):
+            said_there = dict(zip(fields[::2], fields[1::2], strict=True))
+            _server, _number, *body = json.loads(said_there["body"])
+            entries.append(_entry(body, float(said_there["time"]), _place(id)[0]))
+        self._position, self._count = state["last"], int(state["count"])
+        with self._lock:
+            self.id, self.last_seq = state["log"], _place(state["last"])[0]
+            self._replace(entries)
+        with self._condition:
+            for entry in self._own.values():
+                entry.lost = True
+            for left in self._leaving.values():
+                left.set()
+            for table in (self._own, self._leaving, self._members, self._tokens):
+                table.clear()
+            for operation in self._operations:
+                operation.cancelled = operation.cancelled or operation.kind not in ("join", "bye")
+        self.room.empty()
+        for name, body in state.items():
+            if name.startswith("member:"):
+                token, user = name.removeprefix("member:"), json.loads(body)
+                self._add(token, user, Member(user["nick"], Session(user["session"]), None))
+
+    def _apply(self, event: Event) -> None:
+        """Have the room do what *event* says."""
+        if event.kind == "message":
+            self._apply_message(event)
+        elif event.kind == "join":
+            self._apply_join(event)
+        elif event.kind == "bye":
+            self._ended = self._ended or event.token == self.server
+        elif (member := self._members.get(event.token)) is None:
+            return
+        elif event.kind == "leave":
+            with self._condition:
+                left = self._leaving.pop(event.token, None)
+                del self._members[event.token]
+                self._tokens.pop(member.session.id, None)
+            self.room.part(member, event.body)
+            if left is not None:
+                left.set()
+            elif member.connection is not None:  # our lease had run out
+                self.room.drop(member, "lost")
+        elif event.kind == "kick" and member.connection is not None:
+            self._dismiss(member, event.body)
+
+    def _apply_message(self, event: Event) -> None:
+        server, number, *body = event.body
+        entry = _entry(body, event.time, event.seq)
+        if server == self.server:
+            with self._condition:
+                for earlier in [other for other in self._own if other < number]:
+                    self._own.pop(earlier).lost = True  # it was not written: its author had gone
+                entry = self._own.pop(number, entry)
+            entry.seq, entry.time = event.seq, event.time
+        with self._lock:
+            self.last_seq = entry.seq
+            self._keep(entry)
+        self.room.deliver(entry)
+
+    def _apply_join(self, event: Event) -> None:
+        user = event.body
+        stranger = Member(user["nick"], Session(user["session"]), None)
+        with self._condition:
+            newcomer = self._newcomers.get(event.token)
+        if newcomer is None:
+            self._add(event.token, user, stranger)
+            return
+        try:
+            newcomer.member = self._add(event.token, user, newcomer.member)
+        except ProtocolError as error:  # our server is full, or about to end
+            newcomer.refusal = error
+            self._add(event.token, user, stranger)
+        newcomer.decided.set()
+
+    def _add(self, token: str, user: dict[str, str], member: Member) -> Member:
+        """Let *member* into the room; one of our own whom nobody waits for any more leaves again.
+
+        Raises `ProtocolError`.
+        """
+        member = self.room.enter(member)
+        with self._condition:
+            former = self._tokens.pop(user["session"], "")
+            self._members.pop(former, None)
+            if (left := self._leaving.pop(former, None)) is not None:
+                left.set()
+            self._members[token] = member
+            self._tokens[user["session"]] = token
+            if member.connection is None and user["server"] == self.server:
+                self._submit(_Operation("leave", token, '"lost"'))
+        return member
+
+    # Both threads
 
     def _attempt(self, who: str, work: Callable[[], None]) -> bool:
         """Do *work*, again and again until Redis can be reached; False when time is over."""
@@ -428,9 +675,18 @@ class Backplane:
                 self._troubles[who] = why
             changed = before != bool(self._troubles)
         if changed:
+            code = "store_back" if why is None else "store_lost"
             if why is None:  # the others are finding their way back as well
                 self._sweep_due = Deadline(self._lease)
-            self._note(why)
+            log(code, reason=why)
+            self.room.tell_all({"type": "notice", "code": code})
+            self.room.ring()
+
+    # Under the condition
+
+    def _submit(self, operation: _Operation) -> None:
+        self._operations.append(operation)
+        self._condition.notify_all()
 
 
 def _client(url: str) -> "redis.Redis":
@@ -443,7 +699,7 @@ def _client(url: str) -> "redis.Redis":
             retry=Retry(NoBackoff(), 0),  # we try again ourselves, and can be woken meanwhile
         )
     except (ValueError, redis.RedisError) as error:
-        raise OptionError(_("Cannot use Redis: {reason}.").format(reason=error)) from error
+        raise UnusableError("no_redis", reason=error) from error
 
 
 def _place(id: str) -> tuple[int, int]:
@@ -451,297 +707,6 @@ def _place(id: str) -> tuple[int, int]:
     return int(seq), int(part)
 
 
-@dataclass(slots=True, eq=False)
-class _Newcomer:
-    """Somebody whose nickname is being decided on."""
-
-    peer: Peer
-    secret: str
-    fresh: bool
-    """Whether it was not here before."""
-
-    decided: threading.Event = field(default_factory=threading.Event)
-    member: Member | None = None
-
-
-class SharedRoom(Room):
-    """The members on all servers, of whom some are here, and their conversation.
-
-    Any thread may call any method. What it does, it does when it reads in the stream that it was
-    so: in the backplane's reader, in the order of the stream.
-    """
-
-    def __init__(self, backplane: Backplane, post: Post, limits: Limits, history: History) -> None:
-        """Prepare a room that delivers by *post* to those who are here."""
-        super().__init__(post, limits, history)
-        self._backplane = backplane
-        self._newcomers: dict[str, _Newcomer] = {}  # by their tokens, as the next two
-        self._members: dict[str, Member] = {}
-        self._tokens: dict[str, str] = {}  # of members, by their sessions
-        self._leaving: dict[str, threading.Event] = {}  # by tokens: set when it is read
-        self._own: deque[tuple[int, Entry]] = deque()  # what was said here and not read yet
-        self._own_count = 0
-
-    def open(self, server: ChatServer) -> None:
-        """Take our place among the servers. Raises `OptionError` when Redis is away."""
-        self._flush, self._dismiss = server.sender.flush, server.dismiss
-        length = 2 * self._limits.history_messages
-        self._backplane.open(length, self._begin, self._apply, self._refuse, self._tell_trouble)
-
-    def shut(self) -> None:
-        """Let the others know what has happened here, and give up our place."""
-        self._backplane.close(self._limits.drain_timeout)
-
-    # What clients ask for
-
-    def join(self, peer: Peer, nick: object, secret: object = None) -> Member:
-        """Let *peer* in as *nick*, once that stands in the stream.
-
-        Raises `ProtocolError` as `Room.join` does, and ``unavailable``.
-        """
-        shown = clean_nick(nick, self._limits)
-        fresh = secret is None
-        secret, session_id = session_of(secret)
-        token = secrets.token_hex(8)
-        newcomer = _Newcomer(peer, secret, fresh)
-        with self._lock:
-            returning = session_id in self._tokens
-            here = len(self._nicknames) + len(self._newcomers)
-            if self._closed or (not returning and here >= self._limits.max_clients):
-                raise ProtocolError("server_full")
-            self._newcomers[token] = newcomer
-        user = {"nick": shown, "key": nick_key(shown), "session": session_id}
-        user["server"] = self._backplane.server
-        decided = (
-            self._backplane.reachable
-            and self._backplane.submit("join", token, user)
-            and newcomer.decided.wait(PATIENCE)
-        )
-        with self._lock:
-            self._newcomers.pop(token, None)
-        if newcomer.member is not None:
-            return newcomer.member
-        if decided:
-            raise ProtocolError("nick_taken")
-        # In case that it is still carried out: nobody is there any more.
-        self._backplane.submit("leave", token, "lost", always=True)
-        raise ProtocolError("unavailable")
-
-    def leave(self, member: Member, reason: str) -> bool:
-        """Free the nickname of *member* and tell the others why. False if it is leaving already.
-
-        Who has gone by themselves hears meanwhile that what they said is recorded: that takes up
-        to `PATIENCE` seconds. A member on another server is made to leave there.
-        """
-        with self._lock:
-            token = self._tokens.get(member.session.id, "")
-            if member.peer is None:
-                self._backplane.submit("kick", token, reason, always=True)
-                return False
-            if not self._is_here(member):
-                return False
-            left = self._leaving[token] = threading.Event()
-            why = "lost" if reason == "shutdown" else reason
-            self._backplane.submit("leave", token, why, always=True)
-        if reason in ("quit", "lost", "shutdown") and self._backplane.reachable:
-            left.wait(PATIENCE)
-        with self._lock:
-            self._part_with(member)
-        return True
-
-    def say(
-        self,
-        member: Member,
-        text: object,
-        to: object = None,
-        message_id: int | None = None,
-        *,
-        sealed: bool = False,
-    ) -> Entry:
-        """Have recorded what *member* says; recipients and sender are told when it is.
-
-        Raises `ProtocolError` as `Room.say` does, ``not_recorded`` when too much is waiting.
-        """
-        said = check_text(text, self._limits, sealed=sealed)
-        session = member.session
-        with self._lock:
-            if not self._is_here(member):
-                raise ProtocolError("not_registered")
-            entry = None if message_id is None else session.said.get(message_id)
-            if entry is not None and message_id is not None:
-                if entry.seq:
-                    self._post((member.peer,), ack_frame(message_id, entry.seq))
-                return entry
-            if message_id is not None and message_id < session.answered:
-                raise ProtocolError("not_recorded")
-            other = None if to is None else self._other(member, to)
-            whom: tuple[str | None, str | None] = (
-                (other.nick, other.session.id) if other else (None, None)
-            )
-            entry = Entry(member.nick, session.id, *whom, said, 0, message_id, sealed)
-            self._own_count += 1
-            body = [self._backplane.server, self._own_count, *_fields(entry)]
-            if not self._backplane.submit("message", self._tokens[session.id], body):
-                raise ProtocolError("not_recorded")
-            self._own.append((self._own_count, entry))
-            if message_id is not None:
-                self._remember(session, message_id, entry)
-        return entry
-
-    # What Redis says: in the backplane's threads
-
-    def _begin(self, snapshot: Snapshot) -> None:
-        """Forget everything, and begin with what *snapshot* says."""
-        with self._lock:
-            lost = list(self._nicknames)
-            self._nicknames.clear()
-            self._by_key.clear()
-            self._members.clear()
-            self._tokens.clear()
-            self._own.clear()
-            for left in self._leaving.values():
-                left.set()
-            self._leaving.clear()
-            self._peers = ()
-            messages = [event for event in snapshot.events if event.kind == "message"]
-            entries = [_entry(event) for event in messages]
-            self._history.take_over(snapshot.log_id, snapshot.last_seq, entries)
-            for token, user in snapshot.users.items():
-                if user["server"] == self._backplane.server:
-                    self._backplane.submit("leave", token, "lost", always=True)
-                self._add(token, user["nick"], Session(user["session"]), None)
-        for peer in lost:
-            peer.abort("lost")
-
-    def _apply(self, events: list[Event]) -> None:
-        """Do what *events* say."""
-        aborted: list[Peer] = []
-        kicked: list[tuple[Member, str]] = []
-        with self._lock:
-            for event in events:
-                if event.kind == "message":
-                    self._apply_message(event)
-                elif event.kind == "join":
-                    aborted += self._apply_join(event)
-                elif (member := self._members.get(event.token)) is None:
-                    continue
-                elif event.kind == "leave":
-                    aborted += self._apply_leave(event, member)
-                elif event.kind == "kick" and member.peer is not None:
-                    kicked.append((member, event.body))
-        for peer in aborted:
-            peer.abort("replaced")
-        for member, reason in kicked:
-            self._dismiss(member, reason)
-        self._flush()
-
-    def _refuse(self, tokens: list[str]) -> None:
-        """Tell newcomers that their nickname is taken."""
-        with self._lock:
-            for newcomer in filter(None, map(self._newcomers.get, tokens)):
-                newcomer.decided.set()
-
-    def _tell_trouble(self, why: str | None) -> None:
-        """Tell everybody here that Redis cannot be reached, or can be again."""
-        code = "store_back" if why is None else "store_lost"
-        log(code, reason=why)
-        with self._lock:
-            self._post_to_all({"type": "notice", "code": code})
-        self._flush()
-
-    # Under the lock
-
-    def _apply_message(self, event: Event) -> None:
-        entry = self._own_entry(event) or _entry(event)
-        entry.seq, entry.time = event.seq, event.time
-        self._history.take(entry)
-        sender = self._local(entry.session)
-        if entry.to_session is None:
-            self._post(self._peers, entry.frame(), sender and sender.peer)
-        elif (recipient := self._local(entry.to_session)) is not None:
-            self._post((recipient.peer,), entry.frame())
-        if sender is not None and entry.message_id is not None:
-            self._post((sender.peer,), ack_frame(entry.message_id, entry.seq))
-
-    def _own_entry(self, event: Event) -> Entry | None:
-        """Return the entry of what was said here; what was said before it was not written."""
-        server, number, *_rest = event.body
-        if server != self._backplane.server:
-            return None
-        while self._own and self._own[0][0] <= number:
-            count, entry = self._own.popleft()
-            if count == number:
-                return entry
-            entry.failed = True
-        return None
-
-    def _apply_join(self, event: Event) -> list[Peer]:
-        """Let somebody in, here or elsewhere; return who gives way to them."""
-        nick, session_id = event.body["nick"], event.body["session"]
-        ghost = self._members.get(self._tokens.get(session_id, ""))
-        if ghost is not None:
-            self._forget(ghost)
-        newcomer = self._newcomers.get(event.token)
-        known = newcomer is not None and not newcomer.fresh
-        session = self._recall(session_id) if known else Session(session_id)
-        if newcomer is not None:
-            self._welcome(newcomer.peer, nick, session, newcomer.secret)
-        self._announce(nick, ghost)
-        member = self._add(event.token, nick, session, newcomer and newcomer.peer)
-        if newcomer is not None:
-            newcomer.member = member
-            newcomer.decided.set()
-        elif event.body["server"] == self._backplane.server:  # it has lost patience
-            self._backplane.submit("leave", event.token, "lost", always=True)
-        return [ghost.peer] if ghost is not None and ghost.peer is not None else []
-
-    def _apply_leave(self, event: Event, member: Member) -> list[Peer]:
-        """Let somebody go; return who is still here, because our lease has run out."""
-        still_here = self._is_here(member)
-        self._forget(member)
-        self._post_to_all({"type": "left", "nick": member.nick, "reason": event.body})
-        return [member.peer] if still_here else []
-
-    def _add(self, token: str, nick: str, session: Session, peer: Peer) -> Member:
-        member = Member(nick, session, peer)
-        self._members[token] = self._by_key[nick_key(nick)] = member
-        self._tokens[session.id] = token
-        if peer is not None:
-            self._nicknames[peer] = member
-            self._peers = tuple(self._nicknames)
-        return member
-
-    def _forget(self, member: Member) -> None:
-        """Strike *member* off all lists."""
-        token = self._tokens.pop(member.session.id)
-        del self._members[token]
-        if (left := self._leaving.pop(token, None)) is not None:
-            left.set()
-        del self._by_key[nick_key(member.nick)]
-        self._part_with(member)
-
-    def _is_here(self, member: Member) -> bool:
-        """Tell whether *member* is on this server and not about to leave."""
-        here = self._nicknames.get(member.peer) is member
-        return here and self._tokens.get(member.session.id) not in self._leaving
-
-    def _part_with(self, member: Member) -> None:
-        """Deliver nothing to *member* any more."""
-        if self._nicknames.get(member.peer) is member:
-            del self._nicknames[member.peer]
-            self._peers = tuple(self._nicknames)
-
-    def _local(self, session_id: str) -> Member | None:
-        """Return the member of that session if it is here."""
-        member = self._members.get(self._tokens.get(session_id, ""))
-        return member if member is not None and member.peer in self._nicknames else None
-
-
-def _fields(entry: Entry) -> list[object]:
-    to = [entry.to, entry.to_session]
-    return [entry.sender, entry.session, *to, entry.text, entry.message_id, entry.sealed]
-
-
-def _entry(event: Event) -> Entry:
-    sender, session, to, to_session, text, message_id, sealed = event.body[2:]
-    return Entry(sender, session, to, to_session, text, event.time, message_id, sealed, event.seq)
+def _entry(body: list[Any], time: float, seq: int) -> Entry:
+    sender, session, to, to_session, text, message_id, sealed = body
+    return Entry(sender, session, to, to_session, text, time, message_id, sealed, seq)

@@ -43,10 +43,8 @@ import secrets
 import unicodedata
 from pathlib import Path
 
-from chat.app.i18n import gettext as _
-from chat.app.i18n import ngettext
-from chat.app.options import OptionError, why
 from chat.core.protocol import nick_key
+from chat.promises import UnusableError
 
 try:
     from cryptography.exceptions import InvalidTag
@@ -73,7 +71,7 @@ PASSPHRASE_CHARS = 12
 
 
 class SealError(ValueError):
-    """A message that does not open; its text says so in a sentence for the user."""
+    """A message that does not open."""
 
 
 class Cipher:
@@ -82,11 +80,11 @@ class Cipher:
     def __init__(self, passphrase: str) -> None:
         """Derive the key from *passphrase*: that takes some tenths of a second and 128 MiB.
 
-        Raises `OptionError` when the package ``cryptography`` is not installed, or when there is
+        Raises `UnusableError` when the package ``cryptography`` is not installed, or when there is
         no memory for scrypt.
         """
         if ChaCha20Poly1305 is None:
-            raise missing_package()
+            raise UnusableError("no_cryptography")
         try:
             key = hashlib.scrypt(
                 # Another system may write the same letters otherwise (RFC 8265, section 4.2).
@@ -99,9 +97,7 @@ class Cipher:
                 dklen=KEY_BYTES,
             )
         except (MemoryError, ValueError) as error:
-            raise OptionError(
-                _("There is no memory to derive a key from the passphrase.")
-            ) from error
+            raise UnusableError("no_memory") from error
         self._aead = ChaCha20Poly1305(key)
 
     def seal(self, text: str, sender: str, to: str | None) -> str:
@@ -127,9 +123,7 @@ class Cipher:
             nonce, ciphertext = data[:NONCE_BYTES], data[NONCE_BYTES:]
             return self._aead.decrypt(nonce, ciphertext, _who_to_whom(sender, to)).decode()
         except (InvalidTag, ValueError) as error:
-            raise SealError(
-                _("This message does not open: another passphrase, or it was changed on its way.")
-            ) from error
+            raise SealError("another passphrase, or it was changed in transit") from error
 
 
 def sealed_chars(text_chars: int) -> int:
@@ -141,33 +135,19 @@ def sealed_chars(text_chars: int) -> int:
 def read_passphrase(path: str | Path) -> str:
     """Return the passphrase: the first line of the file at *path*, without spaces around it.
 
-    Raises `OptionError` with a sentence: the file cannot be read, or the passphrase is too short.
+    Raises `UnusableError` with a sentence: the file cannot be read, or the passphrase is too short.
     """
     try:
         # "-sig": an editor of Windows may put a byte order mark in front.
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise OptionError(
-            _("Cannot read the passphrase file {path}: {reason}.").format(
-                path=path, reason=why(error)
-            )
-        ) from None
+        raise UnusableError("unreadable", path=path, reason=error) from None
     passphrase = lines[0].strip() if lines else ""
     if not passphrase:
-        raise OptionError(_("The first line of {path} holds no passphrase.").format(path=path))
+        raise UnusableError("no_passphrase", path=path)
     if len(passphrase) < PASSPHRASE_CHARS:
-        sentence = ngettext(
-            "The passphrase in {path} is too short: it takes at least {n} character.",
-            "The passphrase in {path} is too short: it takes at least {n} characters.",
-            PASSPHRASE_CHARS,
-        )
-        raise OptionError(sentence.format(path=path, n=PASSPHRASE_CHARS))
+        raise UnusableError("passphrase_short", path=path, n=PASSPHRASE_CHARS)
     return passphrase
-
-
-def missing_package() -> OptionError:
-    """Return what to say when the package ``cryptography`` is not installed."""
-    return OptionError(_("This needs the package cryptography: python -m pip install cryptography"))
 
 
 def _who_to_whom(sender: str, to: str | None) -> bytes:

@@ -1,57 +1,166 @@
-"""What a client keeps across connections, so that a lost one loses nothing. No sockets, no threads.
+"""A user who was cut off comes back as the same user, and loses nothing: exactly once, in order.
 
-A connection can be lost at any moment, with messages on the way in both directions, and neither
-side knows which of them have arrived (TCP says what was sent, not what was read). So the client
-keeps what was not acknowledged, in `Unacknowledged`, and its place in the server's log, in `Place`.
+A connection can be lost at any moment, with messages in transit in both directions, and neither
+side knows which of them have arrived (TCP says what was sent, not what was read). So both keep
+something across connections:
+
+* the server, in `RememberedSessions`: under which numbers it has recorded what a user has said, so
+  that what is sent again is acknowledged again and recorded once. What is too long ago for its
+  memory it looks up in the log.
+* the client, in `ResumingClient`: what was not acknowledged, and its place in the server's log. It
+  sends the one again and asks for what it has missed.
+
+Seam: `chat.core.room.Sessions`, and the methods of `ChatClient` that are meant for it.
 """
 
-from collections.abc import Iterator
+import hashlib
+import random
+import secrets
+import socket
+from array import array
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
 
-from chat.core.protocol import Message, encode
+from chat.core.client import ChatClient, Cipher, RefusedError
+from chat.core.connection import Transport, TransportError
+from chat.core.history import Log
+from chat.core.protocol import Limits, Message, ProtocolError
+from chat.core.room import Session, Sessions
+from chat.core.timing import Deadline
+
+SECRET_CHARS = 16
+"""Shortest secret of a session that is taken for one: a shorter one could be guessed."""
+
+WINDOW = 4096
+"""Ids of a session that are known without a look into the log: 16 bytes each."""
+
+REMEMBERED_BYTES = 8 * 1024 * 1024
+"""What the ids of all sessions together may take that are not here at the moment."""
+
+OFFLINE_MESSAGES = 20
+"""Messages that wait for a new connection, beyond which `ChatClient.say` waits as well."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+"""Seconds before another try to come back: at most so many, twice as many each time, up to."""
+
+_CURABLE = frozenset({"lost", "timeout", "slow"})
+"""Ends of a connection after which it makes sense to come back."""
+
+_PASSING = frozenset({"server_full", "register_timeout", "too_fast", "unavailable"})
+"""Refusals that may be over a moment later."""
 
 
-class Unacknowledged:
-    """Messages that the server has not answered for, by their ids, the oldest first."""
+# The server's side
 
-    def __init__(self) -> None:
-        """Begin with none."""
-        self.size = 0
-        """How long their frames are, in bytes."""
 
-        self._last_id = 0
-        self._messages: dict[int, tuple[Message, bytes]] = {}
+class RememberedSession(Session):
+    """A user across connections: who comes back with the session's secret is the same user."""
 
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self._messages)
+    def __init__(self, session_id: str, secret: str, log: Log) -> None:
+        """Begin the session *session_id*, of which *log* may know something."""
+        super().__init__(session_id, secret)
+        self._log = log
+        self.log_id = log.id
+        """The log that the numbers belong to."""
 
-    def add(self, text: str, to: str | None, sealed: str | None) -> tuple[int, bytes]:
-        """Number a message and keep it; return its id and its frame, with *sealed* for *text*."""
-        self._last_id += 1
-        message: Message = {"type": "message", "id": self._last_id, "text": text}
-        if to is not None:
-            message["to"] = to
-        cover = {} if sealed is None else {"text": sealed, "sealed": True}
-        frame = encode(message | cover)
-        self._messages[self._last_id] = message, frame
-        self.size += len(frame)
-        return self._last_id, frame
+        self._ids = array("q")  # the last ones, growing, and beside each its number in the log
+        self._numbers = array("q")
+        self._answered = -1  # the largest id recorded before the user came back
+        self._largest = -1  # the largest id that is known at all
 
-    def settle(self, message_id: object) -> Message | None:
-        """Strike off and return what the server has answered for; None if it is not here."""
-        if not isinstance(message_id, int) or message_id not in self._messages:
+    @property
+    def size(self) -> int:
+        """What it remembers, in bytes."""
+        return 16 * len(self._ids)
+
+    def find(self, message_id: int) -> int | None:
+        """Return the number of what was said under *message_id*; may wait for the log."""
+        if message_id > self._largest:
             return None
-        message, frame = self._messages.pop(message_id)
-        self.size -= len(frame)
-        return message
+        place = bisect_left(self._ids, message_id)
+        if place < len(self._ids) and self._ids[place] == message_id:
+            return self._numbers[place]
+        known = self._log.find(self.id, message_id)
+        # What was said after it is recorded, so it was refused, and the refusal was lost.
+        if known is None and message_id < self._answered:
+            raise ProtocolError("not_recorded")
+        return known
 
-    def messages(self) -> list[Message]:
-        """Return all messages, readable, in their order."""
-        return [message for message, _frame in self._messages.values()]
+    def note(self, message_id: int, seq: int) -> None:
+        """Note the number of what was said under *message_id*."""
+        place = len(self._ids)
+        if message_id <= self._largest:
+            place = bisect_left(self._ids, message_id)
+            if place < len(self._ids) and self._ids[place] == message_id:
+                self._numbers[place] = seq
+                return
+        self._largest = max(self._largest, message_id)
+        self._ids.insert(place, message_id)
+        self._numbers.insert(place, seq)
+        if len(self._ids) > WINDOW:
+            del self._ids[: WINDOW // 2], self._numbers[: WINDOW // 2]
 
-    def frames(self) -> list[bytes]:
-        """Return all frames, in their order: what is to be sent on another connection."""
-        return [frame for _message, frame in self._messages.values()]
+    def forget(self, message_id: int) -> None:
+        """Strike off *message_id*: what was said under it is lost."""
+        place = bisect_left(self._ids, message_id)
+        if place < len(self._ids) and self._ids[place] == message_id:
+            del self._ids[place], self._numbers[place]
+
+    def come_back(self, last_id: int = -1) -> None:
+        """Note that the user is back: from now on the order of what was said before is decided.
+
+        *last_id* is the largest id that the log knows.
+        """
+        recorded = (pair[0] for pair in zip(self._ids, self._numbers, strict=True) if pair[1])
+        self._answered = max(last_id, self._answered, max(recorded, default=-1))
+        self._largest = max(self._largest, self._answered)
+
+
+class RememberedSessions(Sessions):
+    """The sessions of all who may come back."""
+
+    def __init__(self, limits: Limits, log: Log) -> None:
+        """Remember as many as *limits* says; *log* knows what they have said."""
+        self._most = limits.remembered_sessions
+        self._log = log
+        self._gone: OrderedDict[str, RememberedSession] = OrderedDict()  # who may come back
+        self._bytes = 0
+
+    def open(self, secret: object) -> Session:
+        """Return the session that *secret* belongs to, a new one for None."""
+        fresh = secret is None
+        if secret is None:
+            secret = secrets.token_urlsafe(24)
+        elif not isinstance(secret, str) or not SECRET_CHARS <= len(secret) <= 1000:
+            raise ProtocolError("bad_frame")
+        session_id = hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
+        session = RememberedSession(session_id, secret, self._log)
+        if not fresh:
+            session.come_back(self._log.last_id(session_id))
+        return session
+
+    def resume(self, session: Session) -> Session:
+        """Return what is remembered of *session*. Under the room's lock."""
+        remembered = self._gone.pop(session.id, None)
+        if remembered is not None:
+            self._bytes -= remembered.size
+            if remembered.log_id == self._log.id:
+                session = remembered
+        if isinstance(session, RememberedSession):
+            session.come_back()
+        return session
+
+    def remember(self, session: Session) -> None:
+        """Remember *session*, whose user was cut off. Under the room's lock."""
+        if isinstance(session, RememberedSession):
+            self._gone[session.id] = session
+            self._bytes += session.size
+        while len(self._gone) > self._most or self._bytes > REMEMBERED_BYTES:
+            self._bytes -= self._gone.popitem(last=False)[1].size
+
+
+# The client's side
 
 
 class Place:
@@ -72,14 +181,15 @@ class Place:
     def enter(self, welcome: Message) -> Message | None:
         """Take our place as *welcome* says; return the question for what we missed, if we did.
 
-        A server that forgets (its log is another one) or that cannot resume (it has none) is
-        followed from where it stands.
+        A server that has lost what it knew (its log is another one, or its numbers are smaller than
+        one that we have heard, because it was restored from a copy) is heard from the beginning;
+        one that cannot resume (it has no session) from where it stands.
         """
-        secret, log = welcome.get("session"), welcome.get("log")
+        secret, log, last = welcome.get("session"), welcome.get("log"), welcome["seq"]
         returning = self._secret is not None and isinstance(log, str)
         self._secret = secret if isinstance(secret, str) else None
-        if log != self._log:
-            self._heard = 0 if returning else welcome["seq"]
+        if log != self._log or last < self._heard:
+            self._heard = 0 if returning else last
         self._log = log if isinstance(log, str) else None
         self._held = [] if returning else None
         return self._question() if returning else None
@@ -115,3 +225,98 @@ class Place:
 
     def _question(self) -> Message:
         return {"type": "history", "after": self._heard}
+
+
+class ResumingClient(ChatClient):
+    """A client that comes back when it loses its server.
+
+    What was not acknowledged is sent again, what was missed is asked for, and *on_event* gets every
+    message once and in order. Its own events are ``{"type": "reconnecting", "reason": …,
+    "attempt": …, "delay": seconds}`` when the connection is lost, ``{"type": "reconnected"}`` when
+    there is another one and what was missed follows, ``{"type": "untrusted", "why": code}``
+    when who answers in TLS cannot be believed, and ``{"type": "gap"}`` when not all is remembered.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        nick: str | None = None,
+        *,
+        on_event: Callable[[Message], None] | None = None,
+        limits: Limits | None = None,
+        cipher: Cipher | None = None,
+        transport: Callable[[socket.socket, str], Transport] | None = None,
+        also: Iterable[tuple[str, int]] = (),
+        reconnect: bool = True,
+    ) -> None:
+        """Prepare a client as `ChatClient` does; without *reconnect* it does not come back."""
+        super().__init__(
+            address,
+            nick,
+            on_event=on_event,
+            limits=limits,
+            cipher=cipher,
+            transport=transport,
+            also=also,
+        )
+        self._reconnect = reconnect
+        self._place = Place()  # the listener's, and before it starts the caller's
+
+    def _registration(self, nick: str) -> Message:
+        return self._place.registration(nick)
+
+    def _entered(self, welcome: Message) -> None:
+        if question := self._place.enter(welcome):
+            self._send(question)
+
+    def _has_room(self) -> bool:
+        return super()._has_room() and (self._online or len(self._outbox) < OFFLINE_MESSAGES)
+
+    def _recover(self, reason: str) -> str | None:
+        """Connect and register again; return None, or why that is not to be."""
+        # Where one server closes, there may be others.
+        curable = _CURABLE | {"shutdown"} if len(self._addresses) > 1 else _CURABLE
+        if not self._reconnect or reason not in curable:
+            return reason
+        deadline = Deadline(self._limits.reconnect_timeout)
+        pause, attempt = FIRST_PAUSE, 0
+        while deadline.left:
+            attempt += 1
+            # A random part of the pause: many who lost one server must not come all at once.
+            delay, pause = random.uniform(0, pause), min(2 * pause, LONGEST_PAUSE)
+            again = {"reason": reason, "attempt": attempt, "delay": delay}
+            self._on_event({"type": "reconnecting"} | again)
+            if self._leaving.wait(delay):
+                return "quit"
+            try:
+                self.connect()
+                self.register(self.nick)
+            except RefusedError as error:
+                if error.code not in _PASSING:
+                    return error.code
+            except TransportError as error:  # not to be tried until somebody gives in
+                self._on_event({"type": "untrusted", "why": str(error)})
+                return "untrusted"
+            except OSError:
+                pass
+            else:
+                self._on_event({"type": "reconnected"})
+                return None
+            self._addresses.append(self._addresses.pop(0))
+        return reason
+
+    def _hand_on(self, event: Message) -> None:
+        """Hand *event* on, every message in its turn."""
+        kind = event["type"]
+        if kind == "message":
+            for message in self._place.hear(event):
+                super()._hand_on(message)
+        elif kind == "history" and "after" in event and self._place.catching_up:
+            if event.get("gap") is True:
+                self._on_event({"type": "gap"})
+            for message in self._place.catch_up(event):
+                super()._hand_on(message)
+            if question := self._place.next_question():
+                self._send(question)
+        else:
+            super()._hand_on(event)

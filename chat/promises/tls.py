@@ -13,22 +13,24 @@ with the threads that own them.
 """
 
 import contextlib
+import errno
+import os
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
-from chat.app.i18n import gettext as _
-from chat.app.options import OptionError, why
-from chat.core.connection import Connection
+from chat.core.connection import Transport, TransportError
 from chat.core.timing import Deadline
+from chat.promises import UnusableError
 
 RECORD_BYTES = 16 * 1024
 """The most plaintext in one record of TLS (RFC 8446, section 5.1)."""
 
 
-class TlsError(ConnectionError):
-    """The encrypted stream cannot go on; its text says why in a phrase for the user."""
+class TlsError(TransportError):
+    """The encrypted stream cannot go on."""
 
 
 class TruncatedError(TlsError):
@@ -42,59 +44,57 @@ def server_context(cert: str | Path, key: str | Path) -> ssl.SSLContext:
     """Return the settings of a server that shows the certificate *cert* and owns its *key*.
 
     Both are files in PEM form; *cert* may go on with the certificates that lead to an authority.
-    TLS 1.2 and newer. Raises `OptionError` with a sentence for the user.
+    TLS 1.2 and newer. Raises `UnusableError`.
     """
-    _check_pem(cert, b"-----BEGIN CERTIFICATE-----", _("{path} holds no certificate (PEM)."))
-    _check_pem(key, b"PRIVATE KEY-----", _("{path} holds no private key (PEM)."))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION  # costs a server much more than it costs the asker
     context.num_tickets = 0  # nobody resumes sessions here
+    load_certificate(context, cert, key)
+    return context
+
+
+def load_certificate(context: ssl.SSLContext, cert: str | Path, key: str | Path) -> None:
+    """Show the certificate *cert* to whoever connects from now on. Raises `UnusableError`."""
+    _check_pem(cert, b"-----BEGIN CERTIFICATE-----", "no_certificate")
+    _check_pem(key, b"PRIVATE KEY-----", "no_key")
 
     def refuse_to_ask() -> str:
         """Stand in for OpenSSL's own question: a server starts without a person."""
-        sentence = _("The private key {path} is encrypted; the server needs one without password.")
-        raise OptionError(sentence.format(path=key))
+        raise UnusableError("key_encrypted", path=key)
 
     try:
         context.load_cert_chain(cert, key, password=refuse_to_ask)
     except ssl.SSLError as error:
-        if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"):
-            sentence = _("The private key {key} does not belong to the certificate {cert}.")
-        else:
-            sentence = _("The certificate {cert} or its private key {key} is damaged: {reason}.")
-        raise OptionError(sentence.format(cert=cert, key=key, reason=_reason(error))) from error
-    return context
+        strangers = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+        code = "key_mismatch" if error.reason in strangers else "pair_damaged"
+        raise UnusableError(code, cert=cert, key=key, reason=_reason(error)) from error
 
 
 def client_context(ca_file: str | Path | None = None) -> ssl.SSLContext:
     """Return the settings of a client that verifies the server's certificate and its name.
 
     It believes the authorities in *ca_file* (PEM) and no others, or those of the system. TLS 1.2
-    and newer. Raises `OptionError` with a sentence for the user.
+    and newer. Raises `UnusableError`.
     """
     if ca_file is not None:
-        sentence = _("{path} holds no certificate (PEM).")
-        _check_pem(ca_file, b"-----BEGIN CERTIFICATE-----", sentence)
+        _check_pem(ca_file, b"-----BEGIN CERTIFICATE-----", "no_certificate")
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except ssl.SSLError as error:
-        sentence = _("The certificate {cert} is damaged: {reason}.")
-        raise OptionError(sentence.format(cert=ca_file, reason=_reason(error))) from error
+        raise UnusableError("certificate_damaged", cert=ca_file, reason=_reason(error)) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 
-def _check_pem(path: str | Path, mark: bytes, sentence: str) -> None:
+def _check_pem(path: str | Path, mark: bytes, code: str) -> None:
     """Look for *mark* in the file, because OpenSSL does not say which file was wrong."""
     try:
         found = mark in Path(path).read_bytes()
     except OSError as error:
-        raise OptionError(
-            _("Cannot read {path}: {reason}.").format(path=path, reason=why(error))
-        ) from error
+        raise UnusableError("unreadable", path=path, reason=error) from error
     if not found:
-        raise OptionError(sentence.format(path=path))
+        raise UnusableError(code, path=path)
 
 
 # The channel
@@ -226,7 +226,7 @@ class TlsChannel:
             if self._failure is not None:
                 raise self._failure
             if not self._ended:
-                raise TruncatedError(_("the connection was cut before its end"))
+                raise TruncatedError("cut")
 
     def take_output(self) -> bytes:
         """Return what no method has returned yet: after a `TlsError`, the alert for the peer."""
@@ -259,16 +259,15 @@ class TlsChannel:
         return self._failure
 
     def _fail(self, error: ssl.SSLError) -> TlsError:
-        phrase = _phrase(error, self._server_hostname, established=self._established)
-        self._failure = TlsError(phrase)
+        self._failure = TlsError(_code(error, established=self._established))
         return self._failure
 
 
-# The connection
+# The transport
 
 
-class TlsConnection(Connection):
-    """A connection whose stream is encrypted."""
+class TlsTransport(Transport):
+    """A socket whose stream is encrypted. Seam: `chat.core.connection.Transport`."""
 
     def __init__(
         self,
@@ -284,26 +283,27 @@ class TlsConnection(Connection):
             context, server_side=server_side, server_hostname=server_hostname
         )
         self._decrypted = b""  # came right behind the handshake
+        self._encrypted: bytes | memoryview = b""  # the socket had no room for it
 
     def handshake(self, deadline: Deadline) -> None:
         """Agree on a cipher. Raises `TlsError`, `TimeoutError`, another `OSError`."""
         try:
             answer = self._channel.handshake()
             # A new connection's buffer takes the few kilobytes of a handshake at once.
-            while self.send(answer) == len(answer) and not self._channel.established:
+            while super().send(answer) == len(answer) and not self._channel.established:
                 chunk = super().receive(deadline.remaining())
                 if not chunk:
-                    raise ConnectionResetError(_("the other side has hung up"))
+                    raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
                 answer = self._channel.handshake(chunk)
             if not self._channel.established:
                 raise TimeoutError
             self._decrypted = self._channel.receive(b"")
         except TlsError:
             with contextlib.suppress(OSError):
-                self.send(self._channel.take_output())  # the alert that tells the peer
+                super().send(self._channel.take_output())  # the alert that tells the peer
             raise
 
-    def receive(self, timeout: float | None = None) -> bytes:
+    def receive(self, timeout: float | None) -> bytes:
         """Wait for the next decrypted chunk; ``b""`` is the end, also of what is no TLS."""
         decrypted, self._decrypted = self._decrypted, b""
         while not decrypted and not self._channel.ended:
@@ -316,42 +316,51 @@ class TlsConnection(Connection):
                 break
         return decrypted
 
-    def seal(self, data: bytes) -> bytes:
-        """Return *data* encrypted. Only for the `chat.core.sender.Sender`."""
-        return self._channel.send(data)
+    def send(self, data: bytes | memoryview) -> int:
+        """Encrypt *data*, all of it or nothing, and put into the socket what goes."""
+        self.flush()
+        if self._encrypted:
+            return 0
+        self._encrypted = self._channel.send(bytes(data))
+        self.flush()
+        return len(data)
 
-    def finish_sending(self) -> None:
-        """Say goodbye in TLS, then in TCP. Only for the `chat.core.sender.Sender`."""
+    @property
+    def unsent(self) -> bool:
+        """Whether the socket had no room for all that is encrypted."""
+        return len(self._encrypted) > 0
+
+    def flush(self) -> None:
+        """Put what is encrypted into the socket, as far as it goes."""
+        if self._encrypted:
+            self._encrypted = memoryview(self._encrypted)[super().send(self._encrypted) :]
+
+    def end(self) -> None:
+        """Say goodbye in TLS, then in TCP."""
         with contextlib.suppress(OSError):
-            self.send(self._channel.close())
-        super().finish_sending()
+            super().send(self._channel.close())
+        super().end()
 
 
-# What went wrong, in words
+def client_transport(context: ssl.SSLContext) -> Callable[[socket.socket, str], TlsTransport]:
+    """Return what makes the transport of a client to a host, from a socket."""
+    return lambda sock, host: TlsTransport(sock, context, server_hostname=host)
 
 
-def _phrase(error: ssl.SSLError, name: str | None, *, established: bool) -> str:
-    """Return a phrase for *error*; *name* is what the client calls the server."""
-    reason = _reason(error)
+# What went wrong
+
+
+def _code(error: ssl.SSLError, *, established: bool) -> str:
+    """Return the code of what went wrong, see `chat.app.sentences`."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        phrase = _VERIFICATION.get(
-            error.verify_code, lambda: _("its certificate is not valid: {why}")
-        )
-        return phrase().format(name=name, why=error.verify_message)
+        return _VERIFICATION.get(error.verify_code, "certificate_invalid")
+    reason = _reason(error)
     if "alert" in reason:
         about_us = "unknown ca" in reason or "certificate" in reason
-        sentence = (
-            _("the other side does not accept our certificate")
-            if about_us
-            else _("the other side has broken off the encryption ({why})")
-        )
-    elif established:
-        sentence = _("the encrypted stream was damaged on its way ({why})")
-    elif reason in _NOT_TLS:
-        sentence = _("the other side does not speak TLS")
-    else:
-        sentence = _("no encryption could be agreed on ({why})")
-    return sentence.format(why=reason)
+        return "certificate_refused" if about_us else "encryption_ended"
+    if established:
+        return "encryption_damaged"
+    return "no_tls" if reason in _NOT_TLS else "encryption_not_agreed"
 
 
 def _reason(error: ssl.SSLError) -> str:
@@ -362,23 +371,10 @@ def _reason(error: ssl.SSLError) -> str:
 _NOT_TLS = {"wrong version number", "http request", "packet length too long", "unknown protocol"}
 
 # Numbers of X509_STORE_CTX_get_error(3).
-_NAME_MISMATCH, _ADDRESS_MISMATCH = 62, 64
-_NOT_YET_VALID, _EXPIRED = 9, 10
-_NO_TRUSTED_ISSUER = (18, 19, 20, 21)
-
-
-def _untrusted() -> str:
-    return _("nobody whom this client trusts vouches for its certificate (see --tls-ca)")
-
-
-def _other_name() -> str:
-    return _("its certificate is for another name than {name}")
-
-
 _VERIFICATION = {
-    _NAME_MISMATCH: _other_name,
-    _ADDRESS_MISMATCH: _other_name,
-    _NOT_YET_VALID: lambda: _("its certificate is not valid yet: is the clock right?"),
-    _EXPIRED: lambda: _("its certificate has expired"),
-    **dict.fromkeys(_NO_TRUSTED_ISSUER, _untrusted),
+    62: "certificate_other_name",  # X509_V_ERR_HOSTNAME_MISMATCH
+    64: "certificate_other_name",  # X509_V_ERR_IP_ADDRESS_MISMATCH
+    9: "certificate_not_yet_valid",
+    10: "certificate_expired",
+    **dict.fromkeys((18, 19, 20, 21), "certificate_untrusted"),
 }

@@ -1,6 +1,5 @@
 """Servers that share a Redis, in place of the single ones of other tests."""
 
-import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -11,7 +10,8 @@ from chat.core.protocol import Limits
 from chat.core.server import ChatServer
 from chat.lab import redis_process
 from chat.lab.redis_process import RedisProcess
-from chat.promises.cluster import Backplane, SharedRoom
+from chat.promises.cluster import Cluster
+from chat.server import assemble
 
 
 @pytest.fixture(scope="session")
@@ -43,11 +43,9 @@ def serve(store: RedisProcess) -> Iterator[Callable[..., ChatServer]]:
             lease: float = 10,
             **limits: float,
         ) -> ChatServer:
-            server = ChatServer(
-                limits=Limits(**limits),  # type: ignore[arg-type] # names and kinds as in Limits
-                admin_password=admin_password,
-                make_room=functools.partial(SharedRoom, Backplane(url or store.url, lease=lease)),
-            )
+            chosen = Limits(**limits)  # type: ignore[arg-type] # names and kinds as in Limits
+            cluster = Cluster(url or store.url, chosen, lease=lease)
+            server = assemble(limits=chosen, admin_password=admin_password, backplane=cluster)
             return stack.enter_context(server)
 
         yield start

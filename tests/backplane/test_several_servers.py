@@ -1,6 +1,5 @@
 """Several servers are one chat, also when one of them dies, or loses Redis, or Redis ends."""
 
-import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,8 +7,6 @@ from contextlib import ExitStack
 
 import pytest
 
-import chat.core.client
-from chat.app.options import OptionError
 from chat.core.client import RefusedError
 from chat.core.server import ChatServer
 from chat.lab.background import RecordingClient
@@ -17,7 +14,9 @@ from chat.lab.faults import Chat, Person, ServerProcess
 from chat.lab.redis_process import RedisProcess, url
 from chat.lab.waiting import wait_until
 from chat.lab.wiretap import Direction, Wiretap
-from chat.promises.cluster import Backplane, SharedRoom
+from chat.promises import UnusableError, resume
+from chat.promises.cluster import Cluster
+from chat.server import assemble
 
 Serve = Callable[..., ChatServer]
 
@@ -285,18 +284,17 @@ def test_a_redis_that_has_forgotten_everything_is_begun_anew(
 
 def test_without_redis_a_server_does_not_start_and_leaves_nothing(own_redis: RedisProcess) -> None:
     own_redis.kill()
-    backplane = Backplane(own_redis.url)
-    server = ChatServer(make_room=functools.partial(SharedRoom, backplane))
-    with pytest.raises(OptionError):
+    server = assemble(backplane=own_redis.url)
+    with pytest.raises(UnusableError):
         server.start()
-    with pytest.raises(OptionError):
-        Backplane("gopher://127.0.0.1/")
+    with pytest.raises(UnusableError):
+        Cluster("gopher://127.0.0.1/")
 
 
 def test_what_waits_for_redis_is_bounded(
     serve: Serve, own_redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chat.promises.cluster.WAITING_OPERATIONS", 3)
+    monkeypatch.setattr("chat.promises.cluster.WAITING_MESSAGES", 3)
     server = serve(url=own_redis.url)
     with RecordingClient(server.address, "Аня") as anya:
         own_redis.kill()
@@ -317,8 +315,8 @@ def test_three_servers_under_load_one_killed_one_cut_off(
     store: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every acknowledged message exactly once at everybody entitled to it, in one order."""
-    monkeypatch.setattr(chat.core.client, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(chat.core.client, "LONGEST_PAUSE", 0.5)
+    monkeypatch.setattr(resume, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(resume, "LONGEST_PAUSE", 0.5)
     nicks = ["Аня", "Боря", "Вера", "Глеб", "Дина", "Ева"]
     with ExitStack() as stack:
         tap = stack.enter_context(Wiretap(store.address, keep_bytes=False))

@@ -9,9 +9,9 @@ import pytest
 from wcwidth import wcswidth
 
 from chat.app.console import Console, Screen, _wrapped
-from chat.core.client import ChatClient
 from chat.core.protocol import Message
 from chat.core.server import ChatServer
+from chat.promises.resume import ResumingClient
 from tests.client.fakes import FakeServer
 from tests.wire import PATIENCE
 
@@ -56,7 +56,7 @@ def conversing(address: tuple[str, int], screen: DeafScreen) -> Iterator[Console
         console.on_event(event)
 
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with closing(ChatClient(address, on_event=on_event, reconnect=False)) as client:
+    with closing(ResumingClient(address, on_event=on_event, reconnect=False)) as client:
         console = Console(client, screen)
         client.connect()
         client.register("Аня")

@@ -173,6 +173,9 @@ BAD = [
     {"type": "message", "text": "без имени"},
     SAID | {"text": None},
     {"type": "ack"},
+    {"type": "ack", "id": 10**30, "seq": 1},
+    {"type": "ack", "id": -1, "seq": 0},
+    SAID | {"seq": -(10**30)},
     {"type": "users", "users": [5]},
     {"type": "history", "messages": [{"type": "pong"}]},
     {"type": "history", "messages": [{"type": []}]},
@@ -204,14 +207,13 @@ HARMLESS = [
     {"type": "pong", "users": 5, "messages": 5},
     {"type": "closed"},
     {"type": "closed", "reason": "quit"},
-    {"type": "ack", "id": 10**30, "seq": -1},
-    {"type": "ack", "id": -1, "seq": 0},
+    {"type": "ack", "id": 2**53 - 1, "seq": 0},
     {"type": "error", "code": "bad_text", "message": 5},
     {"type": "error", "code": "bad_text", "id": None, "message": {"text": None}},
     {"type": "left", "nick": "никого такого", "reason": "\x1b"},
     {"type": "welcome", "nick": "Вера", "users": [], "seq": 0},
     REGISTER,
-    SAID | {"time": -1e300, "seq": -(10**30), "from": "\x1b[2J"},
+    SAID | {"time": -1e300, "seq": 0, "from": "\x1b[2J"},
 ]
 
 

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 
 import pytest
 
-import chat.core.client
 from chat.core.client import ChatClient, ConnectionClosedError
+from chat.core.connection import Transport
 from chat.core.protocol import Limits
 from chat.core.server import ChatServer
 from chat.lab.background import RecordingClient
 from chat.lab.wiretap import Wiretap
+from chat.promises import resume
+from chat.promises.resume import ResumingClient
 from tests.client.fakes import REGISTER, WELCOME, FakeServer, Message
 from tests.wire import Wire, eventually
 
@@ -27,8 +29,8 @@ AT_ONCE = 2.0
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat.core.client, "FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(chat.core.client, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(resume, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(resume, "LONGEST_PAUSE", 0.1)
 
 
 @contextmanager
@@ -109,7 +111,7 @@ def test_what_was_missed_comes_in_its_place_and_once() -> None:
         server.send(heard(11, "до"))
         anya.wait_for("message", seq=11)
         server.hang_up()
-        admit(server)
+        admit(server, RESUMABLE | {"seq": 13})
         server.send(heard(14, "живое"))
         assert server.receive() == {"type": "history", "after": 11}
         missed = [heard(11, "до"), heard(12, "пропущенное")]
@@ -128,7 +130,7 @@ def test_the_connection_is_lost_again_while_it_catches_up() -> None:
     with FakeServer() as server, conversation(server) as anya:
         for seq in (12, 13):
             server.hang_up()
-            admit(server)
+            admit(server, RESUMABLE | {"seq": 13})
             assert server.receive()["type"] == "history"
             server.send(heard(14, "живое"))
             missed = [heard(number, str(number)) for number in range(11, seq)]
@@ -179,7 +181,7 @@ def test_a_server_that_has_forgotten_everything_is_heard_from_its_beginning(
 def test_what_is_said_meanwhile_is_sent_afterwards_and_no_more_than_can_be_kept(
     server: ChatServer, dial: Dial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chat.core.client, "OFFLINE_MESSAGES", 3)
+    monkeypatch.setattr(resume, "OFFLINE_MESSAGES", 3)
     borya = dial(server, "Боря")
     with socket.create_server(("127.0.0.1", 0)) as nobody, Wiretap(server.address) as tap:
         nowhere = nobody.getsockname()
@@ -270,8 +272,8 @@ def leave_at_once(client: ChatClient) -> None:
 
 
 def test_leaving_during_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat.core.client, "FIRST_PAUSE", 1e6)
-    monkeypatch.setattr(chat.core.client, "LONGEST_PAUSE", 1e6)
+    monkeypatch.setattr(resume, "FIRST_PAUSE", 1e6)
+    monkeypatch.setattr(resume, "LONGEST_PAUSE", 1e6)
     with FakeServer() as server, conversation(server) as anya:
         server.hang_up()
         anya.wait_for("reconnecting")
@@ -310,10 +312,12 @@ def test_leaving_while_the_connection_is_being_made() -> None:
 def connecting(client: ChatClient) -> bool:
     """Tell whether the client's socket waits for an answer to its SYN."""
     connection = client._connection
-    if connection is None or connection.fileno() < 0:
+    if connection is None or connection.transport.fileno() < 0:
         return False
+    assert isinstance(connection.transport, Transport)
     syn_sent = 2  # net/tcp_states.h
-    state: int = connection._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    sock = connection.transport._socket
+    state: int = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
     return state == syn_sent
 
 
@@ -329,7 +333,7 @@ def test_leaving_from_within_on_event_while_it_tries(server: ChatServer) -> None
             ended.set()
 
     with Wiretap(server.address) as tap:
-        client = ChatClient(tap.address, "Аня", on_event=on_event)
+        client = ResumingClient(tap.address, "Аня", on_event=on_event)
         with client:
             tap.cut()
             assert ended.wait(10)
@@ -337,9 +341,9 @@ def test_leaving_from_within_on_event_while_it_tries(server: ChatServer) -> None
 
 
 def test_who_waits_for_room_is_woken_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat.core.client, "OFFLINE_MESSAGES", 0)
-    monkeypatch.setattr(chat.core.client, "FIRST_PAUSE", 1e6)
-    monkeypatch.setattr(chat.core.client, "LONGEST_PAUSE", 1e6)
+    monkeypatch.setattr(resume, "OFFLINE_MESSAGES", 0)
+    monkeypatch.setattr(resume, "FIRST_PAUSE", 1e6)
+    monkeypatch.setattr(resume, "LONGEST_PAUSE", 1e6)
     outcome: list[Exception] = []
 
     def say() -> None:

@@ -1,14 +1,15 @@
-"""Connections to test, and a way to know where a thread stands."""
+"""Connections to test, a writer for them, and a way to know where a thread stands."""
 
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from chat.core.connection import Connection
+from chat.core.connection import Connection, Transport
+from chat.core.history import Entry
 from chat.core.protocol import Limits
-from chat.core.sender import Sender
+from chat.core.writer import Writer
 from tests.wire import PATIENCE
 
 SMALL_BUFFER = 4096
@@ -32,26 +33,56 @@ def tcp_pair(*, small: bool = False) -> tuple[socket.socket, socket.socket]:
     return accepted, peer
 
 
+def ignore(_entries: Sequence[Entry]) -> None:
+    """Stand in for a log that keeps everything."""
+
+
 @contextmanager
-def connected(*, small: bool = False) -> Iterator[tuple[Connection, socket.socket]]:
-    """A connection and its peer, both closed at the end."""
+def writing(
+    commit: Callable[[Sequence[Entry]], None] = ignore, **limits: float
+) -> Iterator[Writer]:
+    """An open writer, ended at the end. Make it before the connections: they close first."""
+    chosen = Limits(**limits)  # type: ignore[arg-type] # names and kinds as in Limits
+    writer = Writer(chosen, commit)
+    writer.open()
+    try:
+        yield writer
+    finally:
+        writer.end()
+
+
+@contextmanager
+def connected(
+    writer: Writer,
+    *,
+    small: bool = False,
+    transport: Callable[[socket.socket], Transport] = Transport,
+) -> Iterator[tuple[Connection, socket.socket]]:
+    """A connection of *writer* and its peer, both closed at the end."""
     accepted, peer = tcp_pair(small=small)
-    connection = Connection(accepted)
+    connection = Connection(transport(accepted))
     with peer:
         try:
             yield connection, peer
         finally:
-            Sender(Limits()).close(connection)
+            writer.close(connection)
 
 
 @contextmanager
-def sending(**limits: float) -> Iterator[Sender]:
-    """A sender, stopped at the end. Open it before the connections, so that they close first."""
-    sender = Sender(Limits(**limits))  # type: ignore[arg-type] # names and kinds as in Limits
-    try:
-        yield sender
-    finally:
-        sender.stop()
+def audience(
+    writer: Writer, count: int, *, small: bool = False
+) -> Iterator[list[tuple[Connection, socket.socket]]]:
+    """So many connections that hear what is posted for everybody, and their peers."""
+    with ExitStack() as stack:
+        ends = [stack.enter_context(connected(writer, small=small)) for _ in range(count)]
+        for connection, _peer in ends:
+            writer.enter(connection)
+        yield ends
+
+
+def flush(writer: Writer) -> None:
+    """Wait until all that was posted before was given to the sockets, or waits for one."""
+    assert writer.flush(PATIENCE)
 
 
 def read_exactly(sock: socket.socket, count: int) -> bytes:
@@ -76,7 +107,3 @@ def stands_in(thread: threading.Thread, function: str) -> bool:
             return True
         frame = frame.f_back
     return False
-
-
-def sender_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "sender"]

@@ -1,19 +1,31 @@
-"""One end of a connection: waiting for bytes, being woken, closing once nobody uses it."""
+"""One end of a connection: waiting for bytes, being woken, closing."""
 
 import os
 import socket
 import struct
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chat.core.connection import Connection
-from chat.core.protocol import Limits
-from chat.core.sender import Sender
+from chat.core.connection import Connection, State, Transport
 from chat.core.timing import Deadline
-from tests.connection.pairs import connected, read_to_end, sending, stands_in, tcp_pair
+from chat.core.writer import Writer
+from tests.connection.pairs import (
+    connected,
+    flush,
+    read_to_end,
+    stands_in,
+    writing,
+)
 from tests.wire import PATIENCE, eventually
+
+
+@pytest.fixture
+def writer() -> Iterator[Writer]:
+    with writing() as writer:
+        yield writer
 
 
 def is_open(descriptor: int) -> bool:
@@ -24,39 +36,46 @@ def is_open(descriptor: int) -> bool:
     return True
 
 
-def test_what_the_peer_sends_is_received() -> None:
-    with connected() as (connection, peer):
+# Reading
+
+
+def test_what_the_peer_sends_is_received(writer: Writer) -> None:
+    with connected(writer) as (connection, peer):
         peer.sendall("привет".encode())
         assert connection.receive(PATIENCE) == "привет".encode()
 
 
-def test_the_peers_fin_is_the_end_and_stays_the_end() -> None:
-    with connected() as (connection, peer):
+def test_the_peers_fin_is_the_end_and_stays_the_end(writer: Writer) -> None:
+    with connected(writer) as (connection, peer):
         peer.sendall(b"last words")
         peer.shutdown(socket.SHUT_WR)
         assert connection.receive(PATIENCE) == b"last words"
         assert connection.receive(PATIENCE) == b""
         assert connection.receive(PATIENCE) == b""
         assert connection.close_reason is None  # it was not this side that gave up
+        assert connection.state is State.OPEN
 
 
-def test_a_reset_is_the_end_and_no_exception() -> None:
-    with connected() as (connection, peer):
+def test_a_reset_is_the_end_and_no_exception(writer: Writer) -> None:
+    with connected(writer) as (connection, peer):
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         peer.close()
         assert connection.receive(PATIENCE) == b""
 
 
-def test_silence_is_a_timeout() -> None:
-    with connected() as (connection, peer):
+def test_silence_is_a_timeout(writer: Writer) -> None:
+    with connected(writer) as (connection, peer):
         with pytest.raises(TimeoutError):
             connection.receive(0.01)
         peer.sendall(b"late")
         assert connection.receive(PATIENCE) == b"late"
 
 
-def test_abort_wakes_the_thread_that_waits_in_receive() -> None:
-    with connected() as (connection, peer), ThreadPoolExecutor(1) as pool:
+# Giving up
+
+
+def test_abort_wakes_the_thread_that_waits_in_receive(writer: Writer) -> None:
+    with connected(writer) as (connection, peer), ThreadPoolExecutor(1) as pool:
         reader: list[threading.Thread] = []
 
         def read() -> bytes:
@@ -64,108 +83,200 @@ def test_abort_wakes_the_thread_that_waits_in_receive() -> None:
             return connection.receive()
 
         waiting = pool.submit(read)
-        eventually(lambda: reader and stands_in(reader[0], "select"))
-        connection.abort("slow")
+        eventually(lambda: reader and stands_in(reader[0], "_wait"))
+        writer.abort(connection, "slow")
+        writer.ring()
         assert waiting.result(PATIENCE) == b""
         assert connection.close_reason == "slow"
         assert peer.recv(1) == b""
 
 
-def test_after_abort_nothing_is_received_any_more() -> None:
-    with connected() as (connection, peer):
+def test_after_abort_nothing_is_received_any_more(writer: Writer) -> None:
+    """Not even before the writer has come to it."""
+    with connected(writer) as (connection, peer):
         peer.sendall(b"too late")
-        connection.abort("slow")
+        writer.abort(connection, "slow")
         assert connection.receive() == b""
 
 
-def test_the_first_reason_counts() -> None:
-    with connected() as (connection, _peer):
-        connection.abort("slow")
-        connection.abort("lost")
+def test_the_first_reason_counts(writer: Writer) -> None:
+    with connected(writer) as (connection, _peer):
+        writer.abort(connection, "slow")
+        writer.abort(connection, "lost")
         assert connection.close_reason == "slow"
 
 
-def test_close_closes_the_descriptor() -> None:
-    with connected() as (connection, peer):
-        pass
-    assert connection.fileno() == -1
+# Closing
+
+
+def test_close_closes_the_descriptor(writer: Writer) -> None:
+    with connected(writer) as (connection, peer):
+        descriptor = connection.transport.fileno()
+        assert is_open(descriptor)
+    assert connection.state is State.CLOSED
+    assert connection.transport.fileno() == -1
     assert peer.fileno() == -1
 
 
-def test_a_descriptor_in_use_stays_open_until_it_is_released() -> None:
-    """Else its number could be given to the next connection, which would get the bytes."""
-    accepted, peer = tcp_pair()
-    with peer:
-        connection = Connection(accepted)
-        descriptor = connection.fileno()
-        assert connection.hold()
-        Sender(Limits()).close(connection)
-        assert is_open(descriptor)
-        assert peer.recv(1) == b""  # closed for the peer at once
-        connection.release()
-        assert connection.fileno() == -1
-        assert not is_open(descriptor)
-
-
-def test_a_closed_connection_can_be_neither_held_nor_aborted() -> None:
-    with connected() as (connection, _peer):
+def test_a_closed_connection_stays_closed_whatever_is_asked(writer: Writer) -> None:
+    with connected(writer) as (connection, _peer):
         pass
-    assert not connection.hold()
-    connection.abort("late")
-    assert connection.close_reason == "closed"
+    writer.abort(connection, "late")
+    writer.finish(connection)
+    writer.close(connection)
+    assert connection.state is State.CLOSED
+    assert connection.close_reason is None
 
 
-def test_discard_reads_until_the_peer_closes() -> None:
-    with sending() as sender, connected() as (connection, peer):
-        sender.finish([connection])
-        sender.flush()
+@pytest.mark.parametrize(
+    ("steps", "state"),
+    [
+        (["finish"], State.CLOSING),
+        (["abort"], State.ABORTED),
+        (["finish", "abort"], State.ABORTED),
+        (["abort", "finish"], State.ABORTED),
+        (["finish", "finish"], State.CLOSING),
+        (["close"], State.CLOSED),
+        (["close", "finish", "abort"], State.CLOSED),
+    ],
+)
+def test_a_connections_life_only_moves_forwards(
+    writer: Writer, steps: list[str], state: State
+) -> None:
+    with connected(writer) as (connection, _peer):
+        for step in steps:
+            if step == "finish":
+                writer.finish(connection)
+            elif step == "abort":
+                writer.abort(connection, "slow")
+            else:
+                writer.close(connection)
+        assert connection.state is state
+        flush(writer)
+        assert connection.state is state
+        assert connection.flushed.is_set()
+
+
+# Lingering
+
+
+def test_lingering_reads_until_the_peer_closes(writer: Writer) -> None:
+    with connected(writer) as (connection, peer):
+        writer.finish(connection)
+        flush(writer)
         peer.sendall(b"x" * 100_000)
         peer.shutdown(socket.SHUT_WR)
         deadline = Deadline(PATIENCE)
-        connection.discard(deadline)
+        connection.linger(deadline)
         assert deadline.remaining()
         assert connection.receive(PATIENCE) == b""
 
 
-def test_discard_waits_until_the_peer_has_got_everything() -> None:
+def test_lingering_waits_until_the_peer_has_got_everything() -> None:
     whole = b"x" * 4_000_000
     with (
-        sending(queue_bytes=2 * len(whole)) as sender,
-        connected(small=True) as (connection, peer),
+        writing(queue_bytes=2 * len(whole)) as writer,
+        connected(writer, small=True) as (connection, peer),
         ThreadPoolExecutor(1) as pool,
     ):
-        sender.post([connection], whole)
-        sender.finish([connection])
-        sender.flush()
+        writer.post(whole, connection)
+        writer.finish(connection)
+        flush(writer)
         peer.shutdown(socket.SHUT_WR)
         reading = pool.submit(read_to_end, peer)
-        connection.discard(Deadline(PATIENCE))
-        connection.abort("closed")
+        connection.linger(Deadline(PATIENCE))
+        writer.abort(connection, "closed")
         assert reading.result(PATIENCE) == whole
 
 
-def test_discard_waits_no_longer_than_its_deadline() -> None:
-    with connected() as (connection, peer):
-        connection.discard(Deadline(0.01))
+def test_lingering_waits_no_longer_than_its_deadline(writer: Writer) -> None:
+    with connected(writer) as (connection, peer):
+        connection.linger(Deadline(0.01))
         peer.sendall(b"still open")
         assert connection.receive(PATIENCE) == b"still open"
 
 
-def test_last_words_arrive_although_the_peer_went_on_talking() -> None:
-    """A socket closed with bytes unread resets the connection: hence `discard`."""
-    with sending() as sender, connected() as (connection, peer):
+def test_last_words_arrive_although_the_peer_went_on_talking(writer: Writer) -> None:
+    """A socket closed with bytes unread resets the connection: hence `linger`."""
+    with connected(writer) as (connection, peer):
         peer.sendall(b"x" * 100_000)
-        sender.post([connection], b"goodbye")
-        sender.finish([connection])
-        sender.flush()
+        writer.post(b"goodbye", connection)
+        writer.finish(connection)
+        flush(writer)
         assert peer.recv(100) == b"goodbye"
         assert peer.recv(100) == b""
         peer.shutdown(socket.SHUT_WR)
-        connection.discard(Deadline(PATIENCE))
-        connection.abort("closed")
+        connection.linger(Deadline(PATIENCE))
+        writer.abort(connection, "closed")
         assert peer.recv(100) == b""  # and no ConnectionResetError
 
 
-def test_the_socket_does_not_wait_to_fill_a_segment() -> None:
-    with connected() as (connection, _peer):
-        assert connection._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+# The socket
+
+
+def test_the_socket_does_not_wait_to_fill_a_segment(writer: Writer) -> None:
+    with connected(writer) as (connection, _peer):
+        assert isinstance(connection.transport, Transport)
+        sock = connection.transport._socket
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert not sock.getblocking()
+
+
+def test_silence_is_noticed_by_tcp_itself(writer: Writer) -> None:
+    with connected(writer) as (connection, _peer):
+        assert isinstance(connection.transport, Transport)
+        for seconds in (0.1, 90, 1e7):
+            connection.transport.notice_silence(seconds)
+        sock = connection.transport._socket
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+def test_connecting_to_nobody_is_refused_with_the_right_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        address = nobody.getsockname()
+    transport = Transport(socket.socket())
+    try:
+        with pytest.raises(ConnectionRefusedError):
+            transport.connect(address, Deadline(PATIENCE))
+    finally:
+        transport.close()
+
+
+def test_connecting_waits_no_longer_than_its_deadline() -> None:
+    """A listener whose backlog is full answers nothing at all."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        crowd = [socket.socket() for _ in range(8)]
+        transport = Transport(socket.socket())
+        try:
+            for one in crowd:
+                one.setblocking(False)
+                one.connect_ex(full.getsockname())
+            with pytest.raises(TimeoutError):
+                transport.connect(full.getsockname(), Deadline(0.1))
+        finally:
+            transport.close()
+            for one in crowd:
+                one.close()
+
+
+def test_shutting_down_wakes_who_connects(writer: Writer) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ThreadPoolExecutor(1) as pool:
+        crowd = [socket.socket() for _ in range(8)]
+        transport = Transport(socket.socket())
+        connection = Connection(transport)
+        try:
+            for one in crowd:
+                one.setblocking(False)
+                one.connect_ex(full.getsockname())
+            connecting = pool.submit(transport.connect, full.getsockname(), Deadline(PATIENCE))
+            eventually(
+                lambda: any(stands_in(thread, "connect") for thread in threading.enumerate())
+            )
+            writer.abort(connection, "quit")
+            writer.ring()
+            with pytest.raises(OSError, match=r".*"):
+                connecting.result(PATIENCE / 2)
+        finally:
+            writer.close(connection)
+            for one in crowd:
+                one.close()

@@ -1,4 +1,4 @@
-"""The small parts: deadlines, rates, and the bell that wakes a thread in a selector."""
+"""The small parts: deadlines, rates, and the waker that wakes a thread in a selector."""
 
 import selectors
 from types import SimpleNamespace
@@ -65,7 +65,7 @@ def test_a_rate_of_0_is_no_limit(clock: Clock) -> None:
     assert all(bucket.take() for _ in range(1000))
 
 
-def test_the_bell_wakes_a_selector_and_can_be_cleared() -> None:
+def test_the_waker_wakes_a_selector_and_can_be_cleared() -> None:
     waker = Waker()
     with selectors.DefaultSelector() as selector:
         selector.register(waker.watched, selectors.EVENT_READ)
@@ -80,7 +80,7 @@ def test_the_bell_wakes_a_selector_and_can_be_cleared() -> None:
     waker.wake()  # nobody hears it
 
 
-def test_the_bell_may_ring_as_often_as_it_likes_and_never_waits() -> None:
+def test_the_waker_may_ring_as_often_as_it_likes_and_never_waits() -> None:
     waker = Waker()
     for _ in range(100_000):
         waker.wake()

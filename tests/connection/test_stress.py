@@ -6,12 +6,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 
 import pytest
 
-from chat.core.connection import Connection
-from tests.connection.pairs import connected, read_exactly, read_to_end, sending, tcp_pair
+from chat.core.connection import Connection, Transport
+from tests.connection.pairs import audience, read_exactly, read_to_end, tcp_pair, writing
 from tests.wire import PATIENCE
 
 
@@ -33,21 +32,19 @@ def test_every_receiver_gets_every_frame_once_and_in_one_common_order() -> None:
     ]
     total = sum(len(frame) for frames in posted for frame in frames)
     with (
-        sending(queue_bytes=total, queue_frames=posters * posts) as sender,
-        ExitStack() as stack,
+        writing(queue_bytes=total, queue_frames=posters * posts) as writer,
+        audience(writer, receivers, small=True) as ends,
         ThreadPoolExecutor(posters + receivers) as pool,
     ):
-        pairs = [stack.enter_context(connected(small=True)) for _ in range(receivers)]
-        connections = [connection for connection, _peer in pairs]
         start = threading.Barrier(posters)
 
         def talk(frames: list[bytes]) -> None:
             start.wait(PATIENCE)
             for frame in frames:
-                sender.post(connections, frame)
-                sender.flush()
+                writer.post(frame)
+                writer.ring()
 
-        readings = [pool.submit(read_exactly, peer, total) for _connection, peer in pairs]
+        readings = [pool.submit(read_exactly, peer, total) for _connection, peer in ends]
         talks = [pool.submit(talk, frames) for frames in posted]
         for talking in talks:
             talking.result(30)
@@ -61,15 +58,17 @@ def test_every_receiver_gets_every_frame_once_and_in_one_common_order() -> None:
 def test_no_connection_gets_the_bytes_of_another_although_descriptors_are_used_again() -> None:
     """Connections come and go while threads post to them: a closed number is soon somebody else."""
     rounds, posters = 150, 3
-    with sending() as sender, ThreadPoolExecutor(posters + 1) as pool:
+    with writing() as writer, ThreadPoolExecutor(posters + 1) as pool:
         current: list[tuple[Connection, bytes]] = []
         over = threading.Event()
 
         def talk() -> None:
             while not over.is_set():
                 for connection, frame in list(current):
-                    sender.post([connection], frame)
-                    sender.flush()
+                    writer.post(frame, connection)
+                    writer.ring()
+                    if writer.behind:
+                        writer.wait_caught_up(PATIENCE)
 
         def check(peer: socket.socket, frame: bytes) -> None:
             with peer:
@@ -81,14 +80,14 @@ def test_no_connection_gets_the_bytes_of_another_although_descriptors_are_used_a
             checks = []
             for number in range(rounds):
                 accepted, peer = tcp_pair(small=True)
-                connection = Connection(accepted)
+                connection = Connection(Transport(accepted))
                 current.append((connection, f"{number:>4} {'x' * 2000}\n".encode()))
                 checks.append(pool.submit(check, peer, current[-1][1]))
                 if len(current) > 3:
                     oldest, _frame = current.pop(0)
-                    sender.close(oldest)
+                    writer.close(oldest)
             for connection, _frame in current:
-                sender.close(connection)
+                writer.close(connection)
             for checking in checks:
                 checking.result(30)
         finally:

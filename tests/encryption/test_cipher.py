@@ -11,9 +11,8 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.app.options import OptionError
 from chat.core.protocol import Limits, encode
-from chat.promises import encryption
+from chat.promises import UnusableError, encryption
 from chat.promises.encryption import Cipher, SealError, sealed_chars
 from tests.scripts.programs import ROOT
 
@@ -146,19 +145,20 @@ def test_no_secret_is_shown(cipher: Cipher) -> None:
 
 def test_without_memory_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encryption, "_SCRYPT_MEMORY", 1024)
-    with pytest.raises(OptionError):
+    with pytest.raises(UnusableError) as caught:
         Cipher(PASSPHRASE)
+    assert caught.value.code == "no_memory"
 
 
 def test_without_the_package_it_says_how_to_get_it() -> None:
     code = (
         "import sys; sys.modules['cryptography'] = None\n"
         "from chat.app import i18n\n"
-        "from chat.app import options as cli\n"
-        "from chat.promises import encryption\n"
+        "from chat.app.sentences import setting\n"
+        "from chat.promises import UnusableError, encryption\n"
         "i18n.set_language('en')\n"
         "try: encryption.Cipher('x' * 12)\n"
-        "except cli.OptionError as error: print(error)"
+        "except UnusableError as error: print(setting(error.code, error.details))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -1,4 +1,4 @@
-"""`read_passphrase`: the passphrase comes from a file, and a bad file from a sentence."""
+"""`read_passphrase`: the passphrase comes from a file, and a bad file is named in a sentence."""
 
 import gettext
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from chat.app import i18n
-from chat.app.options import OptionError
+from chat.app.sentences import setting
+from chat.promises import UnusableError
 from chat.promises.encryption import read_passphrase
 
 PASSPHRASE = "верная лошадь батарея"
@@ -23,9 +24,9 @@ def path(tmp_path: Path) -> Path:
 
 
 def complaint(path: Path) -> str:
-    with pytest.raises(OptionError) as caught:
+    with pytest.raises(UnusableError) as caught:
         read_passphrase(path)
-    return str(caught.value)
+    return setting(caught.value.code, caught.value.details)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_it_is_the_first_line(path: Path, content: bytes) -> None:
 
 
 def test_a_missing_file(path: Path) -> None:
-    assert complaint(path) == f"Cannot read the passphrase file {path}: there is no such file."
+    assert complaint(path) == f"Cannot read {path}: there is no such file."
 
 
 def test_a_directory(tmp_path: Path) -> None:

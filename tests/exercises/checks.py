@@ -1,35 +1,94 @@
-"""A check for each exercise. It gets the module with the answer and raises `Hint` when it is wrong.
+"""A check for each exercise. It gets an `Answer` and raises `Hint` when it is wrong.
 
-The same checks prove the solutions beside this file.
+The same checks prove the solutions beside this file, and refuse the wrong answers beside them.
 """
 
-import itertools
+import contextlib
+import functools
 import socket
+import struct
+import subprocess
+import sys
 import threading
-from collections.abc import Callable, Iterator
-from types import ModuleType
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import tests.wire
 from chat.app.i18n import gettext as _
-from chat.core import server as server_module
-from chat.core.server import ChatServer
-from chat.lab.background import RecordingClient
-from chat.lab.wiretap import Wiretap
+from chat.core.history import Log
+from chat.core.protocol import Limits, Message, ProtocolError
+from chat.core.server import _HANDLERS, ChatServer, ClientConnection
+from chat.lab.background import connected_pair
+from chat.lab.wiretap import Direction, Wiretap
+from chat.promises.resume import RememberedSessions
+from tests.exercises.answer import Answer, Hint, expect, last_line
+from tests.exercises.fakes import (
+    DEADLINE,
+    Cell,
+    SlowMapping,
+    Watched,
+    Work,
+    hear,
+    held,
+    listening,
+    pair,
+)
 from tests.wire import Wire
 
-
-class Hint(Exception):  # noqa: N818 - it is no error of ours
-    """The answer is not right yet; the text helps."""
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def expect(condition: object, hint: str) -> None:
-    """Raise `Hint` with *hint* unless *condition* holds."""
-    if not condition:
-        raise Hint(hint)
+def of_type(value: object, wanted: type, name: str) -> None:
+    """Raise `Hint` unless *value*, which the answer calls *name*, is of the type *wanted*."""
+    sentence = _("{name} is of type {seen}; write it as {wanted}.")
+    wanted_name = {str: _('a string, "…" (str)'), int: _("a whole number (int)")}[wanted]
+    expect(
+        type(value) is wanted,
+        sentence.format(name=name, seen=type(value).__name__, wanted=wanted_name),
+    )
 
 
-def ex1(answer: ModuleType) -> None:
+# --- chapter 2 ------------------------------------------------------------------------------------
+
+
+def ex1(answer: Answer) -> None:
+    with listening() as listener:
+        work = Work(answer.serve_one, listener)
+        with socket.create_connection(listener.getsockname(), timeout=DEADLINE) as client:
+            _check_echo(client, work)
+            client.shutdown(socket.SHUT_WR)
+            work.result(_("The client has said everything, and serve_one does not return."))
+            expect(
+                all(connection.fileno() == -1 for connection in listener.accepted),
+                _("The connection is still open. Close it, or write: with connection."),
+            )
+
+
+def _check_echo(client: socket.socket, work: Work) -> None:
+    chunks = ["ж".encode()[:1], "ж".encode()[1:], bytes(range(256)) * 20]
+    for number, chunk in enumerate(chunks):
+        client.sendall(chunk)
+        echoed = hear(client, len(chunk), work)
+        if echoed != chunk:
+            work.join(0.5)  # if an error closed the connection, it is just ending
+        work.check()
+        if not echoed:
+            raise Hint(
+                _("The first chunk came back and the next did not: recv in a loop, until b''.")
+                if number
+                else _("Nothing came back. The order is accept, recv, sendall.")
+            )
+        sentence = _(
+            "{sent} bytes were sent, and {seen} of them came back. sendall sends them all."
+        )
+        expect(echoed == chunk, sentence.format(sent=len(chunk), seen=len(echoed)))
+
+
+def ex2(answer: Answer) -> None:
     expect(answer.ANSWER is not None, _("Write your prediction into ANSWER first."))
+    of_type(answer.ANSWER, str, "ANSWER")
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.sendall("при".encode())
@@ -41,8 +100,10 @@ def ex1(answer: ModuleType) -> None:
     )
 
 
-def ex2(answer: ModuleType) -> None:
-    expect(None not in (answer.PIECES, answer.BROKEN), _("Write two numbers first."))
+def ex3(answer: Answer) -> None:
+    for name in ("PIECES", "BROKEN"):
+        expect(getattr(answer, name) is not None, _("Write two numbers first."))
+        of_type(getattr(answer, name), int, name)
     data = "Жук и ёж".encode()
     pieces = [data[start : start + 5] for start in range(0, len(data), 5)]
     broken = 0
@@ -61,230 +122,546 @@ def ex2(answer: ModuleType) -> None:
     )
 
 
-class Trickle:
-    """Stands for a socket that gives a little at a time."""
-
-    def __init__(self, data: bytes) -> None:
-        """Give *data*, at most three bytes at a time, then the end."""
-        self._data = data
-        self.ends = 0
-
-    def recv(self, size: int) -> bytes:
-        """Return the next bytes."""
-        chunk, self._data = self._data[: min(size, 3)], self._data[min(size, 3) :]
-        self.ends += not chunk
-        expect(self.ends < 10, _("recv has returned b'' ten times: that was the end."))
-        return chunk
-
-
-def ex3(answer: ModuleType) -> None:
-    trickle = Trickle(b"0123456789rest")
-    expect(
-        answer.receive_exactly(trickle, 10) == b"0123456789",
-        _("Ten bytes came three at a time, and you did not return all ten, or too many."),
-    )
-    expect(
-        answer.receive_exactly(trickle, 4) == b"rest",
-        _("What was not asked for must stay in the stream for the next call."),
-    )
-    try:
-        answer.receive_exactly(Trickle(b"abc"), 4)
-    except EOFError:
-        return
-    raise Hint(_("The stream ended after three of four bytes: that is an EOFError."))
-
-
-class Narrow:
-    """Stands for a socket that takes a little at a time."""
-
-    def __init__(self) -> None:
-        """Take nothing yet."""
-        self.taken = b""
-        self._sizes = itertools.cycle([1, 4, 2])
-
-    def send(self, data: bytes) -> int:
-        """Take up to four bytes."""
-        part = bytes(data)[: next(self._sizes)]
-        self.taken += part
-        return len(part)
-
-    def sendall(self, _data: bytes) -> None:
-        """Refuse."""
-        raise Hint(_("That is what sendall does by itself. Do it with send."))
-
-
-def ex4(answer: ModuleType) -> None:
-    narrow = Narrow()
-    answer.send_everything(narrow, b"a long message")
-    expect(
-        narrow.taken == b"a long message",
-        _("The other side has got {taken!r}. What does send return?").format(taken=narrow.taken),
-    )
-    answer.send_everything(narrow, b"")
-
-
-def ex5(answer: ModuleType) -> None:
-    stream = "один\nдва\n\nтри\nхвост".encode()
-    whole = stream.split(b"\n")[:-1]
-    for size in (1, 2, 3, 5, 7, len(stream)):
-        frames = answer.Frames(limit=20)
-        chunks = [stream[start : start + size] for start in range(0, len(stream), size)]
-        seen = [frame for chunk in chunks for frame in frames.feed(chunk)]
-        expect(
-            seen == whole,
-            _("In chunks of {size} bytes these frames came out: {seen}").format(
-                size=size, seen=seen
-            ),
-        )
-    frames = answer.Frames(limit=10)
-    try:
-        for _time in range(100):
-            frames.feed(b"xxx")
-    except ValueError:
-        return
-    raise Hint(_("300 bytes without a line feed at a limit of 10: memory would run out."))
-
-
-class SlowDict(dict[str, object]):
-    """A dictionary in which others get in between the question and the answer."""
-
-    def __init__(self) -> None:
-        """Be empty."""
-        super().__init__()
-        self._meeting = threading.Barrier(2)
-
-    def __contains__(self, key: object) -> bool:
-        """Tell whether *key* is there, after having waited for another who asks."""
-        found = super().__contains__(key)
+def ex4(answer: Answer) -> None:
+    ours, theirs = pair(gives=3)
+    with ours, theirs:
+        theirs.sendall(b"0123456789rest")
+        theirs.close()
+        seen = answer.receive_exactly(ours, 10)
+        sentence = _("Ten bytes came three at a time, b'0123456789', and you returned {seen!r}.")
+        expect(seen == b"0123456789", sentence.format(seen=seen))
+        seen = answer.receive_exactly(ours, 4)
+        sentence = _("The next four bytes are b'rest', and you returned {seen!r}.")
+        expect(seen == b"rest", sentence.format(seen=seen))
+    ours, theirs = pair(gives=3)
+    with ours, theirs:
+        theirs.sendall(b"abc")
+        theirs.close()
+        ended = _("The stream ended after three of four bytes: that is an EOFError.")
         try:
-            self._meeting.wait(0.2)
-        except threading.BrokenBarrierError:  # nobody else was let in
-            self._meeting.reset()
-        return found
-
-    def setdefault(self, *_arguments: Any) -> Any:
-        """Refuse: it is one step in CPython, and a lock is what is asked for."""
-        raise Hint(_("setdefault would do here; the room has more to do than that. Use a lock."))
+            seen = answer.receive_exactly(ours, 4)
+        except EOFError:
+            return
+        except (ValueError, OSError) as error:
+            raise Hint(ended + " " + _("You raised {seen!r}.").format(seen=error)) from None
+        raise Hint(ended + " " + _("You returned {seen!r}.").format(seen=seen))
 
 
-def ex6(answer: ModuleType) -> None:
-    registry = answer.Registry(SlowDict())
-    owners: list[bool] = []
-    threads = [
-        threading.Thread(target=lambda n=n: owners.append(registry.claim("Аня", n)))
-        for n in range(2)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    expect(
-        sorted(owners) == [False, True],
-        _("Two threads asked for one nickname, and the answers were {answers}.").format(
-            answers=owners
-        ),
-    )
-
-
-def ex7(answer: ModuleType) -> None:
-    frame = b"x" * 100_000
-    pairs = [socket.socketpair() for _number in range(3)]
-    try:
-        for ours, _theirs in pairs:
-            ours.setblocking(False)
-        full, _unread = pairs[1]
-        while True:
-            try:
-                full.send(frame)
-            except BlockingIOError:
-                break
-        pairs[2][1].close()
-        slow = answer.broadcast([ours for ours, _theirs in pairs], b"hello\n")
-        expect(pairs[0][1].recv(100) == b"hello\n", _("The one who was ready has got nothing."))
-        expect(full in slow, _("The second socket is full, and you did not report it."))
-        expect(pairs[2][0] in slow, _("The third one has hung up, and you did not report it."))
-        expect(len(slow) == 2, _("You report one who has taken everything."))
-    except BlockingIOError as error:
-        raise Hint(_("A full socket raises BlockingIOError; the others get theirs.")) from error
-    except BrokenPipeError as error:
-        raise Hint(_("Who has hung up raises BrokenPipeError; the others get theirs.")) from error
-    finally:
-        for ours, theirs in pairs:
+def ex5(answer: Answer) -> None:
+    for data in (b"a long message", b""):
+        ours, theirs = pair(takes=3)
+        with ours, theirs:
+            answer.send_everything(ours, data)
+            sendalls = ours.sendalls
             ours.close()
-            theirs.close()
+            seen = theirs.recv(1000)
+        expect(not sendalls, _("That is what sendall does by itself. Do it with send."))
+        sentence = _("You sent {data!r}, and {seen!r} has arrived. What does send return?")
+        expect(seen == data, sentence.format(data=data, seen=seen))
 
 
-def ex8(answer: ModuleType) -> None:
-    server_module._HANDLERS["whoami"] = answer.on_whoami
-    try:
-        with ChatServer() as server, Wire(server.address) as stranger:
-            stranger.expect("register")
-            stranger.send({"type": "whoami"}, {"type": "ping"})
-            first = stranger.next()
-            expect(
-                first.get("code") == "not_registered",
-                _("Who has no nickname yet must be refused. Which method asks for a member?"),
+def ex6(answer: Answer) -> None:
+    with listening() as listener, contextlib.ExitStack() as stack:
+        work = Work(_serve_and_look, answer.serve, listener)
+        silent, *others = [
+            stack.enter_context(socket.create_connection(listener.getsockname(), timeout=DEADLINE))
+            for _number in range(3)
+        ]
+        for client in [*others, silent]:  # by now the first has been silent for a while
+            client.sendall(b"hello")
+            echoed = hear(client, 5, work)
+            if echoed != b"hello":
+                work.join(0.5)
+            work.check()
+            sentence = _(
+                "The first client is silent, another one said b'hello' and heard {seen!r}. Does "
+                "anything wait for the first before the next is accepted?"
             )
-            with Wire(server.address, "Аня") as anya:
-                anya.send({"type": "whoami"}, {"type": "ping"})
-                seen = anya.next()
-                host, port = anya.local_address
-                wanted = {"type": "whoami", "nick": "Аня", "host": host, "port": port}
-                expect(
-                    seen == wanted,
-                    _("The answer was {seen}, and {wanted} is wanted.").format(
-                        seen=seen, wanted=wanted
-                    ),
-                )
-    finally:
-        del server_module._HANDLERS["whoami"]
+            expect(echoed == b"hello", sentence.format(seen=echoed))
+        for client in others:
+            client.shutdown(socket.SHUT_WR)
+            hear(client, 1, work)  # until the server has closed it
+        work.join(0.2)
+        early = _("serve returned before its clients had left and its threads had ended. See join.")
+        expect(work.is_alive(), early)
+        silent.shutdown(socket.SHUT_WR)
+        alive = work.result(_("All clients have left, and serve does not return."))
+        expect(not alive, early)
 
 
-def ex9(answer: ModuleType) -> None:
-    words = [f"слово {number}" for number in range(30)]
-    with (
-        ChatServer() as server,
-        Wiretap(server.address) as tap,
-        RecordingClient(server.address, "Боря") as borya,
-    ):
-        breaker = threading.Thread(target=_cut_three_times, args=[tap])
-        breaker.start()
+def _serve_and_look(
+    serve: Callable[[socket.socket, int], object], listener: socket.socket
+) -> set[threading.Thread]:
+    """Return which threads are alive when *serve* returns that were not before."""
+    before = set(threading.enumerate())
+    serve(listener, 3)
+    return set(threading.enumerate()) - before
+
+
+class Answering(Watched):
+    """A socket whose other end answers as soon as it is asked."""
+
+    other: socket.socket
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        """Send, and get an answer."""
+        sent = super().send(data, flags)
+        self.other.sendall(b"pong\n")
+        return sent
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        """Send, and get an answer."""
+        super().sendall(data, flags)
+        self.other.sendall(b"pong\n")
+
+
+def ex7(answer: Answer) -> None:
+    ping, patience = b"ping\n", 0.2
+    ours, theirs = pair()
+    with ours, theirs:
+        theirs.sendall(b"hello")
+        late = _("b'hello' had arrived, and next_chunk did not return at once.")
+        seen = Work(answer.next_chunk, ours, 60).result(late)
+        sentence = _("b'hello' had arrived, and next_chunk returned {seen!r}.")
+        expect(seen == b"hello", sentence.format(seen=seen))
+        expect(
+            not ours.sends + ours.sendalls, _("A ping is for one who is silent. This one spoke.")
+        )
+        theirs.close()
+        ended = _("The other side has hung up, recv returns b'': return it, that is no silence.")
         try:
-            answer.say_all(tap.address, "Аня", words)
-        except OSError as error:
+            seen = Work(answer.next_chunk, ours, 60).result(ended)
+        except OSError:
+            raise Hint(ended) from None
+        expect(seen == b"", ended)
+    first, second = socket.socketpair()
+    with Answering(fileno=first.detach()) as ours, second as theirs:
+        ours.other = theirs
+        work = Work(answer.next_chunk, ours, patience)
+        seen = work.result(_("The other side is silent, and next_chunk waits for ever."))
+        expect(theirs.recv(100) == ping, _("After a silence exactly PING is sent, and once."))
+        sentence = _("The ping was answered with b'pong\\n', and next_chunk returned {seen!r}.")
+        expect(seen == b"pong\n", sentence.format(seen=seen))
+        expect(work.seconds >= patience, _("The ping was sent before patience was over."))
+    ours, theirs = pair()
+    with ours, theirs:
+        work = Work(answer.next_chunk, ours, patience)
+        sentence = _("Nobody answered the ping: raise TimeoutError.")
+        try:
+            seen = work.result(sentence)
+        except TimeoutError:
+            expect(
+                work.seconds >= 2 * patience,
+                _("After the ping, wait patience seconds for an answer as well."),
+            )
+            expect(theirs.recv(100) == ping, _("After a silence exactly PING is sent, and once."))
+            return
+        raise Hint(sentence + " " + _("You returned {seen!r}.").format(seen=seen))
+
+
+def ex8(answer: Answer) -> None:
+    expect(answer.LEFT is not None, _("Write your prediction into LEFT first."))
+    of_type(answer.LEFT, int, "LEFT")
+    expect(
+        answer.LEFT == 11,
+        _("Write the six steps of both threads one below the other, both reading first."),
+    )
+    for _round in range(2):
+        cell = Cell(10)
+        counter = answer.Counter(cell)
+        Work(counter.add).result(held())
+        expect(cell.value == 11, _("After one add there must be 11 in cell.value, which had 10."))
+        cell.meeting.race(answer.path, counter.add, counter.add)
+        sentence = _(
+            "Three threads have called add, and {seen} was counted: one read before another had "
+            "written. One lock for all calls has to span both reading and writing."
+        )
+        expect(cell.value == 13, sentence.format(seen=cell.value - 10))
+
+
+# --- chapter 3 ------------------------------------------------------------------------------------
+
+
+def ex9(answer: Answer) -> None:
+    stream = "one\n two \r\n\nжук\nrest".encode()
+    whole = stream.split(b"\n")[:-1]
+    for size in (len(stream), 7, 5, 3, 2, 1):
+        chunks = [stream[start : start + size] for start in range(0, len(stream), size)]
+        sentence = _(
+            "In chunks of {size} bytes these frames came out: {seen}, but {wanted} went in."
+        )
+        frames, other = answer.Frames(limit=20), answer.Frames(limit=20)
+        seen = []
+        for chunk in chunks:
+            try:
+                seen += frames.feed(chunk)
+            except UnicodeError:
+                raise
+            except ValueError:
+                raise Hint(
+                    _(
+                        "{chunk!r} was refused, and none of its frames is longer than {limit}."
+                    ).format(chunk=chunk, limit=20)
+                ) from None
+            other.feed(b"")
+        expect(seen == whole, sentence.format(size=size, seen=seen, wanted=whole))
+        seen = other.feed(b"\n")
+        expect(seen == [b""], _("Two streams were mixed: each object needs a rest of its own."))
+    for good in ([b"x" * 10 + b"\n"], [b"x" * 9, b"x", b"\n"], [b"a\n" + b"x" * 10, b"\n"]):
+        try:
+            frames = answer.Frames(limit=10)
+            for chunk in good:
+                frames.feed(chunk)
+        except ValueError:
+            sentence = _(
+                "A frame of exactly {limit} bytes is allowed; the line feed does not count."
+            )
+            raise Hint(sentence.format(limit=10)) from None
+    sentence = _("{bad} at a limit of {limit} was not refused with ValueError at once.")
+    for bad in (
+        [b"x" * 11],
+        [b"x" * 10, b"x"],
+        [b"x" * 11 + b"\n"],
+        [b"x" * 10, b"x\n"],
+        [b"a\n" + b"x" * 11 + b"\nb\n"],
+    ):
+        frames = answer.Frames(limit=10)
+        try:
+            for chunk in bad:
+                frames.feed(chunk)
+        except ValueError:
+            continue
+        raise Hint(sentence.format(bad=bad, limit=10))
+
+
+def ex10(answer: Answer) -> None:
+    for _round in range(2):
+        taken = SlowMapping()
+        registry = answer.Registry(taken)
+        first, second = "первый", "второй"
+        claims = [
+            Work(registry.claim, "Аня", owner).result(held()) for owner in (first, second, second)
+        ]
+        sentence = _(
+            "Three in turn asked for one nickname. True, False, False is right; you answered "
+            "{seen}."
+        )
+        expect(claims == [True, False, False], sentence.format(seen=claims))
+        expect(
+            dict(taken) == {"Аня": first},
+            _("In taken the nickname must belong to the first who asked for it."),
+        )
+        claims = taken.meeting.race(
+            answer.path,
+            functools.partial(registry.claim, "Боря", first),
+            functools.partial(registry.claim, "Боря", second),
+        )
+        sentence = _(
+            "Two threads asked for one nickname, and the answers were {answers}. One lock for all "
+            "calls has to span both the question and the assignment."
+        )
+        expect(sorted(claims) == [False, True], sentence.format(answers=claims))
+        expect(
+            taken["Боря"] == (first if claims[0] else second),
+            _("One thread was told True, and the nickname belongs to the other."),
+        )
+
+
+def ex11(answer: Answer) -> None:
+    frame = b"x" * 60_000
+    with contextlib.ExitStack() as stack:
+
+        def member(ours: socket.socket, theirs: socket.socket) -> tuple[Watched, socket.socket]:
+            watched = stack.enter_context(Watched(fileno=ours.detach()))
+            watched.setblocking(False)
+            return watched, stack.enter_context(theirs)
+
+        full, _unread = member(*socket.socketpair())
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                full.send(frame)
+        partial, _unread = member(*socket.socketpair())
+        partial.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the least there is
+        gone, other = member(*socket.socketpair())
+        other.close()
+        reset, other = member(*connected_pair())
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        other.close()
+        ready, listener = member(*socket.socketpair())
+        members = [full, partial, gone, reset, ready]
+        for sock in members:
+            sock.sends = 0
+        work = Work(answer.broadcast, members, frame)
+        try:
+            slow = work.result(_("One is full, and you wait for it. The others must not wait."))
+        except BlockingIOError:
             raise Hint(
-                _("The connection was cut ({error}), and you gave up.").format(error=error)
-            ) from error
-        finally:
-            tap.heal()
-            breaker.join()
-        with RecordingClient(server.address, "Вера") as vera:
-            vera.wait_for("ack", id=vera.say("конец"))
-            borya.wait_for("message", text="конец")
-    heard = [event["text"] for event in borya.events if event["type"] == "message"][:-1]
-    expect(set(words) <= set(heard), _("Lost on the way: {n}.").format(n=len({*words} - {*heard})))
+                _("A full socket raises BlockingIOError; the others must still get the frame.")
+            ) from None
+        except BrokenPipeError:
+            sentence = _(
+                "One who has hung up raises BrokenPipeError; the others must still get it."
+            )
+            raise Hint(sentence) from None
+        except ConnectionResetError:
+            sentence = _(
+                "A killed program leaves ConnectionResetError; the others must still get it."
+            )
+            raise Hint(sentence) from None
+        expect(
+            not any(sock.sendalls for sock in members),
+            _("After a failure sendall does not say how much was taken: use send."),
+        )
+        expect(
+            all(sock.sends <= 1 for sock in members),
+            _("One send for each: whoever does not take all of it at once is too slow."),
+        )
+        expect(
+            ready.sends and _has(listener, frame), _("The one who was ready has received nothing.")
+        )
+        expect(isinstance(slow, list), _("Return a list."))
+        expect(full in slow, _("A socket is full, and you did not report it."))
+        expect(gone in slow and reset in slow, _("One has hung up, and you did not report it."))
+        expect(
+            partial in slow,
+            _("One took a part of the frame, and you did not report it. What does send return?"),
+        )
+        expect(ready not in slow, _("You report one who has taken everything."))
+
+
+def _has(sock: socket.socket, frame: bytes) -> bool:
+    """Tell whether *frame* is waiting in *sock*."""
+    sock.settimeout(0)
+    data = b""
+    with contextlib.suppress(BlockingIOError):
+        while chunk := sock.recv(65536):
+            data += chunk
+    return data == frame
+
+
+def ex12(answer: Answer) -> None:
+    words = [f"слово {number}" for number in range(30)]
+    limits = Limits()
+    log = Log(limits)
+    with ChatServer(log=log, sessions=RememberedSessions(limits, log)) as server:
+        _check_say_all(answer, server, words)
+
+
+def _check_say_all(answer: Answer, server: ChatServer, words: list[str]) -> None:
+    with Wire(server.address, "Проба") as probe:
+        entered = sum(len(frame) + 1 for frame in probe.frames)
+        probe.say("раз")
+        ack = len(probe.frames[-1]) + 1
+    with Wire(server.address, "Боря") as borya, Wiretap(server.address) as tap:
+        # Within the fifth ack, and within one of the messages that follow.
+        tap.cut_after(entered + 4 * ack + ack // 2, direction=Direction.TO_CLIENT)
+        tap.cut_after(600, direction=Direction.TO_SERVER)
+        work = Work(answer.say_all, tap.address, "Аня", words)
+        try:
+            work.result(
+                _("say_all does not return. Messages are described in chat/core/protocol.py.")
+            )
+        except Hint:
+            raise
+        except Exception as error:  # noqa: BLE001 - told with the line where it happened
+            sentence = _(
+                "The connection was cut, and you gave up: {error!r}, {line}. Connect again, with "
+                "the session; the messages are described in chat/core/protocol.py."
+            )
+            line = last_line(error, answer.path)
+            raise Hint(sentence.format(error=error, line=line)) from None
+        with Wire(server.address, "Вера") as vera:
+            vera.send({"type": "message", "text": "конец", "id": 1})
+        heard = list(iter(lambda: borya.skip_to("message")["text"], "конец"))
+    sentence = _("{n} of {all} messages were lost. What has no ack yet has to be said again.")
+    lost = len({*words} - {*heard})
+    expect(not lost, sentence.format(n=lost, all=len(words)))
     expect(
         len(heard) == len(set(heard)),
-        _("Some was heard twice: say it again under the same id, in the same session."),
+        _("Some words were heard twice: repeat them under the same id, in the same session."),
     )
-    expect(heard == words, _("It was heard in another order than said."))
+    expect(heard == words, _("The words were not heard in the order in which they were said."))
 
 
-def _cut_three_times(tap: Wiretap) -> None:
-    for size in (200, 400, 600):
-        seen = len(tap.records)
-        tap.cut_after(size)
+def ex13(answer: Answer) -> None:
+    _failed.clear()
+    _HANDLERS["whoami"] = _noting_failure(answer.on_whoami)
+    with ChatServer() as server, Wire(server.address) as stranger:
+        stranger.expect("register")
+        stranger.send({"type": "whoami"}, {"type": "ping"})
+        seen = _next(stranger)
+        sentence = _(
+            "Whoever has no nickname yet must get the error not_registered, not {seen}. Which "
+            "method requires a member?"
+        )
+        expect(seen.get("code") == "not_registered", sentence.format(seen=seen))
+        with Wire(server.address, "Боря") as borya, Wire(server.address, "Аня") as anya:
+            borya.expect("joined")
+            anya.send({"type": "whoami"}, {"type": "ping"})
+            seen = _next(anya)
+            host, port = anya.local_address
+            wanted = {"type": "whoami", "nick": "Аня", "host": host, "port": port}
+            sentence = _("The answer was {seen}, and {wanted} is wanted.")
+            expect(seen == wanted, sentence.format(seen=seen, wanted=wanted))
+            borya.send({"type": "ping"})
+            sentence = _("Another user got {seen}: the answer is for the one who asked.")
+            seen = _next(borya)
+            expect(seen == {"type": "pong"}, sentence.format(seen=seen))
+
+
+_failed: list[Exception] = []
+"""What a handler of the answer has raised in a thread of the server."""
+
+
+def _noting_failure(
+    handler: Callable[[ClientConnection, Message], None],
+) -> Callable[[ClientConnection, Message], None]:
+    """Return *handler* with whatever it raises noted before the server closes the connection."""
+
+    def handle(client: ClientConnection, message: Message) -> None:
         try:
-            tap.wait_for(lambda records, n=seen: len(records) > n + 6, timeout=3)  # type: ignore[misc]
-        except TimeoutError:
-            return
+            handler(client, message)
+        except ProtocolError:
+            raise
+        except Exception as error:
+            _failed.append(error)
+            raise
+
+    return handle
 
 
-CHECKS: dict[int, Callable[[ModuleType], None]] = {
-    number: globals()[f"ex{number}"] for number in range(1, 10)
+def _next(wire: Wire) -> Message:
+    """Return the next message. Raises what a handler has raised, if that closed the connection."""
+    try:
+        return wire.next()
+    except (EOFError, ConnectionError):
+        if _failed:
+            raise _failed[0] from None
+        raise Hint(_("The server closed the connection.")) from None
+
+
+# --- exercise 14, in the chat itself --------------------------------------------------------------
+
+
+def ex14(answer: Answer) -> None:
+    tests.wire.PATIENCE = DEADLINE  # a test that fails on purpose should not take long
+    _check_test_can_fail(answer)
+    if "topic" in _HANDLERS:
+        _HANDLERS["topic"] = _noting_failure(_HANDLERS["topic"])
+    with ChatServer() as server:
+        _check_topic(server)
+        _check_client(server)
+    with ChatServer() as server:
+        answer.test_topic(server.address)
+
+
+def _check_test_can_fail(answer: Answer) -> None:
+    """Raise `Hint` when the student's test is content with a chat that has no topic."""
+    handler = _HANDLERS.pop("topic", None)
+    try:
+        with ChatServer() as server:
+            answer.test_topic(server.address)
+    except Hint:
+        raise
+    except Exception:  # noqa: BLE001 - it may fail in whatever way
+        return
+    finally:
+        if handler is not None:
+            _HANDLERS["topic"] = handler
+    raise Hint(_("Step 0: test_topic passes on a chat that knows no topic. What does it check?"))
+
+
+def _check_topic(server: ChatServer) -> None:
+    with Wire(server.address) as stranger:
+        stranger.expect("register")
+        stranger.send({"type": "topic", "text": "Сети"}, {"type": "ping"})
+        seen = _next(stranger).get("code")
+        expect(seen != "unknown_type", _("Step 1: chat/core/server.py has no handler _on_topic."))
+        expect(
+            seen == "not_registered",
+            _("Step 1: without a nickname nobody sets a topic; the answer is not_registered."),
+        )
+    with Wire(server.address, "Аня") as anya, Wire(server.address, "Боря") as borya:
+        anya.expect("joined")
+        anya.send({"type": "topic", "text": "Сети"}, {"type": "ping"})
+        wanted = {"type": "topic", "nick": "Аня", "text": "Сети"}
+        for wire in (anya, borya):
+            wire.send({"type": "ping"})
+            seen = _next(wire)
+            sentence = _("Step 2: {wanted} was to come to everybody, but there came {seen}.")
+            expect(seen == wanted, sentence.format(wanted=wanted, seen=seen))
+        anya.skip_to("pong")
+        anya.skip_to("pong")
+        for bad in ("", "x" * (server.limits.text_chars + 1), 5, None):
+            anya.send({"type": "topic", "text": bad}, {"type": "ping"})
+            seen = _next(anya)
+            sentence = _("Step 2: a topic that is no text of a message ({bad}) must be refused.")
+            expect(seen["type"] == "error", sentence.format(bad=repr(bad)[:20]))
+            anya.expect("pong")
+        with Wire(server.address, "Вера") as vera:
+            seen = vera.welcome.get("topic")
+            sentence = _("Step 3: the topic is «Сети», and welcome has {seen!r} for topic.")
+            expect(seen == "Сети", sentence.format(seen=seen))
+
+
+def _check_client(server: ChatServer) -> None:
+    command = [sys.executable, "-m", "chat.client", "--plain", "--nick", "Аня"]
+    command += ["--port", str(server.address[1])]
+    with (
+        Wire(server.address, "Боря") as borya,
+        subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+        ) as client,
+    ):
+        assert client.stdin is not None
+        assert client.stdout is not None
+        try:
+            sentence = _("Step 4: the client does not get into the chat; see its error above.")
+            expect(_has_joined("Аня", borya, client), sentence)
+            client.stdin.write("/topic Потоки\n/dice\n")
+            client.stdin.flush()
+            seen = borya.next()
+            sentence = _("Step 4: /topic Потоки was typed, and the others got {seen}.")
+            wanted = {"type": "topic", "nick": "Аня", "text": "Потоки"}
+            expect(seen == wanted, sentence.format(seen=seen))
+            borya.send({"type": "topic", "text": "Сокеты"})
+            borya.skip_to("topic", nick="Боря")
+            borya.say("всё")
+            reader = Work(_read_until, client.stdout, "всё")
+            shown = reader.result(_("Step 4: the client shows nothing any more."))
+            expect(
+                "Сокеты" in shown, _("Step 4: a new topic comes, and the client does not show it.")
+            )
+        finally:
+            client.kill()
+            client.wait()
+
+
+def _has_joined(nick: str, other: Wire, client: subprocess.Popen[str]) -> bool:
+    """Tell whether *other* is told that *nick* is here, before *client* ends."""
+    deadline = time.monotonic() + 5 * DEADLINE  # a program takes long to start on a busy machine
+    other.socket.settimeout(0.1)
+    while client.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(TimeoutError):
+            other.expect("joined", nick=nick)
+            other.socket.settimeout(5 * DEADLINE)
+            return True
+    return False
+
+
+def _read_until(stream: object, word: str) -> str:
+    """Return the lines of *stream* up to the one with *word*."""
+    lines = []
+    for line in stream:  # type: ignore[attr-defined]
+        lines.append(line)
+        if word in line:
+            break
+    return "".join(lines)
+
+
+CHECKS: dict[int, Callable[[Answer], None]] = {
+    number: globals()[f"ex{number}"] for number in range(1, 15)
 }
 
-
-def numbers() -> Iterator[int]:
-    """Yield the numbers of all exercises."""
-    yield from CHECKS
+IN_THE_CHAT = 14
+"""The exercise whose answer stands in the files of the chat."""

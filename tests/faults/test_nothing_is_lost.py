@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-import chat.core.client
 from chat.lab.faults import Chat, Person, ServerProcess
 from chat.lab.wiretap import Direction, Kind, Wiretap
+from chat.promises import resume
 
 KILLS, CUTS = 30, 200
 NICKS = ["Аня", "Боря", "Вера", "Глеб", "Дина"]
@@ -26,8 +26,8 @@ LONGEST = 2000
 @pytest.fixture(autouse=True)
 def nobody_waits_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients come back soon: 230 pauses of half a second would be most of the test."""
-    monkeypatch.setattr(chat.core.client, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(chat.core.client, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(resume, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(resume, "LONGEST_PAUSE", 0.2)
 
 
 @pytest.fixture

@@ -5,18 +5,24 @@ import os
 import shutil
 import signal
 import sqlite3
+import stat
 import subprocess
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from chat.core.history import Entry
-from chat.core.protocol import Limits
+from chat.core.history import Entry, Log
+from chat.core.protocol import Limits, ProtocolError
 from chat.core.server import ChatServer
 from chat.lab.faults import ServerProcess
-from chat.promises.durable import SqliteHistory
+from chat.promises import durable
+from chat.promises.durable import SqliteLog
+from chat.server import assemble
 from tests.scripts.programs import SERVER, run
 from tests.wire import Message, Wire, eventually
 
@@ -28,12 +34,19 @@ def path(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def serving(path: Path, **limits: float) -> Iterator[ChatServer]:
-    with ChatServer(limits=Limits(**limits), history=path) as server:  # type: ignore[arg-type]
+    chosen = Limits(**limits)  # type: ignore[arg-type] # names and kinds as in Limits
+    with assemble(limits=chosen, history=path) as server:
         yield server
 
 
-def entry(text: str, number: int | None = None) -> Entry:
-    return Entry("Аня", "session", None, None, text, 1.5, number)
+def entry(text: str, number: int | None = None, session: str = "a", to: str | None = None) -> Entry:
+    return Entry(session.upper(), session, to and to.upper(), to, text, 1.5, number)
+
+
+def fill_log(log: SqliteLog, count: int) -> None:
+    for number in range(1, count + 1):
+        log.append(entry(f"сообщение {number} " + "я" * 500, number))
+    assert not log.commit()
 
 
 def come_back(server: ChatServer | ServerProcess, former: Wire, nick: str) -> Wire:
@@ -48,13 +61,15 @@ def come_back(server: ChatServer | ServerProcess, former: Wire, nick: str) -> Wi
 
 
 def test_what_gathers_is_recorded_with_one_commit(path: Path) -> None:
-    with contextlib.closing(SqliteHistory(path, 1000)) as history:
+    with contextlib.closing(SqliteLog(path)) as log:
         statements: list[str] = []
-        history._file.set_trace_callback(statements.append)
+        log._file.set_trace_callback(statements.append)
         entries = [entry(str(number)) for number in range(100)]
-        for one in entries:
-            history.append(one)
-        history.record()
+        assert all(log.append(one) for one in entries)
+        assert log.last_seq == 0
+        assert log.commit() == ()
+        assert log.last_seq == 100
+        assert log.commit() == ()
     assert [one.seq for one in entries] == [*range(1, 101)]
     assert [s for s in statements if not s.startswith("INSERT")] == ["BEGIN", "COMMIT"]
 
@@ -62,7 +77,7 @@ def test_what_gathers_is_recorded_with_one_commit(path: Path) -> None:
 def test_a_hundred_messages_in_one_segment_need_few_commits(path: Path) -> None:
     with serving(path) as server, Wire(server.address, "Аня") as anya:
         commits: list[str] = []
-        server._history._file.set_trace_callback(  # type: ignore[attr-defined]
+        server.room.log._file.set_trace_callback(  # type: ignore[attr-defined]
             lambda statement: commits.append(statement) if statement == "COMMIT" else None
         )
         anya.send(*({"type": "message", "text": str(n), "id": n} for n in range(100)))
@@ -75,14 +90,14 @@ def test_nobody_hears_and_nothing_is_acknowledged_before_the_commit(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     committing, go_on = threading.Event(), threading.Event()
-    keep = SqliteHistory._keep
+    commit = SqliteLog.commit
 
-    def keep_later(self: SqliteHistory, entries: list[Entry]) -> bool:
+    def commit_later(self: SqliteLog) -> Sequence[Entry]:
         committing.set()
         assert go_on.wait(10)
-        return keep(self, entries)
+        return commit(self)
 
-    monkeypatch.setattr(SqliteHistory, "_keep", keep_later)
+    monkeypatch.setattr(SqliteLog, "commit", commit_later)
     with (
         serving(path) as server,
         Wire(server.address, "Аня") as anya,
@@ -167,7 +182,8 @@ def test_who_comes_back_finds_in_the_file_what_memory_let_go(path: Path) -> None
         for number in range(1, 6):
             anya.say(str(number))
     with serving(path, history_messages=3) as server, Wire(server.address, "Боря") as borya:
-        assert [m["text"] for m in borya.request("history")["messages"]] == ["3", "4", "5"]
+        told = [m["text"] for m in borya.request("history")["messages"]]
+        assert told == ["1", "2", "3", "4", "5"]
         answer = borya.request("history", after=1)
         assert "gap" not in answer
         assert [m["seq"] for m in answer["messages"]] == [2, 3, 4, 5]
@@ -187,7 +203,135 @@ def test_texts_come_back_as_they_were(path: Path) -> None:
     assert [message["text"] for message in live] == texts
 
 
+# Asking
+
+
+@settings(max_examples=40)
+@given(
+    said=st.lists(st.tuples(st.sampled_from("abc"), st.none() | st.sampled_from("abc"))),
+    commits=st.integers(1, 3),
+    limit=st.integers(0, 5),
+    place=st.integers(0, 12),
+)
+def test_the_file_answers_as_a_memory_that_forgets_nothing(
+    said: list[tuple[str, str | None]], commits: int, limit: int, place: int
+) -> None:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.closing(SqliteLog(f"{folder}/h.db", Limits(history_messages=3))) as log,
+    ):
+        everything = Log()
+        for number, (session, to) in enumerate(said, 1):
+            for each in (log, everything):
+                each.append(entry(f"{number}", number, session, to))
+            if number % commits == 0:
+                assert not log.commit()
+        assert not log.commit()
+        assert log.last_seq == everything.last_seq == len(said)
+        for session in "abcd":
+            for before in (None, place):
+                found, expected = (
+                    [(e.seq, e.text) for e in each.before(session, limit, before)]
+                    for each in (log, everything)
+                )
+                assert found == expected
+            found, expected = (
+                [(e.seq, e.text) for e in each.after(session, limit, place)]
+                for each in (log, everything)
+            )
+            assert found == expected
+            assert log.find(session, place) == everything.find(session, place)
+            assert log.last_id(session) == everything.last_id(session)
+        assert not log.has_gap(0)
+
+
+def test_a_question_that_takes_too_long_is_given_up(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.closing(SqliteLog(path, Limits(history_messages=1))) as log:
+        fill_log(log, 2000)
+        assert len(log.after("b", 2000, 0)) == 2000
+        monkeypatch.setattr(durable, "LONGEST_READ", -1)
+        with pytest.raises(ProtocolError, match="unavailable"):
+            log.after("b", 2000, 0)
+        monkeypatch.undo()
+        assert len(log.after("b", 2000, 0)) == 2000
+
+
+# A copy from yesterday
+
+
+def test_a_restored_copy_is_another_log(path: Path, tmp_path: Path) -> None:
+    """Its next numbers have been given before: who comes back must not skip them as heard."""
+    copy = tmp_path / "copy.db"
+    with serving(path) as server, Wire(server.address, "Аня") as anya:
+        anya.say("раз")
+        log = anya.welcome["log"]
+    shutil.copy(path, copy)
+    with serving(path) as server, Wire(server.address, "Аня") as anya:
+        assert anya.welcome["log"] == log
+        assert anya.say("два") == 2
+    shutil.copy(copy, path)
+    with serving(path) as server, Wire(server.address, "Аня") as anya:
+        other = anya.welcome["log"]
+        assert other != log
+        assert anya.welcome["seq"] == 1
+        assert anya.say("другое") == 2
+    with serving(path) as server, Wire(server.address, "Аня") as anya:
+        assert anya.welcome["log"] == other
+        assert anya.welcome["seq"] == 2
+
+
+def test_the_file_with_the_last_number_may_be_missing_or_make_no_sense(path: Path) -> None:
+    with contextlib.closing(SqliteLog(path)) as log:
+        fill_log(log, 3)
+        first = log.id
+    beside = path.with_name(path.name + "-last")
+    assert int(beside.read_text()) == 3
+    for content in (None, b"", b"nonsense", b"\xff" * 100):
+        if content is None:
+            beside.unlink()
+        else:
+            beside.write_bytes(content)
+        with contextlib.closing(SqliteLog(path)) as log:
+            assert (log.id, log.last_seq) == (first, 3)
+        assert int(beside.read_text(errors="replace")[:20]) == 3
+
+
+def test_only_the_owner_may_read_it_also_when_it_was_there_before(path: Path) -> None:
+    path.touch(mode=0o644)
+    path.chmod(0o644)
+    with contextlib.closing(SqliteLog(path)) as log:
+        fill_log(log, 1)
+        files = sorted(path.parent.glob(path.name + "*"))
+        assert {file.name.removeprefix(path.name) for file in files} >= {"", "-last", "-wal"}
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
 # The disk
+
+
+def test_what_could_not_be_committed_is_lost_and_its_number_with_it(path: Path) -> None:
+    with contextlib.closing(SqliteLog(path)) as log:
+        fill_log(log, 3)
+        [(pages,)] = log._file.execute("PRAGMA page_count").fetchall()
+        log._file.execute(f"PRAGMA max_page_count = {pages}")
+        entries = [entry("x" * 9000, number) for number in (4, 5)]
+        for one in entries:
+            log.append(one)
+        assert log.commit() == entries
+        assert all(one.lost for one in entries)
+        assert log.failure == "database or disk is full"
+        assert log.last_seq == 3
+        assert log.find("a", 4) is None
+        assert log.last_id("a") == 3
+        log._file.execute(f"PRAGMA max_page_count = {10 * pages}")
+        later = entry("снова", 6)
+        log.append(later)
+        assert log.commit() == ()
+        assert log.failure is None
+        assert later.seq == log.last_seq == 6
+        assert [one.seq for one in log.before("a", 2)] == [6, 3]
 
 
 def small_disk() -> tuple[str, ...]:
@@ -230,7 +374,7 @@ def test_a_full_disk_is_said_and_when_there_is_room_again_the_chat_goes_on() -> 
                 heard = borya.next()
             filler.unlink()
             seq = anya.say("снова", number=number + 1)
-            assert seq == number  # the one refused has no number
+            assert seq == number + 1  # the number of the one refused is not given again
             borya.expect("message", text="снова", seq=seq)
         server.end()
         assert server.complaints() == ""
@@ -282,6 +426,21 @@ def test_a_damaged_file(path: Path) -> None:
     assert "malformed" in refused(path)
 
 
+def test_a_damaged_page_is_told_to_who_asks_for_it_and_the_chat_goes_on(path: Path) -> None:
+    with contextlib.closing(SqliteLog(path)) as log:
+        fill_log(log, 200)
+    data = bytearray(path.read_bytes())
+    page = data.index("сообщение 50 ".encode()) // 4096 * 4096
+    data[page : page + 4096] = bytes(4096)
+    path.write_bytes(data)
+    with serving(path, history_messages=3) as server, Wire(server.address, "Боря") as borya:
+        answer = borya.request("history", after=0)
+        assert (answer["type"], answer["code"]) == ("error", "unavailable")
+        assert borya.request("history", limit=3)["messages"][0]["seq"] == 198
+        assert borya.say("дальше") == 201
+        assert borya.request("history", limit=1)["messages"][0]["text"] == "дальше"
+
+
 def test_a_directory_and_a_place_that_is_not_there(tmp_path: Path) -> None:
     assert "cannot be opened" in refused(tmp_path)
     assert "no such file" in refused(tmp_path / "no" / "history.db")
@@ -294,4 +453,4 @@ def test_two_servers_cannot_share_a_file(path: Path) -> None:
         assert "another program uses the file" in refused(path)
         assert anya.say("два") == 2
     with serving(path) as server:
-        eventually(lambda: server._history.last_seq == 2)
+        eventually(lambda: server.room.log.last_seq == 2)

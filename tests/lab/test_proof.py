@@ -1,12 +1,14 @@
 """Every figure can be read, in both languages, in print and on a dark page."""
 
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
 from chat.app.i18n import set_language
 from chat.lab import diagrams, figures
@@ -27,6 +29,18 @@ def lang(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_a_figure_can_be_read(name: str) -> None:
     assert problems(DRAWINGS[name]()) == []
+
+
+WRONG_MARK = {"ru": re.compile(r"\d\.\d"), "en": re.compile(r"\d,\d(?!\d\d)|\d,\d{4}")}
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_numbers_in_a_figure_are_written_as_the_reader_writes_them(name: str, lang: str) -> None:
+    fig = DRAWINGS[name]()
+    with figures.style():
+        fig.draw_without_rendering()
+    texts = [text.get_text() for text in fig.findobj(Text)]
+    assert [text for text in texts if WRONG_MARK[lang].search(text)] == []
 
 
 def test_every_figure_has_an_example() -> None:

@@ -1,11 +1,17 @@
 """The chapters as a reader meets them: clean when opened, and every «Run all» works, twice."""
 
+import dataclasses
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+
+from chat.core.protocol import DEFAULT_PORT, Limits
+from chat.lab import show
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/0*.ipynb"))
@@ -60,11 +66,16 @@ def test_a_notebook_is_committed_without_outputs(path: Path) -> None:
 def test_a_reader_can_run_it_cell_by_cell(path: Path) -> None:
     """From top to bottom, quick cells twice, and with Ctrl-C; see `tests/notebooks/reader.py`.
 
-    The English chapters have the same code (tests/report/test_editions.py).
+    Every figure that it shows must be one that can be read (`chat.lab.proof`). The English
+    chapters have the same code (tests/report/test_editions.py).
     """
     program = Path(__file__).with_name("reader.py")
     finished = subprocess.run(
-        [sys.executable, program, path], capture_output=True, text=True, check=False
+        [sys.executable, program, path],
+        env=os.environ | {show.PROVE_FIGURES: "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert finished.returncode == 0, finished.stderr
     print(finished.stdout)
@@ -80,3 +91,26 @@ def test_code_that_the_report_hides_is_folded_in_jupyter(path: Path) -> None:
     ]
     hidden = [cell.id for cell in read(path).cells if "hide-input" in cell.metadata.get("tags", [])]
     assert folded == hidden
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_no_default_is_written_into_the_prose(path: Path) -> None:
+    """Whoever changes a port or a limit changes it in one place: code quotes it, prose does not.
+
+    Looked for are the numbers that cannot mean anything else.
+    """
+    numbers = [DEFAULT_PORT, *dataclasses.astuple(Limits())]
+    telling = {
+        written
+        for number in numbers
+        if number > 1000 and number not in (1024, 10000, 65536)  # these mean other things too
+        for written in (f"{number:.0f}", f"{number:,.0f}", f"{number:,.0f}".replace(",", " "))
+    }
+    quoted = [
+        (cell.id, number)
+        for cell in read(path).cells
+        if cell.cell_type == "markdown"
+        for number in re.findall(r"\d+(?:[ ,\N{NO-BREAK SPACE}]\d{3})*", cell.source)
+        if number.replace("\N{NO-BREAK SPACE}", " ") in telling
+    ]
+    assert quoted == []

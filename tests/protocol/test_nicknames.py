@@ -27,6 +27,8 @@ SAME = [
     ("Семён", "Семе\u0308н"),
     ("Σίσυφος", "ΣΊΣΥΦΟΣ"),  # the sigma at the end of a word
     ("x²", "x2"),
+    ("ΑΝΝΑ", "ANNA"),  # all letters of the first are Greek
+    ("ΤΟΜ", "ТОМ"),  # Greek and Cyrillic
 ]
 
 DIFFERENT = [
@@ -98,6 +100,10 @@ BAD = {
     "a quote": 'Аня"',
     "a comma": "Аня,Боря",
     "an emoji": "🙂",
+    "Greek among Latin letters": "Iνan",
+    "Greek among Cyrillic letters": "Αня",
+    "a Khmer vowel that shows nothing": "A\u17b4",
+    "a variation selector": "A\ufe0f",
     "a spacing mark that NFKC takes apart": "´x",
 }
 

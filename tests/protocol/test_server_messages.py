@@ -74,6 +74,16 @@ BAD = [
     *({key: value for key, value in SAID.items() if key != absent} for absent in ("text", "time")),
     SAID | {"to": 5},
     SAID | {"time": "12:00"},
+    SAID | {"time": float("inf")},
+    SAID | {"time": True},
+    SAID | {"seq": -1},
+    SAID | {"seq": True},
+    SAID | {"from": "x" * 1000},
+    {"type": "joined", "nick": "Z" + "\u0301" * 800_000},
+    {"type": "users", "users": ["x" * 1000]},
+    {"type": "ack", "id": 2**60, "seq": 1},
+    {"type": "left", "nick": "Аня", "reason": "x" * 1000},
+    {"type": "history", "messages": [SAID | {"to": "x" * 1000}]},
 ]
 
 

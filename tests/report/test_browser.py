@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Locator, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
@@ -28,8 +28,12 @@ BROKEN_PICTURES = """() => [...document.images]
 BROKEN_LINKS = """() => [...document.querySelectorAll('a[href^="#"]')]
     .map(link => decodeURIComponent(link.hash.slice(1)))
     .filter(id => !document.getElementById(id))"""
+SCROLLING_ARE_REACHED = """() =>
+    [...document.querySelectorAll("pre, .scroll")].every(
+        box => (box.scrollWidth > box.clientWidth + 1) === (box.tabIndex === 0)
+            || box.scrollHeight > box.clientHeight + 1)"""
 MEASURE = """() => {
-    const text = document.querySelector("main p");
+    const text = document.querySelector("main section > p:not(.about-part)");
     const style = getComputedStyle(text);
     const pen = document.createElement("canvas").getContext("2d");
     pen.font = `${style.fontStyle} ${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
@@ -198,8 +202,16 @@ def test_without_scripts_everything_is_there(browser: Browser, output: Path) -> 
     page.close()
 
 
+def lay_out(page: Page) -> None:
+    """Open whatever is folded and far from the screen: only then is it known what scrolls."""
+    page.add_style_tag(content="section { content-visibility: visible !important; }")
+    page.evaluate("document.querySelectorAll('details').forEach(it => it.open = true)")
+    page.wait_for_function(SCROLLING_ARE_REACHED)
+
+
 def test_nobody_is_shut_out(visit: Visit) -> None:
     """The rules of WCAG that a program can check, by axe-core."""
+    lay_out(visit.page)
     results = Axe().run(visit.page, options={"resultTypes": ["violations"]})
     found = [
         (violation["id"], [node["html"][:120] for node in violation["nodes"][:3]])
@@ -208,30 +220,226 @@ def test_nobody_is_shut_out(visit: Visit) -> None:
     assert found == []
 
 
-def test_a_source_shows_in_the_margin_while_one_points_at_its_number(
-    browser: Browser, output: Path
-) -> None:
-    """By the mouse, by the keyboard, and on a phone without widening it."""
-    for width in (1600, 390):
+# Notes, previews, questions
+
+
+@pytest.fixture
+def desk(browser: Browser, output: Path) -> Iterator[Page]:
+    """The page on a wide screen."""
+    visit = Visit(browser, output / "report.html", 1600, "light")
+    yield visit.page
+    assert visit.complaints == []
+    visit.page.close()
+
+
+def box_of(found: Locator) -> FloatRect:
+    box = found.bounding_box()
+    assert box is not None
+    return box
+
+
+def test_a_source_stands_in_the_margin_where_there_is_one(browser: Browser, output: Path) -> None:
+    for width in (1600, 1000):
         visit = Visit(browser, output / "report.html", width, "light")
         link = visit.page.locator("main p a[href^='#src-']").first
-        note = visit.page.locator("#note")
-        assert not note.is_visible()
-        link.scroll_into_view_if_needed()
-        link.hover()
-        assert note.is_visible()
-        number = (link.get_attribute("href") or "").removeprefix("#src-")
-        entry = visit.page.locator(f"#src-{number}").text_content() or ""
-        assert entry.strip() in (note.text_content() or "")
-        box, text = note.bounding_box(), link.locator("xpath=ancestor::p").bounding_box()
-        assert box is not None
-        assert text is not None
+        note = link.locator("xpath=following-sibling::span[@class='sidenote']")
+        assert note.is_visible() == (width == 1600)
         if width == 1600:
-            assert box["x"] >= text["x"] + text["width"]
-        assert box["x"] + box["width"] <= width
-        visit.page.mouse.move(0, 0)
-        link.focus()
-        assert note.is_visible()
-        visit.page.keyboard.press("Escape")
-        assert not note.is_visible()
+            text = box_of(link.locator("xpath=ancestor::p"))
+            assert box_of(note)["x"] >= text["x"] + text["width"]
         visit.page.close()
+
+
+def test_what_a_reference_means_shows_by_mouse_and_by_keyboard(desk: Page) -> None:
+    preview = desk.locator("#preview")
+    for target, content in (
+        ("src-1", "RFC 9293"),
+        ("term-1", "кусок потока"),
+        ("fig-one", "Рисунок one"),
+        ("lst-long", "class Room"),
+    ):
+        link = desk.locator(f"main section > p a[href='#{target}']").first
+        link.scroll_into_view_if_needed()
+        assert not preview.is_visible()
+        link.hover()
+        assert preview.is_visible()
+        assert content in (preview.text_content() or "")
+        box = box_of(preview)
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 1600
+        desk.mouse.move(0, 0)
+        link.focus()
+        assert preview.is_visible()
+        desk.keyboard.press("Escape")
+        assert not preview.is_visible()
+    ids = desk.evaluate("[...document.querySelectorAll('[id]')].map(it => it.id)")
+    assert len(ids) == len(set(ids))
+
+
+def test_a_tap_shows_what_a_reference_means_and_a_second_one_goes_there(
+    browser: Browser, output: Path
+) -> None:
+    context = browser.new_context(has_touch=True, viewport={"width": 390, "height": 800})
+    page = context.new_page()
+    page.goto((output / "report.html").as_uri())
+    link = page.locator("main section > p a[href='#term-1']")
+    link.tap()
+    preview = page.locator("#preview")
+    preview.wait_for()
+    assert page.url.endswith("report.html")
+    assert box_of(preview)["x"] + box_of(preview)["width"] <= 390
+    preview.get_by_text("Перейти").tap()
+    page.wait_for_url("**#term-1")
+    assert not preview.is_visible()
+    context.close()
+
+
+def test_a_choice_says_whether_it_was_right_and_why(desk: Page) -> None:
+    question = desk.locator("#question-1")
+    reason = question.get_by_text("Порт – часть имени.")
+    wrong, right = question.get_by_role("button").nth(1), question.get_by_role("button").nth(0)
+    assert not reason.is_visible()
+    wrong.click()
+    assert reason.is_visible()
+    assert "Нет" in (wrong.text_content() or "")
+    right.press("Enter")
+    assert "Верно" in (right.text_content() or "")
+    assert "Нет" not in (wrong.text_content() or "")
+    assert [each.get_attribute("aria-pressed") for each in (wrong, right)] == ["false", "true"]
+
+
+def test_without_scripts_an_answer_unfolds(browser: Browser, output: Path) -> None:
+    page = browser.new_page(java_script_enabled=False)
+    page.goto((output / "report.html").as_uri())
+    question = page.locator("#question-1")
+    reason = question.get_by_text("Порт – часть имени.")
+    assert not reason.is_visible()
+    question.get_by_text("Ответ", exact=True).click()
+    assert reason.is_visible()
+    told = page.locator("#fig-one .told")
+    told.locator("summary").click()
+    assert told.get_by_text("Раз.").is_visible()
+    page.close()
+
+
+def test_each_step_of_a_figure_has_its_sentence_and_the_arrow_keys_turn_them(desk: Page) -> None:
+    figure = desk.locator("#fig-one")
+    figure.get_by_role("button", name="По шагам").click()
+    sentence = figure.locator(".sentence")
+    assert sentence.text_content() == "Раз."
+    for key, text in (
+        ("Right", "Два: ack."),
+        ("Right", "Три."),
+        ("Right", "Три."),
+        ("Left", "Два: ack."),
+    ):
+        desk.keyboard.press(f"Arrow{key}")
+        assert sentence.text_content() == text
+
+
+def test_a_picture_can_be_enlarged(desk: Page) -> None:
+    card = desk.locator("#fig-two .card")
+    small = box_of(card.locator("svg"))
+    card.hover()
+    card.get_by_role("button", name="Увеличить").click()
+    large = desk.locator("dialog svg")
+    assert box_of(large)["width"] > small["width"]
+    desk.keyboard.press("Escape")
+    assert not large.is_visible()
+
+
+def test_words_are_found_in_prose_code_and_drawings(desk: Page) -> None:
+    contents = desk.locator(".contents.aside")
+    search = contents.get_by_role("searchbox")
+    for wanted in ("кадров", "class Room", "слово two"):
+        search.fill(wanted)
+        found = contents.locator(".found a").first
+        assert wanted in (found.locator("mark").text_content() or "")
+    found.click()
+    desk.wait_for_function(
+        "() => { const box = document.querySelector('#fig-two svg').getBoundingClientRect();"
+        " return box.top >= 0 && box.bottom <= innerHeight; }"
+    )
+    search.fill("нет такого слова")
+    assert contents.get_by_text("Ничего не нашлось.").is_visible()
+    search.fill("")
+    assert contents.locator(".contents-list").is_visible()
+
+
+def test_notes_stand_beside_their_lines(desk: Page) -> None:
+    noted = desk.locator(".noted")
+    noted.scroll_into_view_if_needed()
+    mark, note = noted.locator(".mark").first, noted.locator(".notes li").first
+    assert box_of(note)["x"] > box_of(noted.locator("pre"))["x"] + 200
+    assert abs(box_of(note)["y"] - box_of(mark)["y"]) < 20
+
+
+def test_only_what_scrolls_is_reached_by_the_keyboard(visit: Visit) -> None:
+    lay_out(visit.page)
+    focusable = visit.page.locator("main [tabindex='0']").evaluate_all(
+        "them => them.map(it => Math.max(it.scrollWidth - it.clientWidth,"
+        " it.scrollHeight - it.clientHeight))"
+    )
+    assert all(more > 0 for more in focusable)
+
+
+@pytest.mark.parametrize("width", [720, 900, 1119])
+def test_no_code_is_cut_off_between_a_phone_and_a_desk(
+    browser: Browser, output: Path, width: int
+) -> None:
+    visit = Visit(browser, output / "report.html", width, "light")
+    cut = visit.page.locator("pre.code").evaluate_all(
+        "them => them.filter(it => it.scrollWidth > it.clientWidth + 1).map(it => it.textContent)"
+    )
+    visit.page.close()
+    assert cut == []
+
+
+BROKEN_WORDS = """selector => [...document.querySelectorAll(selector)].flatMap(box => {
+    const broken = [];
+    const walker = document.createTreeWalker(box, NodeFilter.SHOW_TEXT);
+    for (let text = walker.nextNode(); text; text = walker.nextNode()) {
+        for (const word of text.data.matchAll(/[\\p{L}\\d]+/gu)) {
+            const range = document.createRange();
+            range.setStart(text, word.index);
+            range.setEnd(text, word.index + word[0].length);
+            const lines = new Set([...range.getClientRects()].map(line => Math.round(line.top)));
+            if (lines.size > 1) broken.push(word[0]);
+        }
+    }
+    return broken;
+})"""
+
+
+@pytest.mark.parametrize("width", [390, 720, 1400])
+def test_no_word_is_broken_by_force(browser: Browser, output: Path, width: int) -> None:
+    visit = Visit(browser, output / "report.html", width, "light")
+    visit.page.evaluate(
+        "document.querySelector('h1').textContent ="
+        " 'Многопользовательский чат на сокетах TCP и потоках'"
+    )
+    broken = visit.page.evaluate(BROKEN_WORDS, "h1, h2, h3, th, td, figcaption, .numbers, .kind")
+    visit.page.close()
+    assert broken == []
+
+
+def test_a_phone_has_a_way_up_and_free_first_lines(browser: Browser, output: Path) -> None:
+    context = browser.new_context(
+        has_touch=True, is_mobile=True, viewport={"width": 390, "height": 800}
+    )
+    page = context.new_page()
+    page.goto((output / "report.html").as_uri())
+    listing = page.locator("figure.listing").first
+    listing.scroll_into_view_if_needed()
+    copy = listing.locator(".copy")
+    copy.wait_for()
+    code = box_of(listing.locator("pre").first)
+    assert box_of(copy)["y"] >= code["y"] + code["height"]
+    page.get_by_label("К началу").tap()
+    page.wait_for_function("() => scrollY === 0")
+    context.close()
+
+
+def test_the_front_page_is_on_the_first_screen(desk: Page) -> None:
+    numbers = box_of(desk.locator(".front .numbers"))
+    assert numbers["y"] + numbers["height"] < 900

@@ -1,13 +1,18 @@
 """The page by its text: one file, nothing from outside, every link inside resolves."""
 
+import base64
+import io
 import re
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from chat.lab.proof import contrast
 from report import html
+from report.merge import Heading
 
 from .conftest import PARTS
 
@@ -55,7 +60,7 @@ def test_five_parts_in_order(page: Page) -> None:
 
 
 def test_nothing_is_loaded_from_anywhere(page: Page, text: str) -> None:
-    assert not [tag for tag, _ in page.elements if tag in ("link", "iframe", "object")]
+    assert not [tag for tag, _ in page.elements if tag in ("iframe", "object")]
     assert not [tag for tag, attributes in page.elements if tag == "script" and "src" in attributes]
     for tag, attributes in page.elements:
         for name, value in attributes.items():
@@ -91,7 +96,103 @@ def test_two_drawings_with_the_same_identifiers_do_not_meet(text: str) -> None:
     for label in ("fig-one", "fig-two"):
         assert f'clip-path="url(#{label}-1)"' in text
         assert f'href="#{label}-2"' in text
-    assert "made today" not in text
+    assert not [drawing for drawing in drawings(text) if "made today" in drawing]
+
+
+def drawings(text: str) -> list[str]:
+    return re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+
+
+def test_words_in_a_drawing_are_text_in_the_font_of_the_page(text: str) -> None:
+    for drawing in drawings(text):
+        assert re.search(r"<text [^>]*>слово (one|two)</text>", drawing)
+        assert "font-family" not in drawing
+
+
+def test_a_drawing_has_another_colour_on_a_dark_page(text: str) -> None:
+    (name,) = set(re.findall(r"fill: var\((--d\d+)\)", "".join(drawings(text))))
+    day, night = re.findall(rf"{name}: (#\w+);", text)
+    assert day == "#222222"
+    assert contrast(night, "#17191c") > 10
+
+
+def test_a_prediction_is_whole_without_a_script(text: str) -> None:
+    (question,) = re.findall(r'<div class="prediction".*?</details>\s*</div>', text, re.DOTALL)
+    assert 'data-answer="а"' in question
+    assert re.findall(r'data-letter="(\w)"', question) == ["а", "б"]
+    assert "<strong>(а)</strong> Порт\N{NO-BREAK SPACE}– часть имени." in question
+    assert "Ответ на вопрос" not in text  # that is for paper
+
+
+def test_notes_of_a_listing_have_their_numbers(text: str) -> None:
+    (noted,) = re.findall(r'<div class="noted">.*?</ol>\s*</div>', text, re.DOTALL)
+    (line,) = re.findall(r'<span class="line".*?\n</span>', noted, re.DOTALL)[-1:]
+    assert '<b class="mark" data-mark="1"></b>' in noted
+    assert "<code>1023</code>" in noted
+    assert line.count("<span") == line.count("</span>")
+
+
+def test_what_is_said_about_the_page_is_what_it_begins_with(page: Page) -> None:
+    metas = {
+        attributes.get("name") or attributes.get("property"): attributes.get("content")
+        for tag, attributes in page.elements
+        if tag == "meta"
+    }
+    assert metas["description"] == metas["og:description"] == "Это чат."
+    assert metas["og:title"] == "Чат на сокетах & потоках"
+    (icon,) = (attributes for tag, attributes in page.elements if tag == "link")
+    assert icon["rel"] == "icon"
+    assert icon["href"].startswith("data:image/svg+xml")
+
+
+def test_the_front_page_comes_before_the_contents_and_the_parts(text: str) -> None:
+    assert text.index("Это чат.</p>") < text.index("<dd>9 000</dd>") < text.index("<main")
+    assert '<a href="report.pdf">' in text
+    assert '<a href="../../notebooks/ru/02_theory.ipynb">' in text
+    assert text.count('<span class="minutes">') == 2 * len(PARTS)
+
+
+def test_nothing_is_focusable_that_may_not_scroll(page: Page) -> None:
+    assert not [tag for tag, attributes in page.elements if "tabindex" in attributes]
+
+
+def test_a_source_and_a_term_stand_in_the_margin_once_in_a_section(text: str) -> None:
+    notes = re.findall(r'<span class="sidenote" aria-hidden="true">(.*?)</span>', text)
+    terms = [note for note in notes if "кусок потока, с заголовком" in note]
+    assert terms == ["<b>сегмент</b> – кусок потока, с заголовком"]
+
+
+def test_hidden_code_is_folded_where_it_tells_something(text: str) -> None:
+    folded = re.findall(r'<details class="hidden-code">.*?</details>', text, re.DOTALL)
+    assert any("show.table(" in code for code in folded)
+    assert not any("notes=" in code for code in folded)  # the listing is there itself
+
+
+HEADINGS = [(1, "1"), (3, "1.0.1"), (2, "1.1"), (3, "1.1.1"), (4, "1.1.1.1"), (1, "2")]
+
+
+def test_lists_in_the_contents_open_and_close_whatever_levels_follow() -> None:
+    headings = [Heading(level, number, number, number) for level, number in HEADINGS]
+    lists = list(html.nested(headings, 3))
+    assert [heading.number for heading, _opens, _closes in lists] == [
+        *("1", "1.0.1", "1.1", "1.1.1", "2")
+    ]
+    opened = sum(opens for _heading, opens, _closes in lists)
+    assert opened == sum(closes for _heading, _opens, closes in lists) == 2
+
+
+def test_a_picture_of_the_screen_is_packed_without_loss() -> None:
+    screen = Image.new("RGB", (400, 200), "navy")
+    screen.putpixel((3, 3), (1, 2, 3))
+    png = io.BytesIO()
+    screen.save(png, "png", compress_level=0)
+    shown = html.photograph("a.png", png.getvalue(), 'экран "А"')
+    assert 'width="200" height="100"' in shown
+    assert 'alt="экран &#34;А&#34;"' in shown
+    packed = base64.b64decode(shown.partition("base64,")[2].partition('"')[0])
+    image = Image.open(io.BytesIO(packed))
+    assert image.format == "WEBP"
+    assert image.convert("RGB").tobytes() == screen.tobytes()
 
 
 def test_formulas_are_mathml(text: str) -> None:

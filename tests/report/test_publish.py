@@ -25,15 +25,23 @@ def commit(root: Path) -> None:
     git(root, "commit", "--quiet", "--message", "one")
 
 
-@pytest.fixture
-def place(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """A copy of the small project in a repository, built from what is committed there."""
-    root = tmp_path / "clone"
+@pytest.fixture(scope="module")
+def clone(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small project in a repository, built from what is committed there."""
+    root = tmp_path_factory.mktemp("published") / "clone"
     shutil.copytree(project, root)
     (root / ".gitignore").write_text("build/\n")
     git(root, "init", "--quiet")
     commit(root)
     assert run_builder(root).returncode == 0
+    return root
+
+
+@pytest.fixture
+def place(clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A copy of that, for one test."""
+    root = tmp_path / "clone"
+    shutil.copytree(clone, root)
     place = Place(root, "ru")
     # Its only screenshot is the one that its fourth chapter shows.
     place.screenshots.mkdir(parents=True)

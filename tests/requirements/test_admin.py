@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from chat.core.server import GUESS_BURST, ChatServer
+from chat.core.server import ChatServer
+from chat.promises.limits import GUESS_BURST
 from tests.wire import Wire, eventually
 
 Serve = Callable[..., ChatServer]

@@ -187,5 +187,4 @@ def test_what_is_left_to_send_reaches_a_slow_reader_who_has_said_goodbye(
 
 def small_send_buffer(server: ChatServer) -> None:
     """Make the sockets that *server* accepts full soon."""
-    assert server._listener is not None
-    server._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    server._listeners[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)

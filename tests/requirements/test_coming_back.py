@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from chat.core.client import ChatClient
 from chat.core.server import ChatServer
 from chat.lab.wiretap import Direction, Wiretap
+from chat.promises.resume import ResumingClient
 from tests.wire import Message, Wire, eventually
 
 Serve = Callable[..., ChatServer]
@@ -180,17 +180,20 @@ def test_who_talked_into_a_dead_connection_is_no_flood_when_they_come_back(serve
         if event["type"] in ("reconnected", "closed"):
             returned.set()
 
-    with Wiretap(server.address) as tap, ChatClient(tap.address, "Аня", on_event=on_event) as anya:
+    with (
+        Wiretap(server.address) as tap,
+        ResumingClient(tap.address, "Аня", on_event=on_event) as anya,
+    ):
         tap.stall(direction=Direction.TO_CLIENT)
         for number in range(5):
             anya.say(str(number))
         talker = threading.Thread(target=lambda: [anya.say(f"и ещё {n}") for n in range(30)])
         talker.start()
-        eventually(lambda: server.room._history.last_seq == 5)
+        eventually(lambda: server.room.log.last_seq == 5)
         tap.cut()
         tap.heal()
         assert returned.wait(10)
         talker.join()
         anya.wait_acknowledged(10)
     assert [event for event in events if event["type"] in ("error", "left")] == []
-    assert server.room._history.last_seq == 35
+    assert server.room.log.last_seq == 35

@@ -57,6 +57,11 @@ CASES: dict[str, tuple[dict[str, float], Callable[[Wire], Message], Message]] = 
         answer_to({"type": "message", "text": "эй", "to": "Гриша", "id": 3}),
         {"re": "message", "id": 3},
     ),
+    "another_person": (
+        {},
+        answer_to({"type": "message", "text": "эй", "to": "Аня", "person": "0" * 16, "id": 3}),
+        {"re": "message", "id": 3},
+    ),
     "bad_text": ({}, answer_to({"type": "message", "text": "\x1b", "id": 3}), {"id": 3}),
     "text_too_long": ({"text_chars": 1}, answer_to({"type": "message", "text": "эй"}), {}),
     "too_fast": (

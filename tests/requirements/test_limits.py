@@ -56,8 +56,7 @@ def test_a_client_that_does_not_read_delays_nobody_and_is_given_up(
     serve: Serve, dial: Dial
 ) -> None:
     server = serve(queue_bytes=200_000, history_answer_bytes=10_000)
-    assert server._listener is not None
-    server._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    server._listeners[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     speaker, listener = dial(server, "Аня"), dial(server, "Боря")
     dial(server, "Соня", receive_buffer=4096)  # never reads
     listener.expect("joined")
@@ -112,7 +111,6 @@ def test_when_there_is_no_descriptor_for_one_more_client_it_is_tried_again(
     """And that without anybody leaving: nobody may be there."""
     monkeypatch.setattr(server_module, "RETRY_AFTER", 0.01)
     server = serve()
-    assert server._listener is not None
     refused = threading.Event()
     accept = socket.socket.accept
 

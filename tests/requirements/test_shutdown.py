@@ -96,13 +96,12 @@ def test_a_client_that_does_not_read_is_not_waited_for_longer_than_the_limit(
     serve: Serve, dial: Dial
 ) -> None:
     server = serve(drain_timeout=0.05, queue_bytes=1 << 26)
-    assert server._listener is not None
-    server._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    server._listeners[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     speaker = dial(server, "Аня")
     dial(server, "Боря", receive_buffer=4096)
     for _ in range(100):
         speaker.send({"type": "message", "text": "ж" * 2000})
-    eventually(lambda: server.room._history.last_seq == 100)
+    eventually(lambda: server.room.log.last_seq == 100)
     server.stop()
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chat.core.connection import Connection
+from chat.core.connection import Transport
 from chat.core.server import ChatServer
 from tests.wire import PATIENCE, Wire
 
@@ -209,15 +209,15 @@ def test_no_lock_is_held_while_sending(
 ) -> None:
     """Else a slow network would hold up everybody who only wants to know who is here."""
     anya, borya, _vera = three
-    locks = (server.room._lock, server.sender._lock, server._lock)
+    locks = (server.room._lock, server.writer._lock, server._lock)
     held: list[bool] = []
-    send = Connection.send
+    send = Transport.send
 
-    def look_and_send(self: Connection, data: bytes) -> int:
+    def look_and_send(self: Transport, data: bytes | memoryview) -> int:
         held.extend(lock.locked() for lock in locks)
         return send(self, data)
 
-    monkeypatch.setattr(Connection, "send", look_and_send)
+    monkeypatch.setattr(Transport, "send", look_and_send)
     anya.say("никто, кроме этого потока, сейчас ничего не делает")
     borya.expect("message")
     assert held

@@ -4,9 +4,10 @@ import threading
 
 import pytest
 
+from chat.core.history import Entry, Log
 from chat.core.protocol import ProtocolError, encode
 from chat.core.room import Member, Room
-from tests.room.house import Guest, let_others_run, open_room
+from tests.room.in_memory import Guest, let_others_run, open_room
 
 
 @pytest.fixture
@@ -36,23 +37,39 @@ def said(seq: int, sender: str, text: str, to: str | None = None) -> dict[str, o
 def test_the_first_is_welcomed_to_an_empty_room(room: Room) -> None:
     guest, member = enter(room, "Аня")
     [welcome] = guest.take()
-    assert len(welcome.pop("session")) >= 32
-    assert welcome.pop("log")
-    assert welcome == {"type": "welcome", "nick": "Аня", "users": [], "seq": 0}
+    assert welcome == {"type": "welcome", "nick": "Аня", "users": [], "persons": [], "seq": 0}
     assert member.nick == "Аня"
     assert room.users() == ["Аня"]
     assert len(room.users()) == 1
 
 
 def test_a_newcomer_is_told_who_is_here_and_the_others_that_somebody_came(room: Room) -> None:
-    anya, _ = enter(room, "Аня")
-    borya, _ = enter(room, "Боря")
+    anya, first = enter(room, "Аня")
+    borya, second = enter(room, "Боря")
     anya.take()
     borya.take()
-    vera, _ = enter(room, "Вера")
+    vera, third = enter(room, "Вера")
     [welcome] = vera.take()
     assert welcome["users"] == ["Аня", "Боря"]
-    assert anya.take() == borya.take() == [{"type": "joined", "nick": "Вера"}]
+    assert welcome["persons"] == [first.person, second.person]
+    joined = {"type": "joined", "nick": "Вера", "person": third.person}
+    assert anya.take() == borya.take() == [joined]
+
+
+def test_a_person_tells_users_apart_and_says_nothing_of_their_session(room: Room) -> None:
+    members = [enter(room, nick)[1] for nick in ("Аня", "Боря")]
+    assert members[0].person != members[1].person
+    for member in members:
+        assert member.person not in member.session.id
+        assert member.session.id not in member.person
+
+
+def test_in_the_core_nobody_comes_back_whatever_secret_they_show(room: Room) -> None:
+    anya, _ = enter(room, "Аня")
+    anya.take()
+    with pytest.raises(ProtocolError, match="nick_taken"):
+        room.join(Guest(), "Аня", "x" * 32)
+    assert anya.take() == []
 
 
 def test_the_welcome_says_where_history_stands(room: Room) -> None:
@@ -143,6 +160,67 @@ def test_the_sender_is_acknowledged_when_they_gave_a_number(room: Room) -> None:
     ]
 
 
+def test_a_private_message_is_not_given_to_another_person_of_that_name(room: Room) -> None:
+    anya, speaker = enter(room, "Аня")
+    _, former = enter(room, "Боря")
+    room.leave(former, "quit")
+    borya, present = enter(room, "Боря")
+    anya.take()
+    borya.take()
+    with pytest.raises(ProtocolError, match="another_person"):
+        room.say(speaker, "шёпот", "Боря", person=former.person)
+    assert borya.take() == []
+    room.say(speaker, "шёпот", "Боря", person=present.person)
+    assert borya.take() == [said(1, "Аня", "шёпот", to="Боря")]
+
+
+def test_the_author_of_a_lost_message_is_told(room: Room) -> None:
+    anya, speaker = enter(room, "Аня")
+    borya, listener = enter(room, "Боря")
+    entries = [room.say(speaker, "раз", None, 5), room.say(listener, "два")]
+    room.leave(listener, "quit")
+    anya.take()
+    borya.take()
+    room.tell_lost([entry for entry in entries if entry is not None])
+    refusal = {"type": "error", "code": "not_recorded", "re": "message", "id": 5}
+    assert anya.take() == [refusal]
+    assert borya.take() == []
+
+
+def test_a_log_that_has_no_number_yet_has_the_room_deliver_later() -> None:
+    class LateLog(Log):
+        def append(self, entry: Entry) -> bool:
+            self.waiting = entry
+            return False
+
+    log = LateLog()
+    room = open_room(log=log)
+    anya, speaker = enter(room, "Аня")
+    borya, _ = enter(room, "Боря")
+    anya.take()
+    borya.take()
+    room.say(speaker, "раз", None, 7)
+    assert anya.take() == borya.take() == []
+    log.waiting.seq = 41
+    room.deliver(log.waiting)
+    assert anya.take() == [{"type": "ack", "id": 7, "seq": 41}]
+    assert [message["seq"] for message in borya.take()] == [41]
+
+
+def test_a_full_log_refuses_and_nothing_is_said() -> None:
+    class FullLog(Log):
+        def append(self, _entry: Entry) -> bool:
+            raise ProtocolError("not_recorded")
+
+    room = open_room(log=FullLog())
+    _, speaker = enter(room, "Аня")
+    borya, _ = enter(room, "Боря")
+    borya.take()
+    with pytest.raises(ProtocolError, match="not_recorded"):
+        room.say(speaker, "раз", None, 7)
+    assert borya.take() == []
+
+
 @pytest.mark.parametrize("to", ["Вера", "Аня", "аня", "", 5, [], {}, True])
 def test_nobody_else_by_that_name(room: Room, to: object) -> None:
     anya, speaker = enter(room, "Аня")
@@ -159,7 +237,9 @@ def test_a_message_that_was_refused_has_no_number(room: Room) -> None:
     for text, to in (("", None), ("a" * 2001, None), ("эй", "Вера")):
         with pytest.raises(ProtocolError):
             room.say(anya, text, to)
-    assert room.say(anya, "первое").seq == 1
+    said_first = room.say(anya, "первое")
+    assert said_first is not None
+    assert said_first.seq == 1
 
 
 def test_who_has_left_says_nothing(room: Room) -> None:
@@ -251,6 +331,14 @@ def test_closing_tells_everybody_and_lets_nobody_in(room: Room) -> None:
     assert anya.take() == borya.take() == [{"type": "shutdown", "reason": "stopped"}]
     with pytest.raises(ProtocolError, match="server_full"):
         enter(room, "Вера")
+
+
+def test_emptying_the_room_gives_all_connections_up(room: Room) -> None:
+    guests = [enter(room, nick)[0] for nick in ("Аня", "Боря")]
+    room.empty()
+    assert room.users() == []
+    assert [guest.close_reason for guest in guests] == ["lost", "lost"]
+    enter(room, "Аня")
 
 
 # Asking

@@ -51,6 +51,13 @@ class Program:
     def pid(self) -> int:
         return self._process.pid
 
+    def complaint_line(self) -> str:
+        """Return the first line of its complaints."""
+        assert self._process.stderr is not None
+        readable, _, _ = select.select([self._process.stderr], [], [], PATIENCE)
+        assert readable, f"no complaint in {PATIENCE} s"
+        return self._process.stderr.readline().decode()
+
     def line(self) -> str:
         """Return the next line of its output, without the line feed."""
         deadline = time.monotonic() + PATIENCE

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from chat.core.client import WINDOW_BYTES
+from chat.app.conversation import Conversation, Line
+from chat.core.client import WINDOW_BYTES, ChatClient
 from chat.core.server import ChatServer
 from chat.lab.terminal import clean_environment
 from tests.client.fakes import FakeServer
@@ -70,6 +71,26 @@ def test_without_nick_nobody_is_asked_and_no_line_is_taken_for_one(
     assert complaint == "Спросить ник здесь не у кого: задайте его параметром --nick НИК.\n"
     assert run(*arguments, env={"CHAT_NICK": "Бот"})[0] == 0
     anya.expect("joined", nick="Бот")
+
+
+def test_an_empty_nick_is_not_asked_for_either(server: ChatServer, dial: Dial) -> None:
+    anya = dial(server, "Аня")
+    arguments = (*CLIENT, "--port", str(server.address[1]), "--nick", "")
+    status, _output, complaint = run(*arguments, input="тайна\n".encode())
+    assert status == 1
+    assert "не подойдёт" in complaint
+    anya.expect_silence()
+
+
+def test_a_line_without_end_takes_no_memory_without_end(server: ChatServer, dial: Dial) -> None:
+    anya = dial(server, "Аня")
+    with Program(*CLIENT, *options(server)) as client:
+        client.wait_for("/help")
+        for _ in range(3):
+            client.type("x" * (1024 * 1024))
+            client.wait_for("Слишком длинное сообщение")
+        client.type("\nдальше\n")
+        anya.skip_to("message", text="дальше")
 
 
 def test_with_its_input_closed_it_says_hello_and_leaves(server: ChatServer) -> None:
@@ -139,7 +160,9 @@ def test_what_others_say_is_on_the_output(server: ChatServer, dial: Dial) -> Non
         assert (status, complaint) == (0, "")
 
 
-@pytest.mark.parametrize("goodbye", ["exit\n", "/quit\n", "  exit  \n", ""])
+@pytest.mark.parametrize(
+    "goodbye", ["exit\n", "/quit\n", "  exit  \n", "/quit сейчас\n", "/EXIT\n", ""]
+)
 def test_goodbye(server: ChatServer, dial: Dial, goodbye: str) -> None:
     anya = dial(server, "Аня")
     with Program(*CLIENT, *options(server)) as client:
@@ -247,6 +270,90 @@ def test_a_connection_lost_at_once_is_status_1_as_well() -> None:
         assert (status, complaint) == (1, "")
 
 
+@pytest.mark.parametrize("word", ["quit", "help", "?", "выход", "помощь", " QUIT "])
+def test_a_command_without_its_slash_goes_to_nobody(
+    server: ChatServer, dial: Dial, word: str
+) -> None:
+    anya = dial(server, "Аня")
+    lines = f"{word}\n{word.strip()}.\n"
+    status, output, complaint = run(*CLIENT, *options(server), input=lines.encode())
+    assert (status, complaint) == (0, "")
+    assert output.count("Ничего не отправлено. Команды начинаются с косой черты: /") == 1
+    anya.expect("joined")
+    anya.expect("message", text=f"{word.strip()}.")
+
+
+@pytest.mark.parametrize("command", ["/admin", " /ADMIN ", "/admin\t"])
+def test_what_follows_admin_is_the_password_and_no_message(
+    serve: Serve, dial: Dial, command: str
+) -> None:
+    server = serve(admin_password="секрет")
+    anya = dial(server, "Аня")
+    lines = f"{command}\nсекрет\nпривет\n"
+    status, output, complaint = run(*CLIENT, *options(server), input=lines.encode())
+    assert (status, complaint) == (0, "")
+    assert "Вы администратор" in output
+    anya.expect("joined")
+    anya.expect("message", text="привет")
+
+
+@pytest.mark.parametrize("line", [" /admin секрет", "/ADMIN\tсекрет", "/admin  секрет "])
+def test_a_password_behind_admin_is_no_message_however_it_is_typed(
+    serve: Serve, dial: Dial, line: str
+) -> None:
+    server = serve(admin_password="секрет")
+    anya = dial(server, "Аня")
+    _status, output, _complaint = run(*CLIENT, *options(server), input=f"{line}\n".encode())
+    assert "Вы администратор" in output
+    assert "секрет" not in output
+    anya.expect("joined")
+    anya.expect("left")
+
+
+def test_an_empty_password_and_none_at_all(server: ChatServer, dial: Dial) -> None:
+    anya = dial(server, "Аня")
+    status, output, complaint = run(*CLIENT, *options(server), input=b"/admin\n\n/admin\n")
+    assert (status, complaint) == (0, "")
+    assert output.count("Не хватает пароля") == 1
+    anya.expect("joined")
+    anya.expect("left")
+
+
+def test_who_comes_back_is_told_why_old_private_messages_are_missing(
+    server: ChatServer, dial: Dial
+) -> None:
+    anya = dial(server, "Аня")
+    anya.say("всем")
+    with Program(*CLIENT, *options(server)) as client:
+        client.wait_for("/help")
+        client.type("/history\n")
+        client.wait_for("всем")
+        assert "один лишь ник не доказывает" in client.line()
+        client.type("/history 1\n")
+        client.wait_for("всем")
+
+
+def test_a_message_that_was_held_back_is_shown_with_what_to_do() -> None:
+    shown: list[str] = []
+
+    class Face(Conversation):
+        def display(self, lines: list[Line]) -> None:
+            shown.extend(line.text for line in lines)
+
+        def ring(self) -> None: ...
+
+        def ask_password(self, use: Callable[[str], None]) -> None: ...
+
+        def over(self) -> None: ...
+
+    held = {"id": 7, "to": "Боря", "text": "код 4711"}
+    Face(ChatClient(("127.0.0.1", 1))).on_event({"type": "held", "message": held})
+    assert shown == [
+        "! Не отправлено: Боря, которому вы писали, покинул чат, и теперь под этим ником может "
+        "быть другой человек: код 4711 — всё равно отправить: /msg Боря ТЕКСТ."
+    ]
+
+
 # What cannot be done is one sentence
 
 
@@ -315,6 +422,7 @@ def test_help_that_names_every_option(language: str) -> None:
         assert option in output
     assert ("ваш ник" in output) == (language == "ru")
     assert ("your nickname" in output) == (language == "en")
+    assert "0: " not in output  # a client's port is not picked by anybody
 
 
 # Odd bytes

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.app.conversation import COMMANDS
+from chat.app.conversation import COMMANDS, command_list
 from chat.core.server import ChatServer
 from chat.lab.terminal import ScreenTimeout, Terminal
 from tests.client.fakes import FakeServer
@@ -318,6 +318,34 @@ def test_help_names_every_command(server: ChatServer, sit: Sit) -> None:
     anya.wait_for("сказать строку, которая начинается с косой черты")
     for command in [*COMMANDS, "quit"]:
         assert f"/{command}" in anya.screen_text or command == "help"
+
+
+@pytest.mark.parametrize("columns", [24, 40, 80])
+def test_help_is_broken_between_words_and_indented(
+    server: ChatServer, sit: Sit, columns: int
+) -> None:
+    anya = sit(server.address, "Аня", columns=columns)
+    anya.enter("/help")
+    anya.wait_for("косой черты")
+    wait_for_prompt(anya, "[всем] ")
+    rows = anya.screen_text.splitlines()[:-1]
+    while not rows[0].startswith("  /"):  # what was above, or has scrolled out
+        del rows[0]
+    margin = " " * min(21, columns // 3)
+    assert all(row.startswith(("  /", margin)) for row in rows)
+    whole = {word for row in command_list() for text in row for word in text.split()}
+    assert {word for row in rows for word in row.split()} <= whole
+
+
+@pytest.mark.parametrize("columns", [24, 40, 80])
+def test_an_error_of_usage_is_broken_between_words_and_indented(columns: int) -> None:
+    command = [sys.executable, "-m", "chat.client", "--port", "http"]
+    with Terminal(command, title="?", cwd=ROOT, columns=columns) as terminal:
+        assert terminal.wait_until_exit() == 2
+        first, *others = terminal.screen_text.splitlines()
+    assert first.startswith("chat.client: ")
+    assert all(row.startswith("  ") for row in others)
+    assert {"параметр", "порт", "65535,"} <= set(" ".join([first, *others]).split())
 
 
 def test_users(server: ChatServer, dial: Dial, sit: Sit) -> None:

@@ -1,13 +1,20 @@
 """The server's terminal: the start, what happens, the summary; for people or programs."""
 
+import itertools
 import json
+import logging
 import re
 import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from chat.app.journal import duration
+from chat.app import journal
+from chat.core.history import Entry
+from chat.core.protocol import Limits
 from tests.scripts.programs import SERVER, Program
 from tests.wire import Wire
 
@@ -86,6 +93,102 @@ def test_for_programs_every_line_is_an_object() -> None:
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT.*\+00:00", fact["time"]) for fact in rest)
 
 
+# A flood, and what cannot be printed
+
+
+@pytest.fixture
+def printed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr(journal, "write", lines.append)
+    return lines
+
+
+@contextmanager
+def journalling() -> Iterator[Callable[..., None]]:
+    """Print what is logged by what this yields."""
+    logger = logging.Logger("test")
+    about = journal.about(("127.0.0.1", 1), Limits())
+
+    def log(kind: str, **facts: object) -> None:
+        logger.info(kind, extra={"event": {"event": kind, **facts}})
+
+    with journal.on_console(logger, about, show_text=False):
+        yield log
+
+
+def test_a_flood_from_one_address_hides_nobody_else(
+    printed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)  # all in one second
+    with journalling() as log:
+        for port in range(5000):
+            log("refused", address=("192.0.2.1", port), code="bad_frame")
+        log("joined", address=("192.0.2.2", 1), nick="Аня")
+        log("stopped", reason="stopped")
+    text = "".join(printed)
+    assert text.count("192.0.2.1:") == journal.LINES_A_SECOND
+    assert "Аня (192.0.2.2:1) теперь в чате" in text
+    assert f"… и ещё, не показано по отдельности: {5000 - journal.LINES_A_SECOND} строк\n" in text
+    assert text.endswith("Сервер остановлен\n")
+
+
+def test_messages_beyond_what_anybody_reads_are_counted(
+    printed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    entry = Entry("Аня", "s", None, None, "да", 0.0)
+    with journalling() as log:
+        for _ in range(3):
+            log("messages", messages=[(("192.0.2.1", 1), entry)] * 400)
+        log("stopped", reason="stopped")
+    text = "".join(printed)
+    assert text.count("→") == journal.MESSAGES_A_SECOND
+    assert "не показано по отдельности: 200 сообщений (800 байт)" in text
+    assert "1200 сообщений" in text  # the summary counts them all
+
+
+def test_what_waits_for_a_terminal_that_stands_still_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In lines: one record can have a thousand messages."""
+    seconds = itertools.count()
+    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
+    handler = journal.Journal()
+    said = [(("192.0.2.1", 1), Entry("Аня", "s", None, None, "да", 0.0))] * 1000
+    for _ in range(100):
+        handler.emit(logging.makeLogRecord({"event": {"event": "messages", "messages": said}}))
+        handler.emit(logging.makeLogRecord({"event": {"event": "store_back"}}))
+    waiting = 0
+    while not handler.records.empty():
+        facts = handler.records.get().__dict__["event"]
+        waiting += len(facts.get("messages", "1"))
+    assert 0 < waiting <= journal.WAITING_LINES
+
+
+def test_who_leaves_from_another_server_has_no_address(printed: list[str]) -> None:
+    with journalling() as log:
+        log("left", address=None, nick="Аня", reason="quit")
+    assert printed[-1].endswith("  Аня покидает чат\n")
+
+
+def test_a_record_that_cannot_be_said_is_the_only_one_lost(
+    printed: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with journalling() as log:
+        log("joined")  # nobody has
+        log("left", nick="Аня", reason=object())
+        log("store_back")
+    assert "Redis снова отвечает" in "".join(printed)
+    capsys.readouterr()  # `logging` tells on stderr what was wrong
+
+
+def test_a_line_is_a_line_whatever_is_in_it(printed: list[str]) -> None:
+    with journalling() as log:
+        log("store_lost", reason="one\n12:00:00  Сервер остановлен\x1b[2J")
+    assert all(line.count("\n") == 1 for line in printed[1:])
+    assert "\x1b" not in "".join(printed)
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
@@ -96,4 +199,4 @@ def test_for_programs_every_line_is_an_object() -> None:
     ],
 )
 def test_durations(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+    assert journal.duration(seconds) == words

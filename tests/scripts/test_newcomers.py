@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.app import options as cli
+from chat.app import sentences
 from chat.core.server import ChatServer
 from tests.scripts.programs import CLIENT, ROOT, SERVER, run
 from tests.scripts.test_client_script import complaint_of, options
@@ -118,12 +118,15 @@ def test_an_address_of_another_machine() -> None:
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE, errno.EHOSTUNREACH, errno.EROFS])
 def test_errors_of_the_system_are_said_in_russian(number: int) -> None:
     error = OSError(number, os.strerror(number))
-    assert cli.why(error) != os.strerror(number)
-    assert cli.system_phrase(os.strerror(number)) == cli.why(error)
+    assert sentences.why(error) != os.strerror(number)
+    assert sentences.phrase(os.strerror(number)) == sentences.why(error)
 
 
 def test_an_error_that_nobody_has_translated_keeps_its_words() -> None:
-    assert cli.why(OSError(errno.EXDEV, "Invalid cross-device link")) == "Invalid cross-device link"
+    assert (
+        sentences.why(OSError(errno.EXDEV, "Invalid cross-device link"))
+        == "Invalid cross-device link"
+    )
 
 
 def test_commands_about_oneself_and_numbers_that_are_none(server: ChatServer, dial: Dial) -> None:

@@ -108,6 +108,19 @@ def test_who_forgot_tls_is_reminded(pair: tuple[str, str]) -> None:
     assert "нужен --tls или --tls-ca" in complaint
 
 
+def test_a_plain_client_is_told_at_once_what_the_silence_may_mean(pair: tuple[str, str]) -> None:
+    with tls_server(pair) as server:
+        address = server.address()
+        with Program(*CLIENT, "--port", str(address[1]), "--nick", "Аня") as client:
+            hint = client.complaint_line()
+            assert f"127.0.0.1:{address[1]} пока не ответил." in hint
+            assert "--tls" in hint
+            client.signal(signal.SIGINT)
+            assert client.end()[0] == 0
+        line = server.wait_for("TLS:")
+        assert not line.rstrip().endswith(":")  # and the server says why
+
+
 def test_coming_back_to_another_certificate_is_told_and_ends_the_client(
     pair: tuple[str, str], other_pair: tuple[str, str]
 ) -> None:
@@ -311,6 +324,27 @@ def test_leaving_from_the_question_for_the_password(server: ChatServer, sit: Sit
     assert "Traceback" not in anya.screen_text
 
 
+def test_the_arrow_keys_do_not_bring_a_password_back(server: ChatServer, sit: Sit) -> None:
+    anya = sit(server.address, "Аня")
+    for line in ("раз", "/admin секрет", "два"):
+        anya.enter(line)
+        wait_for_prompt(anya, "[всем] ")
+    anya.type("\x1b[A\x1b[A")
+    wait_for_prompt(anya, "[всем] раз")
+
+
+def test_the_prompt_says_that_a_partner_has_left(server: ChatServer, dial: Dial, sit: Sit) -> None:
+    borya = dial(server, "Боря")
+    anya = sit(server.address, "Аня")
+    anya.enter("/chat Боря")
+    wait_for_prompt(anya, "[Боря] ")
+    borya.send({"type": "quit"})
+    anya.wait_for("Боря покидает чат")
+    anya.enter("ау")
+    anya.wait_for("Не доставлено: ау")
+    wait_for_prompt(anya, "[Боря (вне чата)] ")
+
+
 def test_tab_completes_a_nickname_within_a_command(
     server: ChatServer, dial: Dial, sit: Sit
 ) -> None:
@@ -321,7 +355,11 @@ def test_tab_completes_a_nickname_within_a_command(
     anya.enter("привет")
     borya.skip_to("message", text="привет", to="Боря")
     wait_for_prompt(anya, "[всем] ")
-    anya.type("Бо\t")
+    anya.type("/msg Бо\t\t\t")
+    wait_for_prompt(anya, "[всем] /msg Боря ")
+    anya.type("\x15/msg \t")
+    wait_for_prompt(anya, "[всем] /msg Боря ")
+    anya.type("\x15Бо\t")
     wait_for_prompt(anya, "[всем] Боря, ")
     anya.type("\x15/he\t")
     wait_for_prompt(anya, "[всем] /help ")

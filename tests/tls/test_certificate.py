@@ -1,6 +1,7 @@
 """``python -m chat.app.certificate``: a pair for a classroom, and what to do with it."""
 
 import os
+import ssl
 import stat
 import subprocess
 import sys
@@ -10,9 +11,9 @@ import pytest
 
 from chat.app import certificate
 from chat.app.options import OptionError
-from chat.promises.tls import server_context
+from chat.promises.tls import TlsChannel, client_context, server_context
 from tests.scripts.programs import ROOT
-from tests.tls.sides import Pair, channels, shake_hands
+from tests.tls.sides import Pair, Sides, channels, shake_hands
 
 WITHOUT_PACKAGE = "import sys; sys.modules['cryptography'] = None; "
 
@@ -65,6 +66,15 @@ def test_a_key_without_its_certificate_is_not_overwritten_either(tmp_path: Path)
 def test_the_names_asked_for_are_in_it(name: str, tmp_path: Path) -> None:
     pair = Pair(*certificate.write_pair(tmp_path, [name]))
     shake_hands(channels(pair, name=name))
+
+
+def test_it_passes_the_strict_checks_that_newer_pythons_make(tmp_path: Path) -> None:
+    """As `ssl.create_default_context` of Python 3.13 does."""
+    cert, key = certificate.write_pair(tmp_path, ["localhost"])
+    strict = client_context(cert)
+    strict.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
+    server = TlsChannel(server_context(cert, key), server_side=True)
+    shake_hands(Sides(server, TlsChannel(strict, server_hostname="localhost")))
 
 
 def test_where_nothing_can_be_written_it_says_so(tmp_path: Path) -> None:

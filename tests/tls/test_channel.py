@@ -292,13 +292,12 @@ def test_after_bad_bytes_the_peer_is_told(pair: Pair) -> None:
     assert sides.server.close() == b""
 
 
-@pytest.mark.usefixtures("english")
 @pytest.mark.parametrize(
     "hello", [b'{"type": "register", "nick": "anna"}\n', b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"]
 )
 def test_a_peer_without_tls_is_told_apart(pair: Pair, hello: bytes) -> None:
     for side in channels(pair):
-        with pytest.raises(TlsError, match=r"^the other side does not speak TLS$"):
+        with pytest.raises(TlsError, match=r"^no_tls$"):
             side.handshake(hello)
 
 
@@ -313,27 +312,24 @@ def refusal(sides: Sides) -> str:
 
 
 @versions
-@pytest.mark.usefixtures("english")
 def test_a_certificate_of_somebody_else_is_refused(
     pair: Pair, other_pair: Pair, version: ssl.TLSVersion
 ) -> None:
     sides = channels(pair, ca_file=other_pair.cert, version=version)
-    assert "nobody whom this client trusts" in refusal(sides)
-    with pytest.raises(TlsError, match="does not accept our certificate"):
+    assert refusal(sides) == "certificate_untrusted"
+    with pytest.raises(TlsError, match=r"^certificate_refused$"):
         sides.server.handshake(sides.client.take_output())
 
 
-@pytest.mark.usefixtures("english")
 def test_without_an_authority_of_its_own_a_client_refuses_it(pair: Pair) -> None:
     server = TlsChannel(server_context(*pair), server_side=True)
     client = TlsChannel(client_context(), server_hostname=HOST)
-    assert "--tls-ca" in refusal(Sides(server, client))
+    assert refusal(Sides(server, client)) == "certificate_untrusted"
 
 
-@pytest.mark.usefixtures("english")
 @pytest.mark.parametrize("name", ["chat.example", "192.0.2.1"])
 def test_another_name_is_refused(pair: Pair, name: str) -> None:
-    assert refusal(channels(pair, name=name)) == f"its certificate is for another name than {name}"
+    assert refusal(channels(pair, name=name)) == "certificate_other_name"
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "::1"])
@@ -349,12 +345,11 @@ def test_the_strictest_reading_of_the_standard_accepts_it(pair: Pair) -> None:
     shake_hands(Sides(server, TlsChannel(context, server_hostname="localhost")))
 
 
-@pytest.mark.usefixtures("english")
-@pytest.mark.parametrize(("days", "word"), [(-300, "expired"), (300, "not valid yet")])
+@pytest.mark.parametrize(("days", "word"), [(-300, "expired"), (300, "not_yet_valid")])
 def test_the_time_of_a_certificate(
     days: int, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     then = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
     monkeypatch.setattr(certificate, "_now", lambda: then)
     pair = Pair(*certificate.write_pair(tmp_path, [HOST], days=10))
-    assert word in refusal(channels(pair))
+    assert refusal(channels(pair)) == f"certificate_{word}"

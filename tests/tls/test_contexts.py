@@ -1,4 +1,4 @@
-"""What `chat.promises.tls` makes of files: contexts, and sentences when a file will not do."""
+"""What `chat.promises.tls` makes of files: contexts, and why a file will not do."""
 
 import shutil
 import ssl
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chat.app.options import OptionError
+from chat.app.sentences import setting
+from chat.promises import UnusableError
 from chat.promises.tls import client_context, server_context
 from tests.tls.sides import Pair
 
@@ -15,15 +16,15 @@ pytestmark = pytest.mark.usefixtures("english")
 
 
 def complaint_about_pair(cert: Path, key: Path) -> str:
-    with pytest.raises(OptionError) as caught:
+    with pytest.raises(UnusableError) as caught:
         server_context(cert, key)
-    return str(caught.value)
+    return setting(caught.value.code, caught.value.details)
 
 
 def complaint_about_ca(path: Path) -> str:
-    with pytest.raises(OptionError) as caught:
+    with pytest.raises(UnusableError) as caught:
         client_context(path)
-    return str(caught.value)
+    return setting(caught.value.code, caught.value.details)
 
 
 @pytest.fixture

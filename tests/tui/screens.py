@@ -9,8 +9,9 @@ from typing import Any
 from textual.pilot import Pilot
 
 from chat.app.tui import ChatApp, Talk
-from chat.core.client import ChatClient, Cipher
+from chat.core.client import Cipher
 from chat.core.protocol import Message
+from chat.promises.resume import ResumingClient
 from tests.wire import PATIENCE, Wire
 
 
@@ -85,12 +86,12 @@ async def sitting(
     def on_event(event: Message) -> None:
         talk.on_event(event)
 
-    client = ChatClient(address, on_event=on_event, cipher=cipher, reconnect=reconnect)
+    client = ResumingClient(address, on_event=on_event, cipher=cipher, reconnect=reconnect)
     talk = Talk(client, bell=bell, has_passphrase=cipher is not None)
     try:
         await asyncio.to_thread(client.connect)
         welcome = await asyncio.to_thread(client.register, nick)
-        app = ChatApp(talk, welcome["users"], "127.0.0.1")
+        app = ChatApp(talk, welcome["users"], {"address": "127.0.0.1"})
         async with app.run_test(size=size) as pilot:
             desk = Desk(app, pilot)
             try:

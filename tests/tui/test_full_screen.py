@@ -147,6 +147,8 @@ async def test_commands_work_as_on_plain_lines(server: ChatServer, dial: Dial) -
         await anya.enter("//help")
         borya.skip_to("message", text="/help")
         await anya.enter("/help")
+        await anya.until(lambda: anya.conversation.startswith("/users"))  # the top, not the end
+        await anya.press("pagedown", "pagedown")
         await anya.sees("Shift+Tab")
         await anya.press("alt+down")
         await anya.until(lambda: anya.conversation.count("тайна") == 1)
@@ -186,7 +188,69 @@ async def test_several_lines_pasted_are_one_message(server: ChatServer, dial: Di
         assert shown == ["      два", "      три", "      4"]
 
 
+@run
+async def test_lines_for_a_partner_who_has_left_stay_with_who_typed_them(
+    server: ChatServer, dial: Dial
+) -> None:
+    borya, vera = dial(server, "Боря"), dial(server, "Вера")
+    async with sitting(server.address) as anya:
+        await anya.press("alt+down")
+        await anya.until(lambda: anya.rows[-1] == "[Боря]")
+        borya.send({"type": "quit"})
+        await anya.until(lambda: anya.rows[-1] == "[Боря (вне чата)]")
+        lines = "\n".join(f"строка {number}" for number in range(30))
+        anya.app.post_message(events.Paste(lines))
+        await anya.until(lambda: anya.app.draft.text == lines)
+        await anya.press("enter")
+        await anya.sees("Боря покинул чат, поэтому ничего не отправлено")
+        assert anya.app.draft.text == lines
+        await anya.enter("/all")
+        await anya.until(lambda: anya.rows[-1] == "[всем]")
+        await anya.enter(lines)
+        assert vera.skip_to("message")["text"] == lines
+
+
+@run
+async def test_a_message_that_was_held_back_is_shown_with_what_to_do(server: ChatServer) -> None:
+    async with sitting(server.address) as anya:
+        held = {"id": 7, "to": "Боря", "text": "код 4711"}
+        anya.app.talk.on_event({"type": "held", "message": held})
+        await anya.sees("которому вы писали, покинул")
+        await anya.sees("код 4711")
+        await anya.sees("/msg Боря")
+
+
 # Typing
+
+
+@run
+async def test_the_line_feed_at_the_end_of_a_paste_is_left_out(server: ChatServer) -> None:
+    async with sitting(server.address) as anya:
+        anya.app.post_message(events.Paste("раз\nдва\n"))
+        await anya.until(lambda: anya.app.draft.text == "раз\nдва")
+
+
+@run
+async def test_ctrl_c_on_an_empty_line_asks_once_more(server: ChatServer) -> None:
+    async with sitting(server.address) as anya:
+        await anya.press("ctrl+c")
+        await anya.sees("Ctrl-C ещё раз — выход")
+        await anya.type("и")  # changed one's mind
+        await anya.sees("на связи")
+        await anya.press("ctrl+c", "ctrl+c")
+        await anya.sees("Ctrl-C ещё раз — выход")
+        assert anya.app.is_running
+        await anya.press("ctrl+c")
+        await anya.until(lambda: not anya.app.is_running)
+
+
+@run
+@pytest.mark.parametrize("goodbye", ["exit", "/quit", "/quit сейчас", "/exit"])
+async def test_a_goodbye_is_not_given_back_as_unsent(server: ChatServer, goodbye: str) -> None:
+    async with sitting(server.address) as anya:
+        await anya.enter(goodbye)
+        await anya.until(lambda: not anya.app.is_running)
+        assert anya.app.drafts == []
 
 
 @run
@@ -218,7 +282,7 @@ async def test_tab_completes_and_goes_on(server: ChatServer, dial: Dial) -> None
 @run
 async def test_arrows_bring_earlier_lines_back(server: ChatServer) -> None:
     async with sitting(server.address) as anya:
-        for line in ("раз", "два", "/admin секрет"):
+        for line in ("раз", "два", "/admin секрет", " /ADMIN секрет"):
             await anya.enter(line)
         await anya.type("новое")
         await anya.press("up")
@@ -354,6 +418,19 @@ async def test_ones_own_name_is_marked_and_rings(server: ChatServer, dial: Dial)
 
 
 @run
+async def test_a_narrow_status_keeps_the_unread_and_drops_the_address(
+    server: ChatServer, dial: Dial
+) -> None:
+    borya = dial(server, "Боря")
+    async with sitting(server.address, size=(60, 12)) as anya:
+        await anya.sees("127.0.0.1")
+        say(borya, "шёпот", to="Аня")
+        await anya.until(lambda: "непрочитанное: Боря 1" in anya.status)
+        assert "127.0.0.1" not in anya.status
+        assert "на связи" in anya.status
+
+
+@run
 async def test_memory_is_bounded(
     server: ChatServer, dial: Dial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -406,7 +483,7 @@ async def test_what_was_missed_stands_in_its_place(server: ChatServer, dial: Dia
         await anya.sees("Боря: до")
         for client in list(server._clients):
             if client.address != borya.local_address:
-                client.connection.abort("lost")
+                client.connection.transport.shut_down()
         borya.expect("left", nick="Аня")
         say(borya, "без неё", number=2)
         borya.expect("joined", nick="Аня")

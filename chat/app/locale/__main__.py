@@ -13,6 +13,22 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from chat.app.i18n import mark
+
+ARGPARSE = (
+    mark("usage: "),
+    mark("options"),
+    mark("positional arguments"),
+    mark("show this help message and exit"),
+    mark("argument %(argument_name)s: %(message)s"),
+    mark("invalid choice: %(value)r (choose from %(choices)s)"),
+    mark("unrecognized arguments: %s"),
+    mark("expected one argument"),
+    mark("ambiguous option: %(option)s could match %(matches)s"),
+    mark("ignored explicit argument %r"),
+)
+"""What `argparse` says: it looks its sentences up in our catalogue."""
+
 ROOT = Path(__file__).resolve().parents[3]
 ROOMS = ("chat", "report", "screenshots", "tests")
 DOMAIN = "chat"
@@ -25,7 +41,13 @@ def template() -> Catalog:
         found = extract_from_dir(
             ROOT / room,
             method_map=[("**.py", "python")],
-            keywords={"_": None, "gettext": None, "ngettext": (1, 2)},
+            keywords={
+                "_": None,
+                "gettext": None,
+                "mark": None,
+                "ngettext": (1, 2),
+                "nmark": (1, 2),
+            },
         )
         for name, _line, message, _comments, context in found:
             catalog.add(message, locations=[(f"{room}/{name}", 0)], context=context)

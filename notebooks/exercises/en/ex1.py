@@ -1,8 +1,15 @@
-"""Exercise 1. Predict: how many messages are in the stream?
+"""Exercise 1. A first echo server.
 
-One end of a connection has called ``sendall("при".encode())`` and right after it
-``sendall("вет".encode())``: the two halves of a Russian word, each letter two bytes. Both have
-arrived, and now the other end calls ``recv(100)`` once. What does it get?
+Accept one connection and send the client everything that it sends, chunk by chunk, at once. When
+the client has finished, ``recv`` returns ``b""``: close the connection and return.
+
+The order of the calls: ``accept`` → ``recv`` and ``sendall`` until the end → ``close``.
 """
 
-ANSWER: str | None = None  # write the string here
+import socket
+
+
+def serve_one(listener: socket.socket) -> None:
+    """Accept one client on *listener*, send back everything that it sends."""
+    connection, _address = listener.accept()
+    connection.close()

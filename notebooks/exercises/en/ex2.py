@@ -1,10 +1,9 @@
-"""Exercise 2. Predict: where will a letter be cut?
+"""Exercise 2. Predict: how many messages are in the stream?
 
-The string «Жук и ёж» ("a beetle and a hedgehog") is encoded in UTF-8, where every Russian letter
-takes two bytes and a blank takes one, and is read by calls of ``recv(5)`` until it is over. How
-many chunks will there be, if each but the last has exactly five bytes? And how many of them cannot
-be decoded without their neighbours?
+One end of a connection has called ``sendall("при".encode())`` and right after it
+``sendall("вет".encode())``, the two halves of the Russian word for "hi". After both had arrived,
+the other end called ``recv(100)`` once and decoded the result with ``.decode()``. Which string came
+out?
 """
 
-PIECES: int | None = None  # how many chunks
-BROKEN: int | None = None  # how many of them are no string by themselves
+ANSWER: str | None = None  # write the string here

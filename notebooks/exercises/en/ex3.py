@@ -1,13 +1,10 @@
-"""Exercise 3. Read exactly as much as you need.
+"""Exercise 3. Predict: where is a letter cut in two?
 
-``recv(n)`` returns from one to *n* bytes, and ``b""`` at the end of the stream. Write a function
-that returns exactly *size* bytes, however many chunks that takes. If the stream ends before that,
-raise ``EOFError``.
+The string «Жук и ёж» ("a beetle and a hedgehog") was encoded in UTF-8, where a Russian letter takes
+two bytes and a space takes one, and is read with calls of ``recv(5)`` until nothing is left. How
+many chunks arrive, if each but the last has exactly five bytes? And how many of them cannot be
+decoded without their neighbours?
 """
 
-import socket
-
-
-def receive_exactly(sock: socket.socket, size: int) -> bytes:
-    """Return exactly *size* bytes from *sock*."""
-    return sock.recv(size)
+PIECES: int | None = None  # how many chunks
+BROKEN: int | None = None  # how many of them cannot be decoded alone

@@ -1,12 +1,13 @@
-"""Exercise 4. Send everything.
+"""Exercise 4. Read exactly as much as you need.
 
-``send`` returns how many bytes the kernel has taken, which may be fewer than it was given. Write a
-function that sends everything, using nothing but ``send`` (``sendall`` would be cheating).
+``recv(n)`` returns from one to *n* bytes, and ``b""`` at the end of the stream. Write a function
+that returns exactly *size* bytes, however many chunks that takes. If the stream ends before that,
+raise ``EOFError``.
 """
 
 import socket
 
 
-def send_everything(sock: socket.socket, data: bytes) -> None:
-    """Send all of *data*."""
-    sock.send(data)
+def receive_exactly(sock: socket.socket, size: int) -> bytes:
+    """Return exactly *size* bytes from *sock*."""
+    return sock.recv(size)

@@ -1,20 +1,12 @@
-r"""Exercise 5. Cut a stream into frames.
+"""Exercise 5. Send everything.
 
-A frame is a line that ends in ``\n``. Chunks come as they please: half a frame, ten frames at once,
-a line feed apart from its line. Write a class: ``feed`` takes a chunk and returns the frames that
-it completes, without ``\n``. The rest waits for the next chunk.
-
-A frame longer than *limit* bytes is a reason for ``ValueError``, and at once: its end may never
-come.
+``send`` returns how many bytes the kernel has taken, which may be fewer than it was given. Write a
+function that sends everything using nothing but ``send``: no ``sendall``.
 """
 
+import socket
 
-class Frames:
-    """Puts frames together from chunks."""
 
-    def __init__(self, limit: int) -> None:
-        """Take frames of up to *limit* bytes."""
-
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """Take a chunk, return the frames that are complete."""
-        return chunk.splitlines()
+def send_everything(sock: socket.socket, data: bytes) -> None:
+    """Send all of *data*."""
+    sock.send(data)

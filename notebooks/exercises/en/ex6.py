@@ -1,23 +1,22 @@
-"""Exercise 6. One nickname, one owner.
+"""Exercise 6. Several clients at once.
 
-Many threads ask whether a nickname is free. Now and then this class gives one nickname to two of
-them: between the check and the assignment another thread gets in. Mend it. The check does not wait
-for the race, it arranges one: the dictionary *taken* dawdles on purpose between question and answer.
+This echo server serves its clients one after the other: while the first is silent, the rest wait.
+Change it so that nobody waits for anybody: a thread for each client. Accept exactly *clients*
+clients, and return when all of them have finished and the threads have ended.
 """
 
-from collections.abc import MutableMapping
+import socket
 
 
-class Registry:
-    """Who owns which nickname."""
+def echo(connection: socket.socket) -> None:
+    """Send one client everything that it sends, until it ends."""
+    with connection:
+        while chunk := connection.recv(4096):
+            connection.sendall(chunk)
 
-    def __init__(self, taken: MutableMapping[str, object]) -> None:
-        """Keep the owners in *taken*."""
-        self._taken = taken
 
-    def claim(self, nick: str, owner: object) -> bool:
-        """Give *nick* to *owner*; False if it is taken."""
-        if nick in self._taken:
-            return False
-        self._taken[nick] = owner
-        return True
+def serve(listener: socket.socket, clients: int) -> None:
+    """Accept *clients* clients on *listener* and serve them all at the same time."""
+    for _number in range(clients):
+        connection, _address = listener.accept()
+        echo(connection)

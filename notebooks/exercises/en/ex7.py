@@ -1,17 +1,18 @@
-"""Exercise 7. A broadcast that nobody holds up.
+"""Exercise 7. A silent peer.
 
-``sockets`` are the sockets of all listeners, non-blocking already. Send *frame* to everybody who is
-ready to take it, with a single ``send`` each. Whoever has not taken all of it is too slow: return a
-list of those, so that they can be disconnected. You may wait for nobody: it is not the others'
-fault. Whoever has hung up goes into the list, too.
+``recv`` waits for ever when the other side is silent: the power is off, the network is down, the
+program hangs. Write a function that returns the next chunk and puts silence to the test:
+
+* a chunk has come: return it at once, and ``b""`` at the end of the stream as well;
+* *patience* seconds of silence: send ``PING`` and wait *patience* seconds more;
+* silence after that, too: raise ``TimeoutError``.
 """
 
 import socket
-from collections.abc import Iterable
+
+PING = b"ping\n"
 
 
-def broadcast(sockets: Iterable[socket.socket], frame: bytes) -> list[socket.socket]:
-    """Send *frame* to all; return those who have not taken the whole of it."""
-    for sock in sockets:
-        sock.sendall(frame)
-    return []
+def next_chunk(sock: socket.socket, patience: float) -> bytes:
+    """Return the next chunk from *sock*, or raise ``TimeoutError``."""
+    return sock.recv(4096)

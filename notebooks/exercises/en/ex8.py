@@ -1,15 +1,26 @@
-"""Exercise 8. A new word in the protocol.
+"""Exercise 8. Where do the counts go?
 
-Teach the server to answer ``{"type": "whoami"}``: who am I, and from where am I seen? The answer is
-``{"type": "whoami", "nick": …, "host": …, "port": …}``. Whoever has no nickname yet gets the refusal
-``not_registered``, as for anything else they ask. See how other handlers do it in
-``chat/server.py``: the methods ``_on_…`` of the class ``ClientConnection``. The check enters your
-handler into the server's table by itself.
+``counter += 1`` is three steps: read, add, write. The counter stands at 10, two threads increment
+it, and both have read before either has written. What does it show in the end? Write your
+prediction into LEFT.
+
+Then mend the class: whatever the threads do, each call of ``add`` must add exactly one. The number
+is in ``cell.value``. The check does not wait for the threads to collide by chance: ``cell`` is slow
+between reading and writing on purpose.
 """
 
-from chat.core.protocol import Message
-from chat.core.server import ClientConnection
+from types import SimpleNamespace
+
+LEFT: int | None = None  # what the counter shows in the end
 
 
-def on_whoami(client: ClientConnection, message: Message) -> None:
-    """Tell the client who it is."""
+class Counter:
+    """A counter that many threads increment."""
+
+    def __init__(self, cell: SimpleNamespace) -> None:
+        """Count in ``cell.value``."""
+        self._cell = cell
+
+    def add(self) -> None:
+        """Add one."""
+        self._cell.value += 1

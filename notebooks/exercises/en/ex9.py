@@ -1,12 +1,20 @@
-"""Exercise 9. Survive being cut off.
+r"""Exercise 9. Split a stream into frames.
 
-Between you and the server stands a proxy that cuts the connection in the middle of a byte stream.
-Say all the words so that each is heard exactly once, and in order. The server helps: its
-``welcome`` holds a ``session`` with which you can come back, and a message with an ``id`` that it
-knows is not recorded twice but acknowledged again (``ack``). The ready-made ``ChatClient`` does not
-count here: write it yourself, on a socket.
+A frame is a line that ends with ``\n``. Chunks come as they please: half a frame, ten frames at
+once, a line feed apart from its line. Write a class: ``feed`` takes a chunk and returns the frames
+that it completes, without ``\n`` and otherwise unchanged. The rest waits for the next chunk.
+
+A frame may have up to *limit* bytes inclusive, not counting ``\n``. A longer one is a
+``ValueError``, and at once: do not wait for its end, which may never come.
 """
 
 
-def say_all(address: tuple[str, int], nick: str, words: list[str]) -> None:
-    """Enter as *nick* and say *words*, whatever happens to the connection."""
+class Frames:
+    """Puts frames together from chunks."""
+
+    def __init__(self, limit: int) -> None:
+        """Take frames of up to *limit* bytes."""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Take a chunk, return the frames that it completes."""
+        return chunk.splitlines()

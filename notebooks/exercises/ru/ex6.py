@@ -1,23 +1,22 @@
-"""Упражнение 6. Один ник — одному.
+"""Упражнение 6. Несколько клиентов сразу.
 
-Из многих потоков спрашивают, свободен ли ник. Этот класс иногда отдаёт один ник двоим: между
-проверкой и записью успевает вклиниться другой поток. Исправьте его. Проверка гонку не ждёт, а
-устраивает: словарь *taken* нарочно медлит между вопросом и ответом.
+Этот эхо-сервер обслуживает клиентов по очереди: пока первый молчит, остальные ждут. Сделайте так,
+чтобы никто никого не ждал: каждому клиенту — свой поток. Примите ровно *clients* клиентов и
+вернитесь, когда все они закончат и потоки завершатся.
 """
 
-from collections.abc import MutableMapping
+import socket
 
 
-class Registry:
-    """Кто каким ником владеет."""
+def echo(connection: socket.socket) -> None:
+    """Возвращать одному клиенту всё, что он присылает, до конца."""
+    with connection:
+        while chunk := connection.recv(4096):
+            connection.sendall(chunk)
 
-    def __init__(self, taken: MutableMapping[str, object]) -> None:
-        """Записывать владельцев в *taken*."""
-        self._taken = taken
 
-    def claim(self, nick: str, owner: object) -> bool:
-        """Отдать *nick* владельцу *owner*; False, если он занят."""
-        if nick in self._taken:
-            return False
-        self._taken[nick] = owner
-        return True
+def serve(listener: socket.socket, clients: int) -> None:
+    """Принять *clients* клиентов на *listener* и обслужить их одновременно."""
+    for _number in range(clients):
+        connection, _address = listener.accept()
+        echo(connection)

@@ -139,6 +139,7 @@ function offerSteps() {
     const sentences = [...(told?.querySelectorAll("li") ?? [])].map((item) => item.innerHTML);
     const bar = element("div", "steps");
     const place = element("span", "place");
+    place.setAttribute("role", "status");
     const sentence = element("p", "sentence");
     sentence.setAttribute("aria-live", "polite");
     let shown = 0;

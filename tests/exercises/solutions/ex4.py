@@ -1,10 +1,14 @@
-"""Send the rest until there is none."""
+"""Read on until there is enough."""
 
 import socket
 
 
-def send_everything(sock: socket.socket, data: bytes) -> None:
-    """Send all of *data*."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[sock.send(rest) :]
+def receive_exactly(sock: socket.socket, size: int) -> bytes:
+    """Return exactly *size* bytes. Raises `EOFError`."""
+    data = b""
+    while len(data) < size:
+        chunk = sock.recv(size - len(data))
+        if not chunk:
+            raise EOFError(f"{len(data)} of {size} bytes")
+        data += chunk
+    return data

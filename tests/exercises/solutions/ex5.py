@@ -1,17 +1,10 @@
-"""Keep the rest, and look at its length."""
+"""Send the rest until there is none."""
+
+import socket
 
 
-class Frames:
-    """Puts frames together."""
-
-    def __init__(self, limit: int) -> None:
-        """Frames of at most *limit* bytes."""
-        self._limit = limit
-        self._rest = b""
-
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """Return the frames that *chunk* completes. Raises `ValueError`."""
-        *frames, self._rest = (self._rest + chunk).split(b"\n")
-        if any(len(frame) > self._limit for frame in [*frames, self._rest]):
-            raise ValueError("a frame is too long")
-        return frames
+def send_everything(sock: socket.socket, data: bytes) -> None:
+    """Send all of *data*."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[sock.send(rest) :]

@@ -1,21 +1,23 @@
-"""Ask and write under one lock."""
+"""A thread for each client, all joined at the end."""
 
+import socket
 import threading
-from collections.abc import MutableMapping
 
 
-class Registry:
-    """Who owns which nickname."""
+def echo(connection: socket.socket) -> None:
+    """Return to one client all that it sends."""
+    with connection:
+        while chunk := connection.recv(4096):
+            connection.sendall(chunk)
 
-    def __init__(self, taken: MutableMapping[str, object]) -> None:
-        """Write the owners into *taken*."""
-        self._taken = taken
-        self._lock = threading.Lock()
 
-    def claim(self, nick: str, owner: object) -> bool:
-        """Give *nick* to *owner*; False when it is taken."""
-        with self._lock:
-            if nick in self._taken:
-                return False
-            self._taken[nick] = owner
-            return True
+def serve(listener: socket.socket, clients: int) -> None:
+    """Serve *clients* clients at once; return when all have left."""
+    threads = []
+    for _number in range(clients):
+        connection, _address = listener.accept()
+        thread = threading.Thread(target=echo, args=[connection])
+        thread.start()
+        threads.append(thread)
+    for thread in threads:
+        thread.join()

@@ -1,17 +1,15 @@
-"""One try for each, and a note of who did not take it."""
+"""Two waits with a timeout, and a ping between them."""
 
 import socket
-from collections.abc import Iterable
+
+PING = b"ping\n"
 
 
-def broadcast(sockets: Iterable[socket.socket], frame: bytes) -> list[socket.socket]:
-    """Send *frame*; return who has not taken all of it."""
-    slow = []
-    for sock in sockets:
-        try:
-            taken = sock.send(frame)
-        except OSError:  # full, which is BlockingIOError, or gone
-            taken = 0
-        if taken < len(frame):
-            slow.append(sock)
-    return slow
+def next_chunk(sock: socket.socket, patience: float) -> bytes:
+    """Return the next chunk. Raises `TimeoutError` after silence, a ping, and silence again."""
+    sock.settimeout(patience)
+    try:
+        return sock.recv(4096)
+    except TimeoutError:
+        sock.sendall(PING)
+        return sock.recv(4096)

@@ -1,11 +1,20 @@
-"""Ask for the member, which refuses strangers; then answer."""
+"""Both have read 10, so both write 11. One lock makes one step of the three."""
 
-from chat.core.protocol import Message
-from chat.core.server import ClientConnection
+import threading
+from types import SimpleNamespace
+
+LEFT = 11
 
 
-def on_whoami(client: ClientConnection, _message: Message) -> None:
-    """Tell the client who it is."""
-    member = client._require_member()
-    host, port = client.address
-    client._post({"type": "whoami", "nick": member.nick, "host": host, "port": port})
+class Counter:
+    """A counter for many threads."""
+
+    def __init__(self, cell: SimpleNamespace) -> None:
+        """Count in ``cell.value``."""
+        self._cell = cell
+        self._lock = threading.Lock()
+
+    def add(self) -> None:
+        """Add one."""
+        with self._lock:
+            self._cell.value += 1

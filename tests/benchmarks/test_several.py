@@ -2,8 +2,9 @@
 
 import pytest
 
-from chat.lab import redis_process, several
-from chat.lab.several import Model, Row
+from chat.lab import redis_process
+from tests.benchmarks import several
+from tests.benchmarks.several import Model, Row
 
 
 def test_the_model_is_found_again_in_what_it_predicts() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.lab import soak
+from tests.benchmarks import soak
 
 
 @pytest.mark.timeout(120)

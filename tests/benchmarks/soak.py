@@ -1,9 +1,9 @@
 """A server under people for a long time is at the end as it was at the start.
 
-``python -m chat.lab.soak`` takes ten minutes and writes `RECORDED`: 200 clients join, talk, and go,
-each in a way of its own choosing: some say goodbye, some hang up, some vanish with a reset. When
-all have left after half of the time, and again at the end, the server's memory, threads and
-descriptors are counted.
+``python -m tests.benchmarks.soak`` takes ten minutes and writes `RECORDED`: 200 clients join,
+talk, and go, each in a way of its own choosing: some say goodbye, some hang up, some vanish with
+a reset. When all have left after half of the time, and again at the end, the server's memory,
+threads and descriptors are counted.
 """
 
 from __future__ import annotations
@@ -208,7 +208,9 @@ def recorded(path: Path = RECORDED) -> Result:
 
 def main() -> None:
     """Soak for as long as the command line says, and write the result down."""
-    parser = argparse.ArgumentParser(prog="chat.lab.soak", description="A server for a long time.")
+    parser = argparse.ArgumentParser(
+        prog="tests.benchmarks.soak", description="A server for a long time."
+    )
     parser.add_argument("--minutes", type=float, default=MINUTES)
     parser.add_argument("--people", type=int, default=PEOPLE)
     options = parser.parse_args()

@@ -1,9 +1,10 @@
 """What several servers cost: measured once and kept, because not everybody has a Redis.
 
-``python -m chat.lab.several`` measures anew and writes `RECORDED`: one speaker, many listeners
-shared out over 1, 2 and 4 servers, one Redis, the load in a process of its own. What the two cores
-of a small machine cannot show, that servers on further machines would add their strength, a model
-must: so the processor time of each process is measured too, per message and per delivery.
+``python -m tests.benchmarks.several`` measures anew and writes `RECORDED`: one speaker, many
+listeners shared out over 1, 2 and 4 servers, one Redis, the load in a process of its own. What
+the two cores of a small machine cannot show, that servers on further machines would add their
+strength, a model must: so the processor time of each process is measured too, per message and per
+delivery.
 
 The model. A server spends ``a`` on each message of the chat, whoever is here to hear it, and ``b``
 on each delivery to one of its own users; Redis spends ``c`` on each message and ``d`` on each

@@ -1,0 +1,213 @@
+"""What a code means, in words: errors of the system, refusals, and why a connection has ended.
+
+The library below says codes, never prose; the programs say these sentences. The tables are in
+English and go through gettext when they are used.
+"""
+
+import errno
+import os
+from collections.abc import Mapping
+
+from chat.app.i18n import gettext as _
+from chat.app.i18n import mark
+from chat.core.protocol import printable
+
+# Errors of the system
+
+_BY_TYPE = {
+    "FileNotFoundError": mark("there is no such file"),
+    "IsADirectoryError": mark("it is a directory"),
+    "PermissionError": mark("permission denied"),
+    "ConnectionRefusedError": mark("nobody listens there"),
+    "TimeoutError": mark("no answer in time"),
+    "UnicodeDecodeError": mark("it is not UTF-8 text"),
+    "RuntimeError": mark("nobody knows where the home folder is"),
+    "gaierror": mark("no such host is known"),
+    "ConnectionClosedError": mark("it is no chat server, or it has hung up"),
+}
+_BY_NUMBER = {
+    errno.EADDRINUSE: mark("the port is already in use"),
+    errno.EADDRNOTAVAIL: mark("this machine has no such address"),
+    errno.EAFNOSUPPORT: mark("this machine has no such kind of address"),
+    errno.ENETUNREACH: mark("there is no way to that network"),
+    errno.EHOSTUNREACH: mark("there is no way to that host"),
+    errno.ECONNRESET: mark("the other side has hung up"),
+    errno.EMFILE: mark("too many open files or connections (see ulimit -n)"),
+    errno.ENFILE: mark("the whole system has too many open files"),
+    errno.ENOSPC: mark("the disk is full"),
+    errno.EROFS: mark("the disk can only be read"),
+    errno.EIO: mark("the disk does not work"),
+    errno.ENOTDIR: mark("a folder on the way is a file"),
+    errno.ENAMETOOLONG: mark("the name is too long"),
+}
+_BY_TEXT = {os.strerror(number): phrase for number, phrase in _BY_NUMBER.items()} | {
+    "database or disk is full": mark("the disk is full"),
+    "attempt to write a readonly database": mark("the file can only be read"),
+    "disk I/O error": mark("the disk does not work"),
+    "unable to open database file": mark("the file cannot be opened"),
+    "file is not a database": mark("it is not a history file"),
+    "database is locked": mark("another program uses the file"),
+}
+
+
+def why(error: Exception) -> str:
+    """Return the reason of *error* in a few words of the user's language."""
+    kind = type(error).__name__
+    if kind == "TOMLDecodeError":
+        sentence = _("it is not TOML, where texts stand in quotation marks: {reason}")
+        return sentence.format(reason=error)
+    if kind in _BY_TYPE:
+        return _(_BY_TYPE[kind])
+    if isinstance(error, OSError) and error.strerror:
+        return _(_BY_NUMBER.get(error.errno or 0, error.strerror))
+    return phrase(str(error))
+
+
+def phrase(reason: str) -> str:
+    """Return a *reason* in the user's language: a code, or words of the system or of SQLite."""
+    known = _BY_TEXT | _TLS
+    return _(known[reason]) if reason in known else reason
+
+
+# Encryption on the way: why a stream cannot go on, or a peer cannot be believed
+
+_TLS = {
+    "": mark("it has sent nothing: a client without --tls?"),
+    "certificate_invalid": mark("its certificate is not valid"),
+    "certificate_untrusted": mark(
+        "nobody whom this client trusts vouches for its certificate (see --tls-ca)"
+    ),
+    "certificate_expired": mark("its certificate has expired"),
+    "certificate_not_yet_valid": mark("its certificate is not valid yet: is the clock right?"),
+    "certificate_other_name": mark("its certificate is for another name or address"),
+    "certificate_refused": mark("the other side does not accept our certificate"),
+    "encryption_ended": mark("the other side has broken off the encryption"),
+    "encryption_damaged": mark("the encrypted stream was damaged on its way"),
+    "encryption_not_agreed": mark("no encryption could be agreed on"),
+    "no_tls": mark("the other side does not speak TLS"),
+    "cut": mark("the connection was cut before its end"),
+}
+
+# What cannot be used, of what was asked for on the command line
+
+_SETTINGS = {
+    "unreadable": mark("Cannot read {path}: {reason}."),
+    "no_certificate": mark("{path} holds no certificate (PEM)."),
+    "no_key": mark("{path} holds no private key (PEM)."),
+    "key_encrypted": mark(
+        "The private key {path} is encrypted; the server needs one without password."
+    ),
+    "key_mismatch": mark("The private key {key} does not belong to the certificate {cert}."),
+    "pair_damaged": mark("The certificate {cert} or its private key {key} is damaged: {reason}."),
+    "certificate_damaged": mark("The certificate {cert} is damaged: {reason}."),
+    "no_passphrase": mark("The first line of {path} holds no passphrase."),
+    "passphrase_short": mark(
+        "The passphrase in {path} is too short. Fewest characters that will do: {n}."
+    ),
+    "no_memory": mark("There is no memory to derive a key from the passphrase."),
+    "no_cryptography": mark(
+        "This needs the package cryptography: python -m pip install cryptography"
+    ),
+    "no_redis": mark("Cannot use Redis: {reason}."),
+    "no_redis_package": mark("--backplane needs the package redis: pip install 'redis[hiredis]'."),
+}
+
+
+def setting(code: str, values: Mapping[str, object]) -> str:
+    """Return what is wrong with a setting; an exception among *values* is said in words."""
+    words = {
+        name: why(value) if isinstance(value, Exception) else value
+        for name, value in values.items()
+    }
+    return _(_SETTINGS[code]).format(**words)
+
+
+# Refusals, and the end of a connection
+
+_ABOUT_PASSWORD = {
+    "not_admin": mark(
+        "That is not the admin's password, or the server was started without one "
+        "(--admin-password-file). /admin asks again."
+    ),
+    "too_fast": mark("Too many wrong passwords. Wait a few seconds, then try /admin again."),
+}
+_ERRORS = {
+    "bad_frame": mark(
+        "The server did not understand the request: are client and server of one version?"
+    ),
+    "frame_too_long": mark("The request was too long for the server. Send it in parts."),
+    "unknown_type": mark("The server does not know this request: is it of another version?"),
+    "not_registered": mark("You are not in the chat any more. Start the client again."),
+    "bad_nick": mark(
+        "This nickname will not do: letters, digits, and _ - . after the first character, "
+        "up to 32 characters, no spaces."
+    ),
+    "nick_taken": mark("This nickname is taken. Choose another one."),
+    "no_such_user": mark("There is no such user here. /users shows who is."),
+    "bad_text": mark("The text is empty or has characters that a terminal must not get."),
+    "text_too_long": mark("The message is too long. Send it in parts."),
+    "too_fast": mark("Too many messages at once. Wait a moment and send it again."),
+    "server_full": mark(
+        "The server is full. Try again later, or ask whoever runs it for more --max-clients."
+    ),
+    "not_admin": mark("Only the admin may do that. /admin asks for the password."),
+    "register_timeout": mark(
+        "The server waited too long for a nickname. Start the client again, "
+        "with --nick it does not have to wait."
+    ),
+    "not_recorded": mark(
+        "The server cannot write its history down, so nobody got the message. Whoever runs it "
+        "should see whether its disk is full."
+    ),
+    "unavailable": mark(
+        "The server cannot reach the store that it shares with the others. Try again in a moment."
+    ),
+}
+_ENDS = {
+    "lost": mark("The connection to the server is lost."),
+    "shutdown": mark("The server is shutting down. The conversation is over."),
+    "kicked": mark("The admin has removed you from the chat."),
+    "timeout": mark("The server had no answer from us for too long and has closed the connection."),
+    "flood": mark("The server has closed the connection: too many messages at once."),
+    "slow": mark("The server has closed the connection: we read too slowly."),
+    "replaced": mark("You have come in from somewhere else; this client is not needed any more."),
+    "bad_frame": mark("The server sent something that is no message of this chat."),
+    "untrusted": mark(
+        "Nothing was sent to it. If its certificate was really renewed, get the new one from "
+        "whoever runs the server, and start the client again with --tls-ca."
+    ),
+    "nick_taken": mark(
+        "Somebody took your nickname while there was no connection. "
+        "Start the client again with another --nick."
+    ),
+}
+_LEFT = {
+    "quit": mark("{nick} has left"),
+    "lost": mark("{nick} is gone: the connection was lost"),
+    "timeout": mark("{nick} is gone: no answer"),
+    "kicked": mark("{nick} was removed by the admin"),
+    "slow": mark("{nick} was disconnected: reads too slowly"),
+    "flood": mark("{nick} was disconnected: writes too much"),
+    "shutdown": mark("{nick} was told goodbye"),
+}
+
+
+def error_sentence(code: str, refused: object = None) -> str:
+    """Return what an error *code* of the protocol means, and what to do next.
+
+    *refused* is the type of the request, where it is known.
+    """
+    known = _ERRORS | _ABOUT_PASSWORD if refused == "admin" else _ERRORS
+    if code in known:
+        return _(known[code])
+    return _("The server refused: {code}.").format(code=printable(str(code)))
+
+
+def end_sentence(reason: str) -> str:
+    """Return why the conversation has ended, for a *reason* of a ``closed`` event."""
+    return _(_ENDS.get(reason, _ENDS["lost"]))
+
+
+def left_sentence(reason: str) -> str:
+    """Return how ``{nick}`` left, for a *reason* of the protocol."""
+    return _(_LEFT.get(reason, _LEFT["quit"]))

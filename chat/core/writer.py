@@ -1,0 +1,409 @@
+"""The one thread that writes to every socket, so that nobody waits for the slowest reader.
+
+Writing is the hard part of a chat. One message goes to everybody, and somebody's socket is always
+full: a ``send`` that waits for a slow reader would make all others wait. And one ``send`` for each
+delivery is slow whoever reads: system calls are what a chat spends its time on. So:
+
+* Any thread *posts* a frame with its recipients: it appends to one list, in memory, without
+  waiting, so it may do that under a lock that decides the order of messages. Then it *rings*.
+* The writer takes the whole list, has the log commit what was said, joins the frames that
+  everybody gets once, and sends each socket all that is for it in one ``send``.
+* A socket that takes no more is watched until it can be written again. A queue that goes on growing
+  meanwhile belongs to a reader too slow to keep: its connection is aborted.
+
+Whatever is to happen to a connection is posted to the same list and happens in its turn: entering
+and leaving the audience, closing, aborting, and the end of the writer itself.
+"""
+
+import contextlib
+import enum
+import logging
+import os
+import selectors
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from chat.core.connection import Connection, State, Waker
+from chat.core.history import Entry
+from chat.core.protocol import Limits
+
+SEND_BYTES = 256 * 1024
+"""The most that one ``send`` is given for a socket that was full: more than its buffer takes."""
+
+logger = logging.getLogger("chat.writer")
+
+_give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: time.sleep(0))  # Windows
+
+Frame = tuple[bytes, Connection | None, Connection | None, Entry | None, bytes]
+"""A frame; for whom, None for the whole audience; its author, who does not get it; the entry of the
+log that it tells of, if it does: when that is lost, nothing is sent; and what the author gets."""
+
+
+class Action(enum.Enum):
+    """What else can be posted."""
+
+    ENTER = enum.auto()
+    LEAVE = enum.auto()
+    FINISH = enum.auto()
+    ABORT = enum.auto()
+    CLOSE = enum.auto()
+    FLUSH = enum.auto()
+    END = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Something other than a frame that is to be done in its turn."""
+
+    action: Action
+    connection: Connection | None = None
+    done: threading.Event | None = None
+
+
+class _Stream:
+    """What one connection gets in a round, where that is not just what everybody gets."""
+
+    __slots__ = ("at", "ended", "pieces")
+
+    def __init__(self, at: int | None) -> None:
+        self.pieces: list[bytes | tuple[int, int]] = []  # own frames, and ranges of the shared ones
+        self.at = at  # from which byte of the shared frames on; None outside the audience
+        self.ended = False
+
+    def put(self, begin: int, end: int, frame: bytes = b"") -> None:
+        """Take *frame* in the place of the shared bytes from *begin* to *end*."""
+        if self.at is not None:
+            if self.at < begin:
+                self.pieces.append((self.at, begin))
+            self.at = end
+        if frame and not self.ended:
+            self.pieces.append(frame)
+
+
+def _nothing_to_commit(_entries: Sequence[Entry]) -> float | None:
+    return None
+
+
+class Writer:
+    """The outbound queues of many connections, and the thread that empties them.
+
+    Any thread may call any method. Those that post wait for nothing; `ring` afterwards, with no
+    lock held. The others wait for the thread: `wait_caught_up`, `flush`, `close`, `end`.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        commit: Callable[[Sequence[Entry]], float | None] = _nothing_to_commit,
+        name: str = "writer",
+    ) -> None:
+        """Prepare a writer: what is posted before `open` waits for it.
+
+        *commit* is called in the writer's thread, before anything of a round is sent, with the
+        entries that its frames tell of; it marks those that are lost. It may return after how many
+        seconds it is to be called again, if there are no others before.
+        """
+        self._limits = limits
+        self._commit = commit
+        # Appending to a deque and taking from it are atomic: the list needs no lock.
+        self._posted: deque[Frame | Order] = deque()
+        self._idle = False  # the thread sleeps, or is about to
+        self._lock = threading.Lock()  # guards the number of those who wait
+        self._caught_up = threading.Condition(self._lock)  # a round has begun
+        self._waiting = 0
+        self._thread = threading.Thread(target=self._run, name=name)
+        # The thread's: who hears what is for everybody, whose socket is full and what waits for
+        # it, and whose stream is to be closed when that is written.
+        self._audience: dict[Connection, None] = {}
+        self._backlogs: dict[Connection, bytearray] = {}
+        self._ending: set[Connection] = set()
+        self._commit_again: float | None = None
+        self._ended = False
+
+    def open(self) -> None:
+        """Start the thread, with all that it will ever need. Raises `OSError`, `RuntimeError`."""
+        with contextlib.ExitStack() as stack:
+            self._waker = Waker()
+            stack.callback(self._waker.close)
+            self._selector = stack.enter_context(selectors.DefaultSelector())
+            self._selector.register(self._waker.watched, selectors.EVENT_READ)
+            self._thread.start()
+            stack.pop_all()
+
+    def end(self) -> None:
+        """End the thread, once all that was posted is done. Every connection is closed by then."""
+        if self._thread.ident is not None:  # else it was never opened
+            self._posted.append(Order(Action.END))
+            self.ring()
+            self._thread.join()
+            self._selector.close()
+            self._waker.close()
+
+    # Posting
+
+    def post(
+        self,
+        frame: bytes,
+        to: Connection | None = None,
+        *,
+        author: Connection | None = None,
+        entry: Entry | None = None,
+        ack: bytes = b"",
+    ) -> None:
+        """Queue *frame* for *to*, None for all in the audience but its *author*, who gets *ack*.
+
+        Both are sent once *entry* is committed, and not at all if that is lost.
+        """
+        self._posted.append((frame, to, author, entry, ack))
+
+    def enter(self, connection: Connection) -> None:
+        """Let *connection* hear what is posted for everybody from now on."""
+        self._posted.append(Order(Action.ENTER, connection))
+
+    def leave(self, connection: Connection) -> None:
+        """Let *connection* hear nothing more that is posted for everybody."""
+        self._posted.append(Order(Action.LEAVE, connection))
+
+    def finish(self, connection: Connection) -> None:
+        """Close the stream to *connection* when it is flushed. Nothing posted later is sent."""
+        if connection.state is State.OPEN:
+            connection.state = State.CLOSING
+        self._posted.append(Order(Action.FINISH, connection))
+
+    def abort(self, connection: Connection, reason: str) -> None:
+        """Give *connection* up because of *reason*: its reader wakes."""
+        connection.give_up(reason)
+        self._posted.append(Order(Action.ABORT, connection))
+
+    def ring(self) -> None:
+        """Have what was posted sent."""
+        if self._idle:
+            self._waker.wake()
+
+    @property
+    def behind(self) -> bool:
+        """Whether so much is posted that who posts should `wait_caught_up` first."""
+        return len(self._posted) > self._limits.pending_frames
+
+    # Waiting
+
+    def wait_caught_up(self, timeout: float) -> None:
+        """Wait while the writer is `behind`, *timeout* seconds at most.
+
+        A reader that went on would move the network's queue into our memory.
+        """
+        self.ring()
+        with self._lock:
+            self._waiting += 1
+            self._caught_up.wait_for(lambda: not self.behind, timeout)
+            self._waiting -= 1
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until all that was posted is committed and on its way; False if *timeout* passes."""
+        done = threading.Event()
+        self._posted.append(Order(Action.FLUSH, done=done))
+        self.ring()
+        return done.wait(timeout)
+
+    def close(self, connection: Connection) -> None:
+        """Close the socket of *connection*. Its reader, at its end: nobody reads any more."""
+        done = threading.Event()
+        self._posted.append(Order(Action.CLOSE, connection, done))
+        self.ring()
+        done.wait()
+
+    # The thread
+
+    def _run(self) -> None:
+        while not self._ended:
+            try:
+                for connection in self._wait():
+                    self._resume(connection)
+                self._gather()
+            except OSError:
+                logger.exception("cannot wait")
+            self._write_round()
+
+    def _wait(self) -> list[Connection]:
+        """Wait until there is something to do; return whose sockets can be written again."""
+        self._idle = True  # before looking: who posts now rings
+        events = self._selector.select(0 if self._posted else self._commit_again)
+        self._idle = False
+        writable: list[Connection] = [key.data for key, _events in events if key.data is not None]
+        if len(writable) < len(events):
+            self._waker.clear()
+        return writable
+
+    def _gather(self) -> None:
+        """Give way to those who are about to post, as long as they do.
+
+        What they have read already is then in this round, and not in one of its own: the next
+        round would cost another system call for each recipient.
+        """
+        posted = -1
+        while posted < len(self._posted) <= self._limits.pending_frames:
+            posted = len(self._posted)
+            _give_way()
+
+    def _write_round(self) -> None:
+        posted = [self._posted.popleft() for _ in range(len(self._posted))]
+        if self._waiting:
+            with self._lock:
+                self._caught_up.notify_all()
+        try:
+            entries = [one[3] for one in posted if type(one) is tuple and one[3] is not None]
+            if entries or self._commit_again is not None:
+                self._commit_again = self._commit(entries)
+            self._distribute(posted)
+        except Exception as error:  # no memory: nobody shall miss something and not notice
+            logger.exception("a round of writing has failed")
+            named = [[p.connection] if isinstance(p, Order) else p[1:3] for p in posted]
+            for connection in {*self._audience, *chain.from_iterable(named)}:
+                if connection is not None:
+                    self._fail(connection, error)
+        for one in posted:
+            if isinstance(one, Order):
+                self._carry_out(one)
+
+    def _distribute(self, posted: Iterable[Frame | Order]) -> None:
+        """Put the frames of *posted* together, for all and for each, and write them."""
+        shared: list[bytes] = []
+        size = 0
+        streams: dict[Connection, _Stream] = {}
+
+        def stream(connection: Connection) -> _Stream:
+            if connection not in streams:
+                streams[connection] = _Stream(0 if connection in self._audience else None)
+            return streams[connection]
+
+        for one in posted:
+            if isinstance(one, Order):
+                if one.connection is not None:
+                    self._move(one.action, one.connection, stream(one.connection), size)
+                continue
+            frame, to, author, entry, ack = one
+            if entry is not None and entry.lost:
+                continue
+            begin = size
+            if to is None:
+                shared.append(frame)
+                size += len(frame)
+            else:
+                stream(to).put(size, size, frame)
+            if author is not None:
+                stream(author).put(begin, size, ack)
+        data = b"".join(shared)
+        if data:
+            for connection in [one for one in self._audience if one not in streams]:
+                self._write(connection, data)
+        view = memoryview(data)
+        for connection, parts in streams.items():
+            parts.put(size, size)
+            if parts.pieces:
+                pieces = [p if isinstance(p, bytes) else view[p[0] : p[1]] for p in parts.pieces]
+                self._write(connection, b"".join(pieces))
+
+    def _move(self, action: Action, connection: Connection, stream: _Stream, size: int) -> None:
+        """Move *connection* into the audience or out of it, *size* shared bytes into the round."""
+        if action is Action.ENTER:
+            if stream.at is None and not stream.ended:
+                stream.at = size
+                self._audience[connection] = None
+        else:
+            stream.put(size, size)
+            stream.at = None
+            stream.ended = stream.ended or action is not Action.LEAVE
+            self._audience.pop(connection, None)
+
+    def _carry_out(self, order: Order) -> None:
+        """Do what *order* asks for behind the frames of its round."""
+        connection = order.connection
+        if connection is None:
+            self._ended = self._ended or order.action is Action.END
+        elif order.action is Action.FINISH:
+            self._ending.add(connection)
+            self._finish(connection)
+        elif order.action is Action.ABORT:
+            self._abort(connection)
+        elif order.action is Action.CLOSE:
+            self._abort(connection)
+            connection.state = State.CLOSED
+            connection.transport.close()
+        if order.done is not None:
+            order.done.set()
+
+    # One connection, in the thread: what goes wrong with it is the end of that one alone
+
+    def _write(self, connection: Connection, data: bytes) -> None:
+        """Write *data*; what the socket does not take waits until it can be written again."""
+        if connection in self._ending or connection.flushed.is_set():
+            return
+        backlog = self._backlogs.get(connection)
+        try:
+            if backlog is not None:
+                backlog += data
+                self._check_size(connection, backlog)
+                return
+            sent = connection.transport.send(data)
+            if sent < len(data) or connection.transport.unsent:
+                self._selector.register(connection.transport, selectors.EVENT_WRITE, connection)
+                self._backlogs[connection] = bytearray(memoryview(data)[sent:])
+        except Exception as error:  # noqa: BLE001 - one client's error is not everybody's
+            self._fail(connection, error)
+
+    def _check_size(self, connection: Connection, backlog: bytearray) -> None:
+        """Abort *connection* when more waits for it than may: its reader is too slow."""
+        limits = self._limits
+        if len(backlog) > limits.queue_bytes or backlog.count(b"\n") > limits.queue_frames:
+            connection.give_up("slow")
+            self._abort(connection)
+
+    def _resume(self, connection: Connection) -> None:
+        """Write on to a socket that was full."""
+        backlog, transport = self._backlogs[connection], connection.transport
+        try:
+            transport.flush()
+            while backlog and not transport.unsent:
+                chunk = bytes(backlog[:SEND_BYTES])
+                sent = transport.send(chunk)
+                del backlog[:sent]
+                if sent < len(chunk):
+                    return
+            if not transport.unsent:
+                self._selector.unregister(transport)
+                del self._backlogs[connection]
+                self._finish(connection)
+        except Exception as error:  # noqa: BLE001 - one client's error is not everybody's
+            self._fail(connection, error)
+
+    def _finish(self, connection: Connection) -> None:
+        """Close the stream, if it is to be closed and all of it is in the socket."""
+        if connection not in self._ending or connection in self._backlogs:
+            return
+        self._ending.discard(connection)
+        if not connection.flushed.is_set():
+            try:
+                connection.transport.end()
+            except Exception as error:  # noqa: BLE001 - one client's error is not everybody's
+                self._fail(connection, error)
+            connection.flushed.set()
+
+    def _fail(self, connection: Connection, error: Exception) -> None:
+        if not isinstance(error, OSError | MemoryError):  # lost, or no room for it: daily life
+            logger.error("cannot write to a client", exc_info=error)
+        connection.give_up("lost")
+        self._abort(connection)
+
+    def _abort(self, connection: Connection) -> None:
+        """Write nothing more to *connection*, and wake its reader."""
+        if self._backlogs.pop(connection, None) is not None:
+            self._selector.unregister(connection.transport)
+        self._audience.pop(connection, None)
+        self._ending.discard(connection)
+        if connection.state is not State.CLOSED:
+            connection.transport.shut_down()
+        connection.flushed.set()

@@ -1,0 +1,173 @@
+"""Budgets against strangers, so that nobody can use up what belongs to all.
+
+Everything that costs the server something has a budget that is filled up at a steady rate (a token
+bucket). Whoever has used theirs up waits, which costs them time and nobody else; a message too many
+is refused. What a user has left is kept by the user's address as well: coming back does not fill a
+budget up. These are the budgets:
+
+=================  ==============================  ==========  ==========  ===============
+what               who shares it                   a second    at once     when it is over
+=================  ==============================  ==========  ==========  ===============
+connections        an address                      100         2000        closed at once
+entering, leaving  an address                      20          1000        waits
+messages           a user (``--rate``)             rate        burst       ``too_fast``
+messages           all newcomers of an address     10 × rate   10 × burst  smaller burst
+bytes              a user                          256 KiB     2 MiB       waits
+requests           a user                          50          200         waits
+refusals           a user                          10          20          waits
+wrong passwords    an address                      0.2         5           waits a second
+=================  ==============================  ==========  ==========  ===============
+
+Many people can share an address (behind an address translator, in a classroom). So what an address
+shares is meant for fifty people, not for one; each user who is in has a budget of their own, which
+no neighbour can touch; and a right password is right whatever the neighbours have tried. An
+IPv6 address counts as its /64 network: that is what one customer gets (RFC 6177, section 2).
+
+Seam: `chat.core.server.Gate`.
+"""
+
+import ipaddress
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from chat.core.protocol import Limits, ProtocolError
+from chat.core.server import Address, Budget, Gate
+from chat.core.timing import TokenBucket
+
+CONNECTIONS = (100, 2000)
+ENTRIES = (20, 1000)
+BYTES = (256 * 1024, 2 * 1024 * 1024)
+BYTES_AT_ONCE = 16 * 1024
+REQUESTS, HISTORY = (50, 200), 5  # a question for history counts as so many
+REFUSALS = (10, 20)
+GUESS_RATE, GUESS_BURST = 0.2, 5
+NEIGHBOURS = 10
+"""How many newcomers an address may have whose budget of messages is full."""
+
+GUESS_PAUSE = 1.0
+"""Seconds that a password waits when too many wrong ones have come from its address."""
+
+ADDRESSES = 10_000
+"""Addresses whose budgets are remembered; the ones not seen for longest are forgotten."""
+
+
+@dataclass(slots=True, eq=False)
+class _Neighbours:
+    """What all who come from one address share."""
+
+    connections: TokenBucket
+    entries: TokenBucket
+    messages: TokenBucket
+    guesses: TokenBucket
+
+
+class Budgets(Gate):
+    """The budgets of all addresses and of all who are connected."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Give each user `Limits.rate` and `Limits.burst`."""
+        self._limits = limits
+        self._lock = threading.Lock()  # guards the buckets that are shared
+        self._addresses: OrderedDict[str, _Neighbours] = OrderedDict()
+
+    def admit(self, address: Address) -> "ClientBudget | None":
+        """Return the budget of who comes from *address*; None for too many connections."""
+        key = _network(address[0])
+        limits = self._limits
+        with self._lock:
+            neighbours = self._addresses.pop(key, None) or _Neighbours(
+                TokenBucket(*CONNECTIONS),
+                TokenBucket(*ENTRIES),
+                TokenBucket(NEIGHBOURS * limits.rate, NEIGHBOURS * limits.burst),
+                TokenBucket(GUESS_RATE, GUESS_BURST),
+            )
+            self._addresses[key] = neighbours
+            if len(self._addresses) > ADDRESSES:
+                self._addresses.popitem(last=False)
+            if not neighbours.connections.take():
+                return None
+        return ClientBudget(limits, neighbours, self._lock)
+
+
+class ClientBudget(Budget):
+    """The budget of one client. Its own thread uses it."""
+
+    def __init__(self, limits: Limits, neighbours: _Neighbours, lock: threading.Lock) -> None:
+        """Begin with a full budget, but for what is drawn from that of the *neighbours*."""
+        self._limits = limits
+        self._neighbours = neighbours
+        self._lock = lock  # guards the neighbours' buckets
+        self._messages: TokenBucket | None = None  # made when the client has entered
+        self._bytes = TokenBucket(*BYTES)
+        self._unpaid = 0  # bytes, counted and not taken out of the bucket yet
+        self._requests = TokenBucket(*REQUESTS)
+        self._refusals = TokenBucket(*REFUSALS)
+        self._too_fast = 0
+
+    def take(self, kind: str, size: int) -> float:
+        """Take what a frame of *size* bytes costs that asks for *kind*."""
+        wait = 0.0
+        self._unpaid += size
+        if self._unpaid > BYTES_AT_ONCE:
+            wait, self._unpaid = self._bytes.draw(self._unpaid), 0
+        if kind == "message":
+            self._take_message()
+        elif kind == "admin":
+            with self._lock:
+                wait = max(wait, 0 if self._neighbours.guesses.wait_time() == 0 else GUESS_PAUSE)
+        elif kind == "register":
+            with self._lock:
+                wait = max(wait, self._neighbours.entries.draw(1))
+        else:
+            wait = max(wait, self._requests.draw(HISTORY if kind == "history" else 1))
+        return wait
+
+    def _take_message(self) -> None:
+        if self._messages is None:
+            self._messages = self._first_burst()
+        if not self._messages.take():
+            self._too_fast += 1
+            raise ProtocolError("too_fast")
+        if self._too_fast and self._messages.full:
+            self._too_fast = 0
+
+    def _first_burst(self) -> TokenBucket:
+        """Return a bucket with what the neighbours have left: coming back does not fill it up."""
+        limits = self._limits
+        with self._lock:
+            left = self._neighbours.messages.take_up_to(limits.burst)
+        return TokenBucket(limits.rate, limits.burst, left)
+
+    def refuse(self, code: str) -> float:
+        """Take what a refusal costs; who is too fast has had their limit already."""
+        return 0 if code == "too_fast" else self._refusals.draw(1)
+
+    @property
+    def exhausted(self) -> bool:  # type: ignore[override] # it changes, here
+        """Whether the client has gone on although it was told that it is too fast."""
+        return self._too_fast > self._limits.refusals
+
+    def wrong_password(self) -> bool:
+        """Take what a wrong password costs; tell whether too many have come from the address."""
+        with self._lock:
+            return not self._neighbours.guesses.take()
+
+    def close(self) -> None:
+        """Give back what is left: the next one from this address may have it."""
+        if self._messages is not None:
+            with self._lock:
+                self._neighbours.messages.give(self._messages.tokens)
+
+
+def _network(host: str) -> str:
+    """Return what counts as one address."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return host
