@@ -344,7 +344,12 @@ def _without_documentation(file: Path, lines: list[Line]) -> list[Line]:
             kept.append(Line(None, " " * indent + ELIDED))
         elif line.number not in left_out and (line.text or (kept and kept[-1].text)):
             kept.append(line)
-    return kept
+    # A blank line stands before what begins something; the others stood beside a docstring.
+    return [
+        line
+        for line, after in zip(kept, [*kept[1:], Line(None, "")], strict=True)
+        if line.text or after.text.lstrip().startswith(("def ", "class ", "@", "#"))
+    ]
 
 
 def _margin(texts: list[str]) -> int:
