@@ -36,7 +36,7 @@ from chat.app.i18n import gettext as _
 from chat.core.client import ChatClient, ConnectionClosedError
 from chat.core.protocol import Limits, Message
 from chat.lab.background import LOOPBACK, RecordingClient
-from chat.lab.terminal import clean_environment
+from chat.lab.terminal import clean_environment, with_default_signals
 from chat.lab.wiretap import Direction, Wiretap
 
 PATIENCE = 20.0
@@ -98,7 +98,11 @@ class ServerProcess:
         """Start it and wait until it listens. Raises `RuntimeError` with its complaint."""
         environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=self._errors, env=environment
+            with_default_signals(self._command),
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=environment,
+            process_group=0,
         )
         assert self._process.stdout is not None
         with self._process.stdout as output:

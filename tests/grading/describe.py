@@ -1,85 +1,190 @@
 """Tries out how a chat is spoken to, and writes its file: ``python -m tests.grading.describe``.
 
-It starts the server and clients of a submission, types what chats commonly understand, and sees
-on the others' screens what came of it. What it does not find it asks, when there is somebody to
-ask, and tries again. The file then says what was found, and what a teacher has to fill in.
+It starts the server and clients of a submission, types what its code and its screens suggest and
+what chats commonly understand, and sees on the others' screens what came of it. A finding counts
+when it held twice, with other names and texts, and did not hold when it must not: a private
+message is not seen by a third, a refused name is not let in. What could not be proved is asked,
+when there is somebody to ask, and stays a question in the file.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import re
+import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pexpect
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
 
 from chat.app import options as cli
 from chat.app.i18n import gettext as _
-from chat.lab.terminal import ScreenTimeout, Terminal
+from chat.app.i18n import language, ngettext
+from chat.lab.terminal import ScreenTimeout, Terminal, wait_for_all
 
-from .many import DESCRIPTION
+from . import clues
+from .archives import ArchiveError, handed_in
+from .clues import Offer
+from .engine import ALL_CHECKS, grade
+from .many import DESCRIPTION, ROOT
+from .python import choose, own_files
+from .rubric import RUBRIC, DataError, read_rubric
 from .sandbox import Sandbox, SandboxLimits, SubmissionFilesError
-from .submission import fill
+from .signs import VARIES, Value, common, holds, template
+from .submission import KEYS, PASSWORD, fill, read_submission
 
 PORT = 9100
-NAMES = ("anna", "boris", "vera", "gleb")
+HOST = "127.0.0.1"
+NAMES = ("anna", "boris", "vera", "gleb", "dasha")
 PATIENCE = 3.0  # seconds for anything to happen
 COLUMNS, ROWS = 100, 40
+ENCODINGS = ("utf-8", "cp1251", "cp866")
+STEP = "|"
+"""In a teacher's answer: between what is typed one after another, each followed by Enter."""
 
-_SERVES = re.compile(r"\.listen\(|create_server\(|TCPServer\(|start_server\(")
-_CONNECTS = re.compile(r"\.connect\(|create_connection\(|open_connection\(")
+_MOST_PROMPTS = 8
+_MOST_TRIES = 40
+_MOST_SECONDS = 120.0  # after which nothing more is tried, only asked
+_BLOCKED_SECONDS = 0.4  # of waiting for nothing but a person, until nothing is taken to come
+_ROWS_SHOWN = 12
 
-ARGUMENTS = ((), ("{port}",), ("127.0.0.1", "{port}"), ("--port", "{port}"))
-"""What may follow a program's name; in one file for both, ``server`` or ``client`` before it."""
+USUAL = {
+    "all": ("/all", "/say", "/msg", "all", "всем"),
+    "private": ("/msg", "/w", "/pm", "/private", "@", "/to", "/whisper", "/dm", "/m", "/лс"),
+    "users": (
+        "/users",
+        "/list",
+        "/who",
+        "/online",
+        "/names",
+        "users",
+        "list",
+        "who",
+        "кто",
+        "список",
+    ),
+    "history": ("/history", "/hist", "/log", "/last", "history", "история", "было"),
+    "leave": ("/exit", "/quit", "/leave", "/bye", "/q", "exit", "quit", "bye", "выход", "пока"),
+}
+"""What is tried when nothing that the chat itself names has worked."""
 
-STEP = " | "
-"""Between what is typed one after another, each followed by Enter: a menu's choices."""
+FORMS = {
+    "all": ("{word} {{text}}",),
+    "private": (
+        "{word} {{to}} {{text}}",
+        "{word}{{to}} {{text}}",
+        "{word}{{to}}: {{text}}",
+        "{word} {{to}}: {{text}}",
+        "{{to}} {word} {{text}}",
+        "{{to}}{word} {{text}}",
+    ),
+}
+"""How a word of a command goes together with what it is told."""
 
-ALL = ("{text}", "/all {text}", "/say {text}", "/msg {text}", "all {text}", "всем {text}")
-PRIVATE = (
-    "/msg {to} {text}",
-    "/w {to} {text}",
-    "/pm {to} {text}",
-    "/private {to} {text}",
-    "@{to} {text}",
-    "@{to}: {text}",
-    "/to {to} {text}",
-    "/whisper {to} {text}",
-    "/dm {to} {text}",
-    "/m {to} {text}",
-    "/лс {to} {text}",
-    "{to}: {text}",
-)
-USERS = ("/users", "/list", "/who", "/online", "/names", "users", "list", "who", "кто", "список")
-HISTORY = ("/history", "/hist", "/log", "/last", "history", "история", "было")
-LEAVE = ("/exit", "/quit", "/leave", "/bye", "/q", "exit", "quit", "bye", "выход", "пока")
-REPORTS = ("**/*.docx", "**/*.md", "**/*.pdf", "**/*.odt", "**/*.ipynb", "**/*.html")
+REPORTS = (".docx", ".md", ".pdf", ".odt", ".ipynb", ".html")
 
+Step = str | dict[str, Any]
 Ask = Callable[[str], str]
 """Puts a question to the teacher; returns the answer, empty to go on without one."""
+
+
+class StrangeLettersError(Exception):
+    """What the programs print is no text in this encoding."""
 
 
 class NotFoundError(Exception):
     """The submission cannot be tried; the text is a sentence."""
 
 
+@dataclass
+class Window:
+    """Somebody at a terminal."""
+
+    name: str
+    terminal: Terminal
+    before: str = ""
+    """What the screen had shown before the last line of the login was typed."""
+
+    welcome: str = ""
+    """What it showed then, until nobody was busy."""
+
+    idle: str = ""
+    """What stands before the cursor when the chat waits for something to be typed."""
+
+    @property
+    def text(self) -> str:
+        """What the screen has shown."""
+        return self.terminal.transcript
+
+    @property
+    def mark(self) -> int:
+        """Where in `text` the cursor's row begins."""
+        return self.terminal.transcript_row_begin
+
+    @property
+    def prompt(self) -> str:
+        """What there is to answer: what stands before the cursor, or else a question above it."""
+        line = self.terminal.line_before_cursor.strip()
+        rows = [row.strip() for row in self.terminal.screen_text.split("\n") if row.strip()]
+        return line or next((row for row in rows[-1:] if clues.asks(row)), "")
+
+
 class Trial:
     """One submission, tried out. A context manager; it belongs to one thread."""
 
-    def __init__(self, folder: Path, ask: Ask, say: Callable[[str], None]) -> None:
-        """Try the submission in *folder*; *ask* the teacher what is not found, *say* the rest."""
+    def __init__(
+        self,
+        folder: Path,
+        ask: Ask,
+        say: Callable[[str], None],
+        show: Callable[[Window, Window], None] = lambda _left, _right: None,
+        *,
+        encoding: str = "utf-8",
+    ) -> None:
+        """Try the submission in *folder*.
+
+        *ask* the teacher what is not found, *say* the rest, *show* two windows side by side.
+        """
         self._folder = folder
         self._ask = ask
         self._say = say
-        self._sandbox = Sandbox(folder, limits=SandboxLimits(seconds=3600))
+        self._show = show
+        self.encoding = encoding
+        self._python = choose(folder)
+        self._sandbox = Sandbox(
+            folder, limits=SandboxLimits(seconds=_MOST_SECONDS), encoding=encoding
+        )
         self._said: list[str] = []
-        self.found: dict[str, str] = {}
-        """What was found, by the key in the file, as it stands there."""
+        self._arrivals = ""
+        self._offers: list[Offer] = clues.words_in(folder)
+        self._windows: dict[str, Window] = {}
+        self._let_in: list[Window] = []
+        self.steps: dict[str, list[Step]] = {}
+        """What was found to be typed, by the key in the file."""
 
+        self.signs: dict[str, Value] = {}
+        """What was found to be shown, by the key in the file."""
+
+        self.questions: dict[str, str] = {}
+        """What a teacher must say, by the key in the file."""
+
+        self.accepts_strange_letters = False
         self.port = PORT
+        self.log: str | None = None
+        self.trouble = ""
         self.server_command: list[str] = []
         self.client_command: list[str] = []
 
@@ -92,309 +197,698 @@ class Trial:
         """End all programs."""
         self._sandbox.__exit__()
 
-    def run(self, server: Sequence[str] | None, client: Sequence[str] | None) -> None:
+    def run(self, server: Sequence[str] | None = None, client: Sequence[str] | None = None) -> None:
         """Try everything, with the commands *server* and *client* if they are known.
 
         Raises `NotFoundError` when server or client do not even start.
         """
         self._sandbox.renew()
+        for note in self._python.notes:
+            self._say(f"  {note}")
         self._start_server(server)
-        anna = self._start_client(client)
-        self._note("prompt", anna.line_before_cursor.strip() or _last_line(anna.screen_text))
-        welcome = self._log_in(anna, NAMES[0])
-        boris, vera = (self._start(self.client_command, name) for name in NAMES[1:3])
-        self._calm(boris)
-        self._note("ready", _in_common(welcome, self._log_in(boris, NAMES[1])))
-        self._calm(vera)
-        self._log_in(vera, NAMES[2])
-        users = [anna, boris, vera]
-        self._find_all(users)
-        commands = self._commands(anna)
-        self._find_private(users, commands)
-        self._find_users(anna, commands)
-        gleb = self._enter(NAMES[3])
-        self._find_history(gleb, commands)
-        self._find_leave(gleb, anna, commands)
-        self._find_log()
+        anna = self._first_client(client)
+        if self._strange_letters() and not self.accepts_strange_letters:
+            raise StrangeLettersError
+        self._let_in = [anna, self._enter(NAMES[1]), self._enter(NAMES[2])]
+        self._arrivals = anna.text
+        self._find_help()
+        self._find_all()
+        self._find_private()
         self._find_taken()
-        self._find_stopped(vera)
+        self.find_ready()
+        self._find_users()
+        self._find_history()
+        self._find_leave()
+        self._find_log()
+        self._find_stopped()
+
+    def _strange_letters(self) -> bool:
+        """Tell whether a screen shows what is no Russian or English text."""
+        texts = [window.text for window in (self._server, *self._windows.values())]
+        if self.encoding == "utf-8":
+            return any("\ufffd" in text for text in texts)
+        return any(re.search(r"[а-яё][А-ЯЁ]|[^\x00-\x7fа-яА-ЯёЁ«»—–…№“”•]", text) for text in texts)
 
     # Starting
 
     def _start_server(self, command: Sequence[str] | None) -> None:
-        for candidate in self._candidates(command, _SERVES, "server"):
-            before = self._sandbox.listening_ports()
-            terminal = self._start(candidate, _("server"))
-            with contextlib.suppress(ScreenTimeout):
-                terminal.wait_until(
-                    lambda _terminal, before=before: bool(  # type: ignore[misc]
-                        self._sandbox.listening_ports() - before
-                    ),
-                    "",
-                    PATIENCE,
-                )
-            ports = self._sandbox.listening_ports() - before
-            if not ports:
-                self._failed(candidate, terminal)
-                continue
-            self._calm(terminal)
-            self._server = terminal
-            self.port = PORT if PORT in ports else min(ports)
-            self.server_command = (
-                list(candidate)
-                if PORT in ports
-                else [candidate[0]] + [word for word in candidate[1:] if "{port}" not in word]
-            )
-            self._note("server_ready", _last_line(terminal.screen_text, {"port": str(self.port)}))
+        """Start the server by the first command after which it listens. Raises `NotFoundError`."""
+        first = ""
+        for candidate in self._candidates(command, "server"):
+            window = Window("", self._start(candidate, _("server"), ""))
+            steps: list[Step] = []
+            for _number in range(_MOST_PROMPTS):
+                self._wait(window, lambda: bool(self._sandbox.listening_ports()))
+                if self._sandbox.listening_ports() or not window.terminal.is_alive:
+                    break
+                if not window.prompt or not window.terminal.line_before_cursor.strip():
+                    break
+                steps += self._answer(window, "server")
+            ports = self._sandbox.listening_ports()
+            if ports:
+                self._calm()
+                self._server = window
+                self.port = PORT if PORT in ports else min(ports)
+                self.server_command = list(candidate)
+                if PORT not in ports:
+                    steps = [one if one != "{port}" else str(self.port) for one in steps]
+                    self.server_command = _without_port(candidate)
+                self._note("server", " ".join(self.server_command))
+                if steps:
+                    self.steps["steps"] = steps
+                return
+            self.server_command = self.server_command or list(candidate)
+            if other := self._sandbox.other_sockets():
+                sentence = _("The server has opened {socket} and listens on no TCP port.")
+                self.server_command = list(candidate)
+                raise NotFoundError(sentence.format(socket=other))
+            first = first or self._failed(candidate, window)
+            window.terminal.close()
+        raise NotFoundError(
+            _("No server was found that listens. Name it with --server.") + (first and f"\n{first}")
+        )
+
+    def _revive(self) -> None:
+        """Start the server again if it has ended; nobody is in the chat then."""
+        if self._server.terminal.is_alive and self.port in self._sandbox.listening_ports():
             return
-        raise NotFoundError(_("No server was found that listens. Name it with --server."))
+        rows = [row for row in self._server.text.split("\n") if row.strip()]
+        self._say(_("  The server has ended: {line}").format(line=rows[-1] if rows else ""))
+        for window in list(self._windows.values()):
+            self._forget(window)
+        self._server.terminal.close()
+        self._server = Window("", self._start(self.server_command, _("server"), ""))
+        self._does(self._server, self.steps.get("steps", []))
+        self._wait(self._server, lambda: self.port in self._sandbox.listening_ports())
+        if self.port not in self._sandbox.listening_ports():
+            raise NotFoundError(_("The server has ended and cannot be started again."))
 
-    def _start_client(self, command: Sequence[str] | None) -> Terminal:
-        for candidate in self._candidates(command, _CONNECTS, "client"):
-            terminal = self._start(candidate, NAMES[0])
-            self._calm(terminal)
-            if terminal.is_alive and terminal.screen_text.strip():
-                self.client_command = list(candidate)
-                return terminal
-            self._failed(candidate, terminal)
-        raise NotFoundError(_("No client was found that starts. Name it with --client."))
+    def _first_client(self, command: Sequence[str] | None) -> Window:
+        """Let the first user in, by the first command that connects. Raises `NotFoundError`."""
+        first = ""
+        candidates: Iterable[Sequence[str]] = self._candidates(command, "client")
+        if self.port != PORT and not command:  # who need not be told the port most likely knows it
+            candidates = sorted(
+                clues.commands(self._folder, "client"),
+                key=lambda one: ("{port}" in one, "{name}" in one),
+            )
+            candidates = itertools.chain(candidates, self._asked("client"))
+        for candidate in candidates:
+            self.client_command = list(candidate)
+            window = self._enter(NAMES[0])
+            asked = "{name}" in candidate and "{name}" in self.steps["login"]
+            if window.terminal.is_alive and self._sandbox.connections(self.port) and not asked:
+                self._note("client", " ".join(candidate))
+                login = _steps_shown(self.steps["login"])
+                self._note("login", login or _("(nothing is asked)"))
+                return window
+            first = first or self._failed(candidate, window)
+            self._forget(window)
+            self.steps.pop("login", None)
+        self.client_command = []
+        raise NotFoundError(
+            _("No client was found that connects. Name it with --client.")
+            + (first and f"\n{first}")
+        )
 
-    def _candidates(
-        self, command: Sequence[str] | None, looks: re.Pattern[str], role: str
-    ) -> Iterator[Sequence[str]]:
+    def _candidates(self, command: Sequence[str] | None, role: str) -> Iterator[Sequence[str]]:
         if command:
             yield command
             return
-        files = [
-            path.relative_to(self._folder).as_posix()
-            for path in sorted(self._folder.rglob("*.py"))
-            if looks.search(path.read_bytes().decode(errors="replace"))
-        ]
-        files.sort(key=lambda name: ("server" in name.lower()) != (looks is _SERVES))
-        for name in files:
-            for arguments in ARGUMENTS:
-                yield ["python", name, *arguments]
-            for arguments in ARGUMENTS:
-                yield ["python", name, role, *arguments]
+        yield from clues.commands(self._folder, role)
+        yield from self._asked(role)
+
+    def _asked(self, role: str) -> Iterator[Sequence[str]]:
         what = _("server") if role == "server" else _("client")
-        if answer := self._ask(_("What command starts the {what}?").format(what=what)):
+        while answer := self._ask(_("What command starts the {what}?").format(what=what)):
             yield answer.split()
 
-    def _start(self, command: Sequence[str], title: str) -> Terminal:
-        fields = {"port": str(self.port), "name": title}
+    def _start(self, command: Sequence[str], title: str, name: str) -> Terminal:
+        fields = self._fields(name) | {"port": str(self.port)}
         argv = [fill(word, fields) for word in command]
         if argv[0] in ("python", "python3"):
-            argv[0] = sys.executable
+            argv[0] = self._python.path
         return self._sandbox.terminal(argv, title, COLUMNS, ROWS)
 
-    def _failed(self, command: Sequence[str], terminal: Terminal) -> None:
-        rows = [row for row in terminal.screen_text.split("\n") if row.strip()]
-        self._say(f"  ✗ {' '.join(command)}: {rows[-1] if rows else ''}")
-        terminal.close()
+    def _failed(self, command: Sequence[str], window: Window) -> str:
+        rows = [row for row in window.text.split("\n") if row.strip()]
+        line = f"  ✗ {' '.join(command)}: {rows[-1] if rows else ''}"
+        self._say(line)
+        return line.strip()
+
+    def _fields(self, name: str) -> dict[str, str]:
+        return {"port": str(self.port), "host": HOST, "name": name, "password": PASSWORD}
 
     # Names
 
-    def _log_in(self, terminal: Terminal, name: str) -> list[str]:
-        """Enter as *name*; return the lines of the answer as signs, those with the name first."""
-        new = self._types(terminal, name).split("\n")
-        prompt = self.found.get("prompt", "\0")
-        named = [line for line in new if name in line and line.strip() != name]
-        lines = [line for line in named if not line.startswith(prompt)] + new[1:]
-        return list(dict.fromkeys(_sign(line, {"name": name}) for line in lines if line.strip()))
+    def _enter(self, name: str) -> Window:
+        """Start a client and let it enter as *name*, as far as it comes."""
+        window = Window(name, self._start(self.client_command, name, name))
+        self._windows.setdefault(name, window)
+        self._calm()
+        given = "{name}" in self.client_command
+        steps: list[Step] = []
+        asked: list[tuple[str, str]] = []
+        while window.terminal.is_alive and len(steps) < 2 * _MOST_PROMPTS:
+            prompt, text = window.prompt, window.text
+            what = clues.wanted(prompt.replace(name, "")) if prompt else ""
+            menu = [one for one in clues.offers(window.terminal.screen_text) if one.word.isdigit()]
+            choice = max(menu, key=_enters, default=None)
+            if given and (what in ("", "{to}", "{text}") or (what, prompt) in asked):
+                break
+            if not given and choice is not None and _enters(choice) and not asked:
+                what = choice.word
+            if (what, prompt) in asked:  # refused, or it understands something else
+                break
+            if what in ("", "{to}", "{text}"):
+                what = "{name}"
+            asked.append((what, prompt))
+            window.before = text
+            steps += self._answer(window, "client", what)
+            given = given or what == "{name}"
+        window.idle = window.terminal.line_before_cursor.strip()
+        window.welcome = window.text[len(window.before) :]
+        self.steps.setdefault("login", steps)
+        return window
+
+    def _answer(self, window: Window, role: str, what: str = "") -> list[Step]:
+        """Answer what the program in *window* asks; return the steps."""
+        prompt = window.prompt
+        if not what:
+            menu = clues.offers(window.terminal.screen_text)
+            chosen = [one for one in menu if one.word.isdigit() and one.rank(role)]
+            what = chosen[0].word if chosen else clues.wanted(prompt)
+        steps: list[Step] = []
+        sign = _prompt_sign(prompt, self._fields(window.name))
+        if sign:
+            steps.append({"wait": sign})
+        self._types(window, fill(what, self._fields(window.name)))
+        return [*steps, what]
 
     def _find_taken(self) -> None:
-        """See what is said to somebody who wants the name of Anna too."""
-        impostor = self._start(self.client_command, NAMES[0])
-        self._calm(impostor)
-        new = self._types(impostor, NAMES[0])
-        lines = [line for line in new.split("\n")[1:] if line.strip()]
-        ready = fill(self.found.get("ready", ""), {"name": NAMES[0]})
-        refused = bool(lines) and (not ready or ready not in new)
-        self._note("taken", _sign(lines[0], {"name": NAMES[0]}) if refused else "")
-        impostor.close()
-        self._calm(self._server)
+        """See what is said to somebody who wants a name that another has."""
+        told: list[list[str]] = []
+        let_in = 0
+        texts = []
+        for name, speaker in ((NAMES[0], NAMES[1]), (NAMES[1], NAMES[2])):
+            self._people()
+            impostor = self._enter(name)
+            new = impostor.welcome
+            text = self._say_to_all(self._windows_of(speaker))
+            if text and impostor.terminal.is_alive and text in impostor.text:
+                let_in += 1
+            told.append(self._lines(new, {"name": name}, NAMES))
+            texts.append(new)
+            self._forget(impostor)
+            self._calm()
+        if let_in:
+            self._question("taken", _("A name that is taken was let in. How is it refused?"), None)
+            return
+        usual = [
+            line
+            for window in self._let_in
+            for line in self._lines(window.welcome, {"name": window.name}, NAMES)
+        ]
+        fresh = [[line for line in lines if line not in usual] for lines in told]
+        values = [
+            value
+            for value in common(*fresh)
+            if not any(
+                holds(value, window.before + window.welcome, self._fields(window.name))
+                for window in self._let_in
+            )
+        ]
+        self._refused = texts
+        why = _("two who wanted a name that was taken saw it and heard nobody")
+        question = _("What is shown when a name is taken?")
+        self._sign("taken", values, why, question)
 
-    def _enter(self, name: str) -> Terminal:
-        terminal = self._start(self.client_command, name)
-        self._calm(terminal)
-        self._types(terminal, name)
-        return terminal
+    _refused: Sequence[str] = ()
+
+    def find_ready(self) -> None:
+        """Find what is shown when a name was accepted, and not before, nor when it is refused."""
+        lines = [
+            self._lines(window.welcome, {"name": window.name}, NAMES) for window in self._let_in
+        ]
+        if len(lines) < 2:
+            return
+        values = [
+            value
+            for value in common(lines[0], lines[1])
+            if all(
+                holds(value, window.welcome, self._fields(window.name))
+                and not holds(value, window.before, self._fields(window.name))
+                for window in self._let_in
+            )
+            and not any(
+                holds(value, text, self._fields(name))
+                for text, name in zip(self._refused, NAMES, strict=False)
+            )
+        ]
+        if values:
+            why = _("all who were let in saw it, and nobody else")
+            self._sign("ready", values, why, "")
+        elif not self.trouble:
+            self._say(_("  – ready: nothing is shown when a name is accepted"))
 
     # Talking
 
-    def _find_all(self, users: list[Terminal]) -> None:
-        anna, *others = users
+    def _find_help(self) -> None:
+        """Let the chat itself name its commands, on its screens and when it is asked for help."""
+        vera = self._windows_of(NAMES[2])
+        named = clues.offers(vera.welcome)
+        asking = [one for one in [*self._offers, *named] if one.rank("help") >= 3]
+        for word in dict.fromkeys([*(one.word for one in asking), "/help"]):
+            vera = self._windows_of(NAMES[2])
+            mark = vera.mark
+            self._types(vera, word)
+            named += clues.offers(vera.text[mark:])
+            self._back(vera)
+        words = {one.word for one in named}
+        self._offers = [*named, *(one for one in self._offers if one.word not in words)]
 
-        def works(candidate: str) -> bool:
-            text = self._text()
-            self._types(anna, fill(candidate, {"text": text}))
-            if not all(text in other.text for other in others):
-                return False
-            self._note("message", _line_with(others[0], text, {"name": NAMES[0], "text": text}))
+    def _find_all(self) -> None:
+        def works(steps: Sequence[Step]) -> bool:
+            anna, boris, vera = self._people()
+            lines = []
+            for speaker, hearers in ((anna, (boris, vera)), (boris, (anna, vera))):
+                text = self._text()
+                marks = [hearer.mark for hearer in hearers]
+                self._does(speaker, steps, text=text)
+                if not all(
+                    text in hearer.text[mark:] for hearer, mark in zip(hearers, marks, strict=True)
+                ):
+                    return False
+                lines.append(
+                    self._lines_with(hearers[0], text, {"name": speaker.name, "text": text})
+                )
+            self._show(anna, boris)
+            self.steps["all"] = list(steps)
+            self._note("all", _steps_shown(steps), _("what two said so, the others saw"))
+            values = common(*lines, need=("{name}", "{text}"), prompt=boris.idle)
+            why = _("so two messages of different people looked")
+            self._sign("message", values, why, _("How does a message look?"))
             return True
 
         question = _(
             "What is typed to write to everybody? {text} is the text; | stands between lines."
         )
-        self._find("all", ALL, question, works)
+        self._find("all", NAMES[0], question, works, [["{text}"]])
 
-    def _find_private(self, users: list[Terminal], commands: list[str]) -> None:
-        anna, boris, vera = users
-
-        def works(candidate: str) -> bool:
-            text = self._text()
-            self._types(anna, fill(candidate, {"to": NAMES[1], "text": text}))
-            if text not in boris.text or text in vera.text:
-                return False
-            fields = {"name": NAMES[0], "text": text}
-            self._note("private_message", _line_with(boris, text, fields))
+    def _find_private(self) -> None:
+        def works(steps: Sequence[Step]) -> bool:
+            anna, boris, vera = self._people()
+            lines = []
+            for speaker, reader, other in ((anna, boris, vera), (vera, anna, boris)):
+                text = self._text()
+                mark = reader.mark
+                self._does(speaker, steps, text=text, to=reader.name)
+                if text not in reader.text[mark:] or text in other.text:
+                    return False
+                lines.append(self._lines_with(reader, text, {"name": speaker.name, "text": text}))
+            self._show(anna, boris)
+            self.steps["private"] = list(steps)
+            self._note("private", _steps_shown(steps), _("the one saw it, the third did not"))
+            values = common(*lines, need=("{name}", "{text}"), prompt=boris.idle)
+            why = _("so two private messages looked")
+            self._sign("private_message", values, why, _("How does a private message look?"))
             return True
 
-        candidates = [*PRIVATE, *(f"{command} {{to}} {{text}}" for command in commands)]
         question = _(
             "What is typed to write to one? {to} is the name, {text} the text; "
             "| stands between lines."
         )
-        self._find("private", candidates, question, works)
+        self._find("private", NAMES[0], question, works)
 
-    def _find_users(self, anna: Terminal, commands: list[str]) -> None:
-        def works(candidate: str) -> bool:
-            new = self._types(anna, candidate)
-            return all(name in new for name in NAMES[1:3])
+    def _find_users(self) -> None:
+        def works(steps: Sequence[Step]) -> bool:
+            for asker in self._people()[:2]:
+                mark = asker.mark
+                self._does(asker, steps)
+                new = asker.text[mark:]
+                others = [name for name in NAMES[:3] if name != asker.name]
+                if not all(name in new for name in others) or any(
+                    text in new for text in self._said
+                ):
+                    return False
+                if NAMES[3] in new:
+                    return False
+            self._show(self._windows_of(NAMES[0]), self._windows_of(NAMES[1]))
+            self.steps["users"] = list(steps)
+            self._note("users", _steps_shown(steps), _("two who asked saw the others' names"))
+            return True
 
         question = _("What is typed to see who is in the chat?")
-        self._find("users", [*USERS, *commands], question, works)
+        self._find("users", NAMES[0], question, works)
 
-    def _find_history(self, gleb: Terminal, commands: list[str]) -> None:
-        def works(candidate: str) -> bool:
-            return self._said[0] in self._types(gleb, candidate)
+    def _find_history(self) -> None:
+        texts = [self._say_to_all(self._windows_of(name)) for name in NAMES[:2]]
+        gleb = self._enter(NAMES[3])
 
-        if self._said and self._said[0] in gleb.text:
-            self.found["history"] = ""
+        def works(steps: Sequence[Step]) -> bool:
+            reader = self._windows_of(NAMES[3])
+            mark = reader.mark
+            self._does(reader, steps)
+            if not all(text and text in reader.text[mark:] for text in texts):
+                return False
+            self._show(self._windows_of(NAMES[0]), reader)
+            self.steps["history"] = list(steps)
+            self._note("history", _steps_shown(steps), _("a newcomer read what two had said"))
+            return True
+
+        if all(text and text in gleb.text for text in texts):
+            self.steps["history"] = []
+            self._note("history", "[]", _("a newcomer sees at once what two had said"))
             return
         question = _("What is typed to read what was said before?")
-        self._find("history", [*HISTORY, *commands], question, works)
+        self._find("history", NAMES[3], question, works)
 
-    def _find_leave(self, gleb: Terminal, anna: Terminal, commands: list[str]) -> None:
-        def works(candidate: str) -> bool:
-            if not gleb.is_alive:
-                return False
-            begin = anna.cursor_row_begin
-            self._types(gleb, candidate)
-            new = [line for line in anna.text[begin:].split("\n") if NAMES[3] in line]
-            told = [line for line in new if candidate not in line]
-            if told:
-                self._note("left", _sign(told[0], {"name": NAMES[3]}))
-            return bool(told) or not gleb.is_alive
+    def _find_leave(self) -> None:
+        told: list[list[str]] = []
+
+        def works(steps: Sequence[Step]) -> bool:
+            told.clear()
+            for name in NAMES[3:5]:
+                leaver, watcher = self._windows_of(name), self._windows_of(NAMES[0])
+                mark = watcher.mark
+                self._does(leaver, steps)
+                new = watcher.text[mark:]
+                told.append(
+                    [
+                        line
+                        for line in self._lines(new, {"name": name}, NAMES)
+                        if "{name}" in line and not self._is_message(line)
+                    ]
+                )
+                if not self._server.terminal.is_alive:
+                    return False
+                if leaver.terminal.is_alive:
+                    text = self._say_to_all(watcher)
+                    if not told[-1] or not text or text in leaver.text:
+                        return False
+                self._forget(leaver)
+            self._show(self._windows_of(NAMES[0]), self._server)
+            self.steps["leave"] = list(steps)
+            self._note(
+                "leave", _steps_shown(steps), _("two programs ended, or the others were told")
+            )
+            return True
 
         question = _("What is typed to leave the chat?")
-        leaving = [one for one in commands if one not in self.found.values()]
-        self._find("leave", [*LEAVE, *leaving], question, works)
+        self._find("leave", NAMES[3], question, works)
+        if len(told) == 2:
+            values = [
+                value
+                for value in common(*told, need=("{name}",), prompt=self._let_in[0].idle)
+                if not holds(value, self._arrivals, {"name": NAMES[1]})
+            ]
+            why = _("the others saw it when two left, and not when others came")
+            self._sign("left", values, why, _("What do the others see when somebody leaves?"))
+
+    def _is_message(self, line: str) -> bool:
+        """Tell whether the template *line* could be something that was said to all."""
+        message = self.signs.get("message", "{name}: {text}")
+        before = (message if isinstance(message, str) else message["re"]).partition("{text}")[0]
+        return before.strip() in line
 
     def _find_log(self) -> None:
-        for path in sorted(self._sandbox.folder.rglob("*")):
+        for path in own_files(self._sandbox.folder):
             name = path.relative_to(self._sandbox.folder).as_posix()
-            known = (self._folder / name).exists()
-            if (
-                path.is_file()
-                and not known
-                and any(text in path.read_bytes().decode(errors="replace") for text in self._said)
-            ):
-                self._note("log", name)
+            if (self._folder / name).exists() and path.stat().st_size == (
+                self._folder / name
+            ).stat().st_size:
+                continue
+            data = path.read_bytes().decode(errors="replace")
+            if sum(text in data for text in self._said) > 1:
+                self.log = name
+                self._note("log", name, _("two texts that were said stand in it"))
                 return
+        self._note("log", "")
 
-    def _find_stopped(self, anna: Terminal) -> None:
-        begin = anna.cursor_row_begin
-        with contextlib.suppress(ScreenTimeout):
-            self._server.interrupt()
-        self._calm(anna)
-        lines = [line for line in anna.text[begin:].split("\n") if line.strip(" >")]
-        self._note("stopped", lines[0].strip() if lines else "")
+    def _find_stopped(self) -> None:
+        watchers = [self._windows_of(name) for name in NAMES[:2]]
+        marks = [watcher.mark for watcher in watchers]
+        before = [watcher.text for watcher in watchers]
+        words = [one.word for one in self._offers if one.rank("stop") >= 3]
+        told_to = [word for word in words if word in self._server.text]
+        ways: list[Step] = [*told_to, {"key": "ctrl-c"}, *words]
+        for way in ways:
+            with contextlib.suppress(ScreenTimeout):
+                self._server.terminal.type(
+                    KEYS[way["key"]] if isinstance(way, dict) else way + "\r"
+                )
+            self._wait(self._server, lambda: not self._server.terminal.is_alive)
+            if not self._server.terminal.is_alive:
+                if isinstance(way, str):
+                    self.steps["stop"] = [way]
+                break
+        else:
+            self._note("stopped", "")
+            self.questions["stopped"] = _("How is the server shut down? Ctrl-C does not end it.")
+            return
+        self._calm()
+        lines = [
+            self._lines(watcher.text[mark:], {"name": watcher.name}, NAMES)
+            for watcher, mark in zip(watchers, marks, strict=True)
+        ]
+        values = [
+            value
+            for value in common(*lines, prompt=watchers[0].idle)
+            if not any(holds(value, text, {}) for text in before)
+        ]
+        why = _("two saw it when the server was shut down, and not before")
+        self._sign("stopped", values, why, _("What do users see when the server is shut down?"))
 
     # Tools
 
     def _find(
-        self, key: str, candidates: Sequence[str], question: str, works: Callable[[str], bool]
+        self,
+        key: str,
+        name: str,
+        question: str,
+        works: Callable[[Sequence[Step]], bool],
+        first: Sequence[Sequence[Step]] = (),
     ) -> None:
-        """Note under *key* the first of *candidates* that *works*, or an answer that does."""
-        for candidate in dict.fromkeys(candidates):
+        """Let *name* try for *key* what is likely, the likely first, until something *works*."""
+        tried: list[Sequence[Step]] = []
+        for candidate in self._likely(key, first):
+            if len(tried) >= _MOST_TRIES or self._sandbox.time_left() <= 0:
+                break
+            if candidate in tried:
+                continue
+            tried.append(candidate)
+            self._back(self._windows_of(name))
             if works(candidate):
-                self._note(key, candidate)
                 return
+            # A prompt that came of it may ask for the rest.
+            asked = self._asked_for(self._windows_of(name), candidate, key)
+            if asked and asked not in tried:
+                self._back(self._windows_of(name))
+                tried.append(asked)
+                if works(asked):
+                    return
+        self._show(self._windows_of(name), self._server)
         while answer := self._ask(question):
-            if works(STEP.join(part.strip() for part in answer.split("|"))):
-                self._note(key, STEP.join(part.strip() for part in answer.split("|")))
+            steps: list[Step] = [part.strip() for part in answer.split(STEP)]
+            self._back(self._windows_of(name))
+            if works(steps):
                 return
             self._say(_("  That did not work."))
-        self._note(key, "")
+            self._show(self._windows_of(name), self._server)
+        self._question(key, question, "")
 
-    def _note(self, key: str, value: str) -> None:
-        if value:
-            self.found[key] = value
-        self._say(f"  {'✓' if value else '?'} {key}: {value}")
+    def _likely(self, key: str, first: Sequence[Sequence[Step]]) -> Iterator[list[Step]]:
+        yield from map(list, first)
+        taken = [steps[0] for steps in self.steps.values() if len(steps) == 1]
+        free = [one for one in self._offers if one.word not in taken]
+        ranked = sorted((one for one in free if one.rank(key)), key=lambda one: -one.rank(key))
+        leaving = [one for one in ranked if one.rank("leave") >= 3 and key != "leave"]
+        rest = [one for one in free if not one.rank(key) and not one.rank("leave")]
+        named = [one.word for one in [*ranked, *rest] if one not in leaving]
+        forms = FORMS.get(key, ())
+        for words in (named, USUAL[key], [one.word for one in leaving]):
+            for word in words:
+                if word.isdigit() or not forms:
+                    yield [word]
+                for form in forms if not word.isdigit() else ():
+                    if key == "private" or word != "@":
+                        yield [form.format(word=word)]
+                if forms and not word.isdigit():
+                    yield [word]  # it may ask for the rest
+        if key == "private":
+            yield ["{to}: {text}"]
+
+    def _asked_for(self, window: Window, steps: Sequence[Step], key: str) -> list[Step]:
+        """Go on where *steps* have led to prompts; return all steps, none without prompts."""
+        if len(steps) != 1 or "{" in str(steps[0]):
+            return []
+        found: list[Step] = list(steps)
+        for _number in range(3):
+            prompt = window.terminal.line_before_cursor.strip()
+            if not window.terminal.is_alive or not prompt or prompt == window.idle:
+                break
+            what = clues.wanted(prompt)
+            if what == "{name}" and key == "private":
+                what = "{to}"
+            if what not in ("{to}", "{text}"):
+                break
+            if what == "{to}" and key == "all":
+                what = clues.for_all(prompt)
+            found += [{"wait": _prompt_sign(prompt, self._fields(window.name))}, what]
+            self._types(window, fill(what, {"to": NAMES[1], "text": "-"}))
+        return found if len(found) > 1 else []
+
+    def _does(self, window: Window, steps: Sequence[Step], **fields: str) -> None:
+        for step in steps:
+            if isinstance(step, str):
+                self._types(window, fill(step, self._fields(window.name) | fields))
+            elif "key" in step:
+                with contextlib.suppress(ScreenTimeout):
+                    window.terminal.type(KEYS[step["key"]])
+                self._calm()
+
+    def _back(self, window: Window) -> Window:
+        """Return *window* where the chat waits for anything, or another in its place."""
+        for _number in range(2):
+            line = window.terminal.line_before_cursor.strip()
+            if not window.terminal.is_alive:
+                break
+            if line in ("", window.idle) or not clues.wanted(line):
+                return window
+            self._types(window, "")
+        self._forget(window)
+        return self._windows_of(window.name)
+
+    def _windows_of(self, name: str) -> Window:
+        """Return the window of *name*, who enters if they are not in the chat (any more)."""
+        self._revive()
+        window = self._windows.get(name)
+        if window is None or not window.terminal.is_alive:
+            if window is not None:
+                self._forget(window)
+            self._calm()
+            window = self._enter(name)
+        return window
+
+    def _people(self) -> list[Window]:
+        """Return the windows of the first three, who are all in the chat."""
+        for name in (*NAMES[:3], *NAMES[:3]):  # one who came may have brought the server down
+            self._windows_of(name)
+        missing = [name for name in NAMES[:3] if name not in self._windows]
+        if missing:
+            raise NotFoundError(_("The server does not go on when three users come."))
+        return [self._windows[name] for name in NAMES[:3]]
+
+    def _forget(self, window: Window) -> None:
+        window.terminal.close()
+        if self._windows.get(window.name) is window:
+            del self._windows[window.name]
+
+    def _say_to_all(self, window: Window) -> str:
+        """Let *window* say something new to everybody; return it, nothing if that is not known."""
+        if "all" not in self.steps:
+            return ""
+        text = self._text()
+        self._does(self._back(window), self.steps["all"], text=text)
+        return text
+
+    def _lines(self, text: str, fields: dict[str, str], others: Sequence[str]) -> list[str]:
+        """Return the lines of *text* as templates, each once."""
+        rest = [name for name in others if name not in fields.values()]
+        rows = [
+            part
+            for row in text.splitlines()
+            for part in (row[2:-1].split("\\n") if re.fullmatch(r"b(['\"]).*\1", row) else [row])
+        ]
+        lines = [template(row, fields, rest) for row in rows if row.strip()]
+        return list(dict.fromkeys(line for line in lines if line.strip(VARIES + " ")))
+
+    def _lines_with(self, window: Window, text: str, fields: dict[str, str]) -> list[str]:
+        """Return the lines with *text*, and where the name stands on the line before, both."""
+        rows = window.text.splitlines()
+        found = []
+        for number, row in enumerate(rows):
+            if text in row:
+                if fields["name"] not in row and number:
+                    row = f"{rows[number - 1]} {row}"  # noqa: PLW2901
+                found += self._lines(row, fields, NAMES)
+        return found
+
+    def _sign(self, key: str, values: Sequence[Value], why: str, question: str) -> None:
+        if values:
+            self.signs[key] = values[0]
+            self._note(key, values[0] if isinstance(values[0], str) else values[0]["re"], why)
+        elif question:
+            self._question(key, question, "")
+
+    def _question(self, key: str, question: str, value: str | None) -> None:
+        self.questions[key] = question
+        self._note(key, value or "", question)
+
+    def _note(self, key: str, value: str, why: str = "") -> None:
+        reason = f"  ({why})" if why else ""
+        self._say(f"  {'✓' if value else '?'} {key}: {value}{reason}")
 
     def _text(self) -> str:
         self._said.append(f"text{len(self._said) + 101}")
         return self._said[-1]
 
-    def _types(self, terminal: Terminal, line: str) -> str:
-        """Type *line*, its steps one after another; return what the screen shows afterwards.
-
-        That is from the row on where it was typed, when nobody is busy any more.
-        """
-        begin = terminal.cursor_row_begin
-        for part in line.split(STEP):
+    def _types(self, window: Window, line: str) -> None:
+        """Type *line* and wait until nobody is busy any more."""
+        if window.terminal.is_alive:
             with contextlib.suppress(ScreenTimeout):
-                terminal.enter(part)
-            self._calm(terminal)
-        return terminal.text[begin:]
+                window.terminal.enter(line)
+        self._calm()
 
-    def _calm(self, terminal: Terminal) -> None:
+    def _calm(self) -> None:
+        """Wait until nobody is busy; not for long if that never comes."""
+        self._sandbox.wait_until_calm(PATIENCE)
+
+    def _wait(self, window: Window, condition: Callable[[], bool]) -> None:
+        """Wait until *condition*, or until nothing goes on that could bring it about."""
+        since = 0.0
+
+        def is_over() -> bool:
+            nonlocal since
+            if condition() or not window.terminal.is_alive:
+                return True
+            if not self._sandbox.is_blocked():
+                since = 0.0
+                return False
+            since = since or time.monotonic()
+            return time.monotonic() - since > _BLOCKED_SECONDS
+
         self._sandbox.begin_calm()
-        with contextlib.suppress(ScreenTimeout):
-            terminal.wait_until(lambda _terminal: self._sandbox.is_calm(), "", PATIENCE)
-
-    def _commands(self, anna: Terminal) -> list[str]:
-        """Return the commands that the chat itself names on the screen or when asked for help."""
-        text = anna.text + self._types(anna, "/help")
-        found = re.findall(r"(?<![\w/.:])/[A-Za-zА-Яа-яё]+", text)
-        return [one for one in dict.fromkeys(found) if one != "/help"]
+        wait_for_all(is_over, PATIENCE)
 
 
-def _last_line(text: str, fields: dict[str, str] | None = None) -> str:
-    lines = [line for line in text.split("\n") if line.strip()]
-    return _sign(lines[-1], fields or {}) if lines else ""
+def _enters(choice: Offer) -> int:
+    """Return how well an item of a menu fits somebody who wants to enter a chat."""
+    return 2 * choice.rank("client") + choice.rank("enter")
 
 
-def _in_common(first: Sequence[str], second: Sequence[str]) -> str:
-    """Return what two people were both told, the *first* before the *second*, as a sign.
-
-    A line that both were told, or else how the lines of both begin: one who comes later may be
-    told of those who are there.
-    """
-    for sign in first:
-        if sign in second:
-            return sign
-    pairs = [[one, other] for one in first for other in second]
-    beginnings = [os.path.commonprefix(pair).strip() for pair in pairs]  # noqa: RUF071 # no paths
-    return max(beginnings, key=len, default="") or next(iter(first), "")
+def _without_port(command: Sequence[str]) -> list[str]:
+    """Return *command* without the port, and the option for it, that it takes no notice of."""
+    kept: list[str] = []
+    for word in command:
+        if word == "{port}":
+            if kept and kept[-1].startswith("-"):
+                kept.pop()
+            continue
+        kept.append(word)
+    return kept
 
 
-def _line_with(terminal: Terminal, text: str, fields: dict[str, str]) -> str:
-    line = next(line for line in terminal.text.split("\n") if text in line)
-    return _sign(line, fields)
+def _prompt_sign(prompt: str, fields: dict[str, str]) -> str:
+    """Return the last part of *prompt* that is the same every time."""
+    parts = template(prompt, {"name": fields["name"]} if fields["name"] else {}).split(VARIES)
+    return parts[-1].strip()
 
 
-def _sign(line: str, fields: dict[str, str]) -> str:
-    """Return *line* as a sign: with the names of *fields* in place of what was played."""
-    line = re.sub(r"^\W*\d{1,2}:\d{2}(:\d{2})?\W*\s", "", line.strip())  # a time of day
-    for name, value in fields.items():
-        line = line.replace(value, f"{{{name}}}")
-    if "{name}" in line and "{text}" not in line:
-        # What follows the name's clause may be a list of others: enough is enough.
-        head, _name, tail = line.partition("{name}")
-        line = f"{head}{{name}}{re.split(r'[.!:;,]', tail, maxsplit=1)[0]}"
-    return line.strip()
+def _steps_shown(steps: Sequence[Step]) -> str:
+    return f" {STEP} ".join(
+        step if isinstance(step, str) else f"({next(iter(step.values()))})" for step in steps
+    )
 
 
 # The file
@@ -402,44 +896,62 @@ def _sign(line: str, fields: dict[str, str]) -> str:
 
 def toml(folder: Path, trial: Trial) -> str:
     """Return the text of the file for what *trial* has found."""
-    found = trial.found
-    fixed = trial.port != PORT
-    lines = [f"name = {_quoted(folder.resolve().name)}", "", "[server]"]
-    lines.append(f"command = {_list(trial.server_command)}")
-    if fixed:
+    used = [*trial.server_command, *trial.steps.get("steps", [])]
+    lines = [f"name = {_quoted(folder.resolve().name)}"]
+    if trial.encoding != "utf-8":
+        lines.append(f"encoding = {_quoted(trial.encoding)}")
+    lines += ["", "[server]", f"command = {_list(trial.server_command)}"]
+    if not any("{port}" in str(one) for one in used):
         lines.append(f"port = {trial.port}")
-    lines += _optional(found, "server_ready", key="ready")
+    for key in ("steps", "stop"):
+        if key in trial.steps:
+            lines.append(f"{key} = {_steps(trial.steps[key])}")
     lines += ["", "[client]", f"command = {_list(trial.client_command)}"]
-    prompt = found.get("prompt")
-    wait = f"{{wait = {_quoted(prompt)}}}, " if prompt else ""
-    lines.append(f'login = [{wait}"{{name}}"]')
-    for key in ("ready", "taken", "users", "all", "private", "leave"):
-        lines += _optional(found, key)
-    if found.get("history") == "":
-        lines.append("history = []")
-    else:
-        lines += _optional(found, "history")
+    lines.append(f"login = {_list_of(trial.steps.get('login', []))}")
+    for key in ("ready", "taken"):
+        lines += _optional(trial, key)
+    for key in ("users", "all", "private", "leave", "history"):
+        lines += _optional(trial, key)
     for key in ("message", "private_message", "left", "stopped"):
-        lines += _optional(found, key)
-    lines += ["", "[log]", f"files = [{_quoted(found['log'])}]" if "log" in found else "files = []"]
+        lines += _optional(trial, key)
     reports = [
         path.relative_to(folder).as_posix()
-        for pattern in REPORTS
-        for path in sorted(folder.glob(pattern))
-        if "readme" not in path.name.lower()
+        for kind in REPORTS
+        for path in own_files(folder)
+        if path.suffix.lower() == kind and "readme" not in path.name.lower()
     ]
+    lines += ["", "[log]", f"files = {_list([trial.log] if trial.log else [])}"]
     lines += ["", "[report]", f"files = {_list(reports[:1])}"]
     lines += ["", "[code]", 'files = ["**/*.py"]', "", "[skip]"]
     lines.append("# history = " + _quoted(_("It was not asked for.")))
     return "\n".join(lines) + "\n"
 
 
-def _optional(found: dict[str, str], name: str, key: str | None = None) -> list[str]:
-    key = key or name
-    if name in found:
-        value = found[name]
-        return [f"{key} = {_list(value.split(STEP)) if STEP in value else _quoted(value)}"]
-    return [f'# {key} = "…"  # ' + _("was not found")]
+def _optional(trial: Trial, key: str) -> list[str]:
+    if key in trial.steps:
+        return [f"{key} = {_steps(trial.steps[key])}"]
+    if key in trial.signs:
+        value = trial.signs[key]
+        return [f"{key} = {_quoted(value) if isinstance(value, str) else _table(value)}"]
+    if key in trial.questions:
+        return [f'# ? {key} = "…"  # {trial.questions[key]}']
+    return []
+
+
+def _steps(steps: Sequence[Step]) -> str:
+    return _quoted(steps[0]) if len(steps) == 1 and isinstance(steps[0], str) else _list_of(steps)
+
+
+def _list_of(steps: Sequence[Step]) -> str:
+    return (
+        "["
+        + ", ".join(_quoted(one) if isinstance(one, str) else _table(one) for one in steps)
+        + "]"
+    )
+
+
+def _table(value: dict[str, Any]) -> str:
+    return "{" + ", ".join(f"{key} = {_quoted(one)}" for key, one in value.items()) + "}"
 
 
 def _quoted(text: str) -> str:
@@ -450,34 +962,183 @@ def _list(words: Sequence[str]) -> str:
     return "[" + ", ".join(map(_quoted, words)) + "]"
 
 
+def describe(
+    folder: Path,
+    ask: Ask,
+    say: Callable[[str], None],
+    show: Callable[[Window, Window], None] = lambda _left, _right: None,
+    *,
+    server: Sequence[str] | None = None,
+    client: Sequence[str] | None = None,
+) -> Trial:
+    """Try the submission in *folder* in the encoding that its programs speak; return the trial.
+
+    What stands in the way is its ``trouble``. Raises `SubmissionFilesError`.
+    """
+    tried: list[str] = []
+    for encoding in (*ENCODINGS, ENCODINGS[0]):
+        with Trial(folder, ask, say, show, encoding=encoding) as trial:
+            trial.accepts_strange_letters = encoding in tried
+            try:
+                trial.run(server, client)
+            except StrangeLettersError:
+                say(_("  The letters are strange in {encoding}.").format(encoding=encoding))
+                tried.append(encoding)
+                continue
+            except NotFoundError as error:
+                trial.trouble = str(error)
+                trial.find_ready()
+            except pexpect.ExceptionPexpect as error:
+                trial.trouble = str(error).splitlines()[0]
+            return trial
+    raise AssertionError("the last round accepts all letters")
+
+
+# Of a grade that was bad
+
+
+def explain(folder: Path, say: Callable[[str], None]) -> None:
+    """Grade the submission in *folder*, and say which signs never came and what stood there.
+
+    Raises `DataError` and `SubmissionFilesError`.
+    """
+    reached = grade(read_submission(folder / DESCRIPTION), read_rubric(RUBRIC, ALL_CHECKS))
+    say(f"{reached.name}: {reached.points:g}/{reached.possible:g}")
+    told = set()
+    for result in reached.results:
+        missed = result.missed
+        if missed is None or (missed.sign, missed.crash) in told:
+            continue
+        told.add((missed.sign, missed.crash))
+        say(f"\n✗ {result.requirement.title}")
+        if missed.crash:
+            say(_("  A program ended with an error: {reason}").format(reason=missed.crash))
+        if not missed.exchange:
+            say(f"  {missed}")
+            continue
+        *before, end = missed.exchange
+        if missed.sign:
+            sentence = _("  The sign {key} never came in the window “{window}”: {sign}")
+            say(sentence.format(key=missed.sign, window=end.window, sign=end.text))
+        else:
+            sentence = _("  This never came in the window “{window}”: {what}")
+            say(sentence.format(window=end.window, what=end.text))
+        last = max((n for n, one in enumerate(before) if one.kind == "typed"), default=0)
+        instead = [
+            one.text for one in before[last:] if one.window == end.window and one.kind == "shown"
+        ]
+        if instead:
+            say(_("  What stood there instead:"))
+            for line in instead[-6:]:
+                say(f"  │ {line}")
+        else:
+            say(_("  Nothing stood there instead."))
+    if reached.is_full:
+        say(_("No point was lost."))
+
+
 # The script
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Try a submission out and write its file; return 0 when that was possible."""
     cli.choose_language(arguments)
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
+    try:
+        if options.all:
+            return _describe_all(options.folder, options.jobs, force=options.force)
+        if not options.folder.is_dir():
+            return cli.fail(_("There is no folder {path}.").format(path=options.folder))
+        if options.explain:
+            explain(options.folder, print)
+            return 0
+        return _describe_one(options)
+    except (ArchiveError, DataError, SubmissionFilesError) as error:
+        return cli.fail(str(error))
+
+
+def _describe_one(options: argparse.Namespace) -> int:
     target = options.folder / DESCRIPTION
-    if not options.folder.is_dir():
-        return cli.fail(_("There is no folder {path}.").format(path=options.folder))
     if target.exists() and not options.force:
         return cli.fail(_("{path} is there already; --force replaces it.").format(path=target))
-    try:
-        with Trial(options.folder, _question, print) as trial:
-            trial.run(_words(options.server), _words(options.client))
-    except (NotFoundError, SubmissionFilesError) as error:
-        return cli.fail(str(error))
+    talks = not options.yes
+    trial = describe(
+        options.folder,
+        _question if talks and sys.stdin.isatty() else lambda _question: "",
+        print,
+        _side_by_side if talks else lambda _left, _right: None,
+        server=_words(options.server),
+        client=_words(options.client),
+    )
+    if trial.trouble:
+        print(trial.trouble, file=sys.stderr)
+        if not trial.server_command:
+            return cli.FAILURE_STATUS
     target.write_text(toml(options.folder, trial), encoding="utf-8")
+    if trial.trouble:
+        return cli.FAILURE_STATUS
+    for key, question in trial.questions.items():
+        print(f"  ? {key}: {question}")
     print(_("Written: {path}. Look it through, then grade:").format(path=target))
     print(f'  make grade ARGS="--submission {target}"')
     return 0
 
 
+def _describe_all(place: Path, jobs: int, *, force: bool) -> int:
+    """Describe every submission in *place* that has no file yet; say what was found of each."""
+    folders, troubles = handed_in(place, place / "grades")
+    for name, trouble in troubles.items():
+        print(f"✗ {name}: {trouble}")
+    if not folders and not troubles:
+        return cli.fail(_("There are no submissions in {path}.").format(path=place))
+    left = [folder for folder in folders if force or not (folder / DESCRIPTION).exists()]
+    open_ones = len(troubles)
+    with ThreadPoolExecutor(jobs) as pool:
+        for folder, (done, said) in zip(left, pool.map(_apart, left), strict=True):
+            questions = [line.strip() for line in said.splitlines() if line.startswith("  ? ")]
+            open_ones += bool(questions) or not done
+            print(f"{'✓' if done and not questions else '?' if done else '✗'} {folder}")
+            for line in dict.fromkeys(questions) if done else said.splitlines()[-1:]:
+                print(f"    {line}")
+    sentence = ngettext(
+        "{n} submission needs a look: python -m tests.grading.describe FOLDER --force asks.",
+        "{n} submissions need a look: python -m tests.grading.describe FOLDER --force asks.",
+        open_ones,
+    )
+    if open_ones:
+        print(sentence.format(n=open_ones))
+    print(_("Now grade them: make grade-all DIR={path}").format(path=place))
+    return 0
+
+
+def _apart(folder: Path) -> tuple[bool, str]:
+    """Describe the submission in *folder* in a process of its own: whether, and what it said."""
+    command = [sys.executable, "-m", "tests.grading.describe", str(folder.resolve())]
+    done = subprocess.run(
+        [*command, "--yes", "--force", "--lang", language()],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode == 0, done.stdout
+
+
+def _side_by_side(left: Window, right: Window) -> None:
+    """Show what two windows show."""
+    table = Table.grid(expand=True)
+    panels = []
+    for window in (left, right):
+        rows = window.terminal.screen_text.split("\n")[-_ROWS_SHOWN:]
+        panels.append(Panel(Text("\n".join(rows)), title=window.terminal.title))
+        table.add_column(ratio=1)
+    table.add_row(*panels)
+    Console().print(table)
+
+
 def _question(question: str) -> str:
-    """Ask at the terminal; where nobody sits at one, there is no answer."""
-    if not sys.stdin.isatty():
-        return ""
     try:
         return input(f"{question} ").strip()
     except EOFError:
@@ -488,7 +1149,7 @@ def _words(command: str | None) -> list[str] | None:
     return command.split() if command else None
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> cli.ArgumentParser:
     parser = cli.ArgumentParser(
         prog="tests.grading.describe",
         description=_(
@@ -497,6 +1158,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "folder", type=Path, metavar=_("FOLDER"), help=_("the folder of the submission")
+    )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help=_("the folder holds many, one folder or archive a student: unpack and try them all"),
+    )
+    parser.add_argument(
+        "--jobs",
+        type=cli.positive,
+        default=max(1, os.cpu_count() or 1),
+        metavar=_("N"),
+        help=_("submissions tried at a time (default: %(default)s)"),
     )
     parser.add_argument(
         "--server",
@@ -510,6 +1183,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--force", action="store_true", help=_("replace the submission.toml that is there")
+    )
+    parser.add_argument("--yes", action="store_true", help=_("ask nothing, and show no screens"))
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help=_("grade by the submission.toml that is there; say which signs never came"),
     )
     cli.add_language(parser)
     return parser

@@ -1,6 +1,7 @@
 """A peer that misbehaves on the network, within what TCP allows anybody.
 
-``python meddler.py PORT`` obeys commands, a line each on its input, and answers each with a line:
+``python meddler.py PORT HOST`` obeys commands, a line each on its input, and answers each with a
+line:
 
 ``silence``         connect and say nothing, until the end
 ``garbage``         connect again and again, sending what is no text, and hang up
@@ -41,7 +42,7 @@ GARBAGE = (
 
 def connect(port: int) -> socket.socket:
     """Return a new connection to *port*."""
-    return socket.create_connection((HOST, port), timeout=PATIENCE)
+    return socket.create_connection((sys.argv[2], port), timeout=PATIENCE)
 
 
 def reset(sock: socket.socket) -> None:
@@ -62,7 +63,7 @@ def garbage(port: int) -> None:
     for data in GARBAGE:
         with contextlib.suppress(OSError), connect(port) as sock:
             say(sock, data)
-            wait_until_read(sock, 1.0)
+            wait_until_read(sock, 0.3)
 
 
 def abrupt(port: int) -> None:
