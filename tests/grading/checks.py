@@ -41,6 +41,12 @@ def starts(stage: Stage, *, clients: int = 3) -> None:
     """The server starts and accepts several clients."""
     users = stage.open(clients)
     if "ready" not in stage.submission.signs and clients > 1:  # then this shows that they are in
+        if "all" not in stage.submission.steps:
+            raise stage.missed(
+                users[0], _("a sign of being in the chat; {file} names none, and no way to talk").format(
+                    file=stage.submission.path.name
+                )
+            )
         text = stage.broadcasts(users[0])
         for user in users[1:]:
             user.sees(sign(text))
@@ -98,8 +104,7 @@ def name_case(stage: Stage) -> None:
 
 def _refused(stage: Stage, name: str) -> None:
     """Let somebody try to enter as *name*, which must be refused. Raises `Missed`."""
-    impostor = stage.launch(2, title=_("the second {name}").format(name=name))
-    impostor.name = name
+    impostor = stage.launch(2, title=_("the second {name}").format(name=name), name=name)
     mark = impostor.does(stage.submission.steps.get("login", ()))
     ready, taken = (
         None if one is None else one.pattern(**impostor.fields({}))
@@ -262,6 +267,7 @@ def leave_announced(stage: Stage) -> None:
     anna, boris, vera = stage.open(3)
     stage.settle()
     marks = {watcher: watcher.mark for watcher in (anna, vera)}
+    stage.steps("leave")
     stage.leaves(boris)
     for watcher, mark in marks.items():
         watcher.sees(stage.sign("left"), mark, sign="left", name=boris.name)
@@ -297,7 +303,7 @@ def shutdown_announced(stage: Stage, *, clients: int = 2) -> None:
     users = stage.open(clients)
     stage.settle()
     marks = [user.mark for user in users]
-    stage.server.does(stage.steps("stop"))
+    stage.stop_server()
     for user, mark in zip(users, marks, strict=True):
         user.sees(stage.sign("stopped"), mark, sign="stopped")
     stage.server.ends()

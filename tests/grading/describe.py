@@ -15,6 +15,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -214,6 +215,7 @@ class Trial:
         self._find_help()
         self._find_all()
         self._find_private()
+        self._find_own()
         self._find_taken()
         self.find_ready()
         self._find_users()
@@ -274,9 +276,13 @@ class Trial:
             return
         rows = [row for row in self._server.text.split("\n") if row.strip()]
         self._say(_("  The server has ended: {line}").format(line=rows[-1] if rows else ""))
+        self._restart()
+
+    def _restart(self) -> None:
+        """Start everything anew: a fresh server, in which nobody is. Raises `NotFoundError`."""
         for window in list(self._windows.values()):
             self._forget(window)
-        self._server.terminal.close()
+        self._sandbox.renew()
         self._server = Window("", self._start(self.server_command, _("server"), ""))
         self._does(self._server, self.steps.get("steps", []))
         self._wait(self._server, lambda: self.port in self._sandbox.listening_ports())
@@ -402,6 +408,7 @@ class Trial:
             self._forget(impostor)
             self._calm()
         if let_in:
+            self._restart()  # who has taken whose place there, nobody knows
             self._question("taken", _("A name that is taken was let in. How is it refused?"), None)
             return
         usual = [
@@ -519,6 +526,23 @@ class Trial:
             "| stands between lines."
         )
         self._find("private", NAMES[0], question, works)
+
+    def _find_own(self) -> None:
+        """Find what the client itself shows of what its user said: also while the server stands."""
+        lines: list[list[str]] = []
+        for speaker in self._people()[:2] if "all" in self.steps else ():
+            mark = speaker.mark
+            self._server.terminal.kill(signal.SIGSTOP)
+            text = self._text()
+            self._does(speaker, self.steps["all"], text=text)
+            rows = [row for row in speaker.text[mark:].splitlines() if text in row]
+            self._server.terminal.kill(signal.SIGCONT)
+            fields = {"name": speaker.name, "text": text}
+            lines.append(self._lines("\n".join(rows[1:]), fields, NAMES))
+            self._calm()
+        if len(lines) == 2 and all(lines):
+            values = common(*lines, need=("{text}",), prompt=self._let_in[0].idle)
+            self._sign("own", values, _("two clients showed it while the server stood still"), "")
 
     def _find_users(self) -> None:
         def works(steps: Sequence[Step]) -> bool:
@@ -912,7 +936,7 @@ def toml(folder: Path, trial: Trial) -> str:
         lines += _optional(trial, key)
     for key in ("users", "all", "private", "leave", "history"):
         lines += _optional(trial, key)
-    for key in ("message", "private_message", "left", "stopped"):
+    for key in ("message", "private_message", "own", "left", "stopped"):
         lines += _optional(trial, key)
     reports = [
         path.relative_to(folder).as_posix()

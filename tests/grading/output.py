@@ -174,10 +174,9 @@ def _by_reason(grade: Grade) -> list[list[Result]]:
 def _short_reason(result: Result, grade: Grade) -> str:
     """Return the reason of *result*, or where it stands already."""
     for first, *others in _by_reason(grade):
-        if result in others and first.missed is not None:
+        if result in others and first.missed is not None and first.missed.crash:
             sentence = _("See “{title}”: {reason}")
-            reason = first.missed.crash or first.reason.splitlines()[0]
-            return sentence.format(title=first.requirement.title, reason=reason)
+            return sentence.format(title=first.requirement.title, reason=first.missed.crash)
     return result.reason
 
 

@@ -90,9 +90,9 @@ def _pair(one: str, other: str, need: Collection[str], prompt: str) -> list[Valu
     for block in blocks:
         run = _trimmed("".join(a[block.a : block.a + block.size]), need, prompt)
         words = re.sub(r"\{\w+\}", "", run)
-        if all(field in run for field in need) and (need or re.search(r"[^\W\d_]{2}", words)):
-            if need and "{text}" not in need and not re.search(r"[^\W\d_]{2}", words):
-                continue  # a bare name is everywhere
+        # A bare name is everywhere; a message may be nothing but the name and the text.
+        says = "{text}" in need or re.search(r"[^\W\d_]{2}", words)
+        if says and all(field in run for field in need):
             values.append(run)
     if not values and len(need) > 1:
         spans = [_span(tokens, need) for tokens in (a, b)]

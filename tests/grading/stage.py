@@ -221,6 +221,7 @@ class Stage:
         self._players: list[Player] = []
         self._numbers = itertools.count(101)
         self._started = time.monotonic()
+        self._stopping = False
         self.port = 0
         self.host = HOST
         self.server: Player
@@ -312,13 +313,20 @@ class Stage:
         """The process id of the server."""
         return self.sandbox.outsider or self.server.terminal.pid
 
-    def launch(self, number: int, *, title: str | None = None, port: int | None = None) -> Player:
-        """Start a client for user *number*, and go no further. Raises `Missed`."""
+    def launch(
+        self,
+        number: int,
+        *,
+        title: str | None = None,
+        port: int | None = None,
+        name: str | None = None,
+    ) -> Player:
+        """Start a client for user *number*, who is called *name*; go no further. Raises `Missed`."""
         if not self.is_listening():  # whoever answers on its port now is somebody else
             raise self.missed(
                 self.server, _("a server that listens on port {port}").format(port=self.port)
             )
-        name = self.name(number)
+        name = name or self.name(number)
         command = self._command(self.submission.client_command, port or self.port, name)
         player = self._player(title or name, command)
         player.name, player.port = name, port or self.port
@@ -341,7 +349,7 @@ class Stage:
             player.sees(ready, 0 if name is None else mark, sign="ready")
         else:  # the client says nothing when it has been let in
             self.calm()
-            if not player.terminal.is_alive:
+            if not player.terminal.is_alive or not self.is_listening():
                 raise self.missed(player, _("a client that goes on after it was told the name"))
         self.users.append(player)
 
@@ -394,9 +402,17 @@ class Stage:
         )
 
     def leaves(self, player: Player) -> None:
-        """Let *player* leave the chat by command. Raises `Missed`."""
+        """Let *player* leave the chat, by command if there is one. Raises `Missed`."""
         self.users.remove(player)
-        player.does(self.steps("leave"))
+        if "leave" in self.submission.steps:
+            player.does(self.steps("leave"))
+        else:
+            player.kill()
+
+    def stop_server(self) -> None:
+        """Shut the server down as its file says. Raises `Missed`."""
+        self._stopping = True
+        self.server.does(self.steps("stop"))
 
     def list_users(self, player: Player) -> int:
         """Let *player* ask for the list of users; return the mark from before."""
@@ -433,11 +449,12 @@ class Stage:
         longest = min(self._rubric.longest_wait, self.sandbox.time_left())
         given = 0.0  # of the patience
         last = spent_at = time.monotonic()
+        printed = self._printed()
         spent = None
         met = False
 
         def look(_terminal: Terminal) -> bool:
-            nonlocal given, last, spent, spent_at, met
+            nonlocal given, last, spent, spent_at, printed, met
             met = condition()
             if met:
                 return True
@@ -449,6 +466,8 @@ class Stage:
                     used = 0.0 if before is None else max(0.0, spent - before)
                     given += used * max(1.0, patience / _BUSY_SECONDS)
                     spent_at = now
+            elif printed != (now_printed := self._printed()):
+                printed = now_printed  # it was not nothing that happened
             elif self.sandbox.is_blocked():
                 given += passed * max(1.0, patience / _BLOCKED_SECONDS)
             else:
@@ -463,6 +482,9 @@ class Stage:
         self.observe()
         if not met:
             raise self.missed(player, expected, sign)
+
+    def _printed(self) -> int:
+        return sum(player.terminal.bytes_printed for player in self._players)
 
     # What is told of it
 
@@ -524,6 +546,8 @@ class Stage:
                 return f"{player.title}: {(errors or rows)[-1].strip()}"
             if limit := _limit(player.terminal, self._rubric):
                 return f"{player.title}: {limit}"
+            if player.title == _("server") and not player.terminal.is_alive and not self._stopping:
+                return f"{player.title}: {(rows or [_('The program has ended.')])[-1].strip()}"
         return ""
 
     def _player(self, title: str, command: Sequence[str]) -> Player:

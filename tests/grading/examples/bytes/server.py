@@ -4,29 +4,40 @@ from threading import Thread
 conns = {}
 
 
+def send(conn, data):
+    try:
+        conn.send(data)
+    except OSError:
+        pass
+
+
 def serve(conn):
-    conn.send(b"Enter name\n")
-    name = conn.recv(100).strip()
-    conn.send(b"Welcome to the chat\n")
+    send(conn, b"Enter name\n")
+    try:
+        name = conn.recv(100).strip()
+    except OSError:
+        return
+    send(conn, b"Welcome to the chat\n")
     if name in conns:
-        conn.send(b"This name is in use, bye\n")
+        send(conn, b"This name is in use, bye\n")
         conn.close()
         return
     conns[name] = conn
-    try:
-        while True:
+    while True:
+        try:
             data = conn.recv(500)
-            if not data:
-                break
-            if data.strip() == b"users":
-                conn.send(b"users: " + b" ".join(conns) + b"\n")
-                continue
-            for other in list(conns):
-                if other != name:
-                    conns[other].send(name + b" wrote: " + data)
-    except OSError:
-        pass
+        except OSError:
+            break
+        if not data:
+            break
+        if data.strip() == b"users":
+            send(conn, b"users: " + b" ".join(conns) + b"\n")
+            continue
+        for other, to in list(conns.items()):
+            if other != name:
+                send(to, name + b" wrote: " + data)
     del conns[name]
+    conn.close()
 
 
 s = socket.socket()

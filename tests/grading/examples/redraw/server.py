@@ -11,30 +11,34 @@ buffers = {}
 print("select server on 5001")
 
 
+def send(sock, line):
+    try:
+        sock.sendall((line + "\n").encode())
+    except OSError:
+        pass
+
+
 def send_all(line, skip=None):
     for sock in list(names):
         if sock is not skip:
-            try:
-                sock.sendall((line + "\n").encode())
-            except OSError:
-                pass
+            send(sock, line)
 
 
 def one(sock, line):
     if sock not in names:
         if line in names.values():
-            sock.sendall(b"TAKEN\n")
+            send(sock, "TAKEN")
         else:
             names[sock] = line
-            sock.sendall(b"WELCOME\n")
+            send(sock, "WELCOME")
             send_all(f"* {line} enters", sock)
     elif line == "/who":
-        sock.sendall(("* users: " + ", ".join(names.values()) + "\n").encode())
+        send(sock, "* users: " + ", ".join(names.values()))
     elif line.startswith("/msg ") and line.count(" ") >= 2:
         _, to, text = line.split(" ", 2)
         for other, name in names.items():
             if name == to:
-                other.sendall(f"[{names[sock]} -> me] {text}\n".encode())
+                send(other, f"[{names[sock]} -> me] {text}")
     elif line:
         send_all(f"{names[sock]}: {line}", sock)
 
