@@ -43,9 +43,10 @@ def starts(stage: Stage, *, clients: int = 3) -> None:
     if "ready" not in stage.submission.signs and clients > 1:  # then this shows that they are in
         if "all" not in stage.submission.steps:
             raise stage.missed(
-                users[0], _("a sign of being in the chat; {file} names none, and no way to talk").format(
+                users[0],
+                _("a sign of being in the chat; {file} names none, and no way to talk").format(
                     file=stage.submission.path.name
-                )
+                ),
             )
         text = stage.broadcasts(users[0])
         for user in users[1:]:

@@ -208,7 +208,7 @@ def _read(path: Path, folder: Path) -> _File:
     try:
         module = tree(path)
     except (SyntaxError, ValueError):
-        return _File(path, text, ".".join(parts), frozenset(), "__main__" in text, False)
+        return _File(path, text, ".".join(parts), frozenset(), runs=True, relative=False)
     for node in ast.walk(module):
         if isinstance(node, ast.Import):
             imports.update(alias.name for alias in node.names)

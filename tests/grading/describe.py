@@ -396,13 +396,15 @@ class Trial:
         told: list[list[str]] = []
         let_in = 0
         texts = []
-        for name, speaker in ((NAMES[0], NAMES[1]), (NAMES[1], NAMES[2])):
+        for name, hearer in ((NAMES[0], NAMES[1]), (NAMES[1], NAMES[2])):
             self._people()
             impostor = self._enter(name)
             new = impostor.welcome
-            text = self._say_to_all(self._windows_of(speaker))
-            if text and impostor.terminal.is_alive and text in impostor.text:
-                let_in += 1
+            text = self._text()  # who is in the chat is heard
+            self._does(impostor, self.steps.get("all", []), text=text)
+            said = {"name": name, "text": text}
+            message = self.signs.get("message", "{text}")
+            let_in += holds(message, self._windows_of(hearer).text, said)
             told.append(self._lines(new, {"name": name}, NAMES))
             texts.append(new)
             self._forget(impostor)
@@ -426,7 +428,7 @@ class Trial:
             )
         ]
         self._refused = texts
-        why = _("two who wanted a name that was taken saw it and heard nobody")
+        why = _("two who wanted a name that was taken saw it, and nobody heard them")
         question = _("What is shown when a name is taken?")
         self._sign("taken", values, why, question)
 
@@ -647,7 +649,7 @@ class Trial:
                 self.log = name
                 self._note("log", name, _("two texts that were said stand in it"))
                 return
-        self._note("log", "")
+        self._say(_("  – log: no file was found in which what was said stands"))
 
     def _find_stopped(self) -> None:
         watchers = [self._windows_of(name) for name in NAMES[:2]]
@@ -932,6 +934,7 @@ def toml(folder: Path, trial: Trial) -> str:
             lines.append(f"{key} = {_steps(trial.steps[key])}")
     lines += ["", "[client]", f"command = {_list(trial.client_command)}"]
     lines.append(f"login = {_list_of(trial.steps.get('login', []))}")
+    lines.append(f"bad_lines = {_list(_bad_lines(trial))}")
     for key in ("ready", "taken"):
         lines += _optional(trial, key)
     for key in ("users", "all", "private", "leave", "history"):
@@ -949,6 +952,17 @@ def toml(folder: Path, trial: Trial) -> str:
     lines += ["", "[code]", 'files = ["**/*.py"]', "", "[skip]"]
     lines.append("# history = " + _quoted(_("It was not asked for.")))
     return "\n".join(lines) + "\n"
+
+
+def _bad_lines(trial: Trial) -> list[str]:
+    """Return lines that make no sense, among them a private message without its parts."""
+    lines = ["", "   ", "/", "/nosuchcommand x"]
+    match trial.steps.get("private"):
+        case [str(line)]:
+            word, _to, rest = line.partition("{to}")
+            lines += filter(None, [word.strip(), f"{word}nobody".strip()])
+            lines.append(f"{word}nobody{rest}".replace("{text}", "hello"))
+    return lines
 
 
 def _optional(trial: Trial, key: str) -> list[str]:
@@ -1101,8 +1115,8 @@ def _describe_one(options: argparse.Namespace) -> int:
     target.write_text(toml(options.folder, trial), encoding="utf-8")
     if trial.trouble:
         return cli.FAILURE_STATUS
-    for key, question in trial.questions.items():
-        print(f"  ? {key}: {question}")
+    if trial.questions:
+        print(_("What has a question mark is asked in the file, too: write the answer there."))
     print(_("Written: {path}. Look it through, then grade:").format(path=target))
     print(f'  make grade ARGS="--submission {target}"')
     return 0
@@ -1118,7 +1132,7 @@ def _describe_all(place: Path, jobs: int, *, force: bool) -> int:
     left = [folder for folder in folders if force or not (folder / DESCRIPTION).exists()]
     open_ones = len(troubles)
     with ThreadPoolExecutor(jobs) as pool:
-        for folder, (done, said) in zip(left, pool.map(_apart, left), strict=True):
+        for folder, (done, said) in zip(left, pool.map(describe_apart, left), strict=True):
             questions = [line.strip() for line in said.splitlines() if line.startswith("  ? ")]
             open_ones += bool(questions) or not done
             print(f"{'✓' if done and not questions else '?' if done else '✗'} {folder}")
@@ -1135,8 +1149,11 @@ def _describe_all(place: Path, jobs: int, *, force: bool) -> int:
     return 0
 
 
-def _apart(folder: Path) -> tuple[bool, str]:
-    """Describe the submission in *folder* in a process of its own: whether, and what it said."""
+def describe_apart(folder: Path) -> tuple[bool, str]:
+    """Describe the submission in *folder* in a process of its own, from any thread.
+
+    Returns whether that was possible, and what it said.
+    """
     command = [sys.executable, "-m", "tests.grading.describe", str(folder.resolve())]
     done = subprocess.run(
         [*command, "--yes", "--force", "--lang", language()],

@@ -19,6 +19,7 @@ from chat.app.i18n import gettext as _
 Version = tuple[int, int]
 
 _FOREIGN = {"site-packages", "node_modules", "__pycache__", "venv", "__MACOSX", "grades"}
+_ENVIRONMENTS = Path(__file__).resolve().parents[2] / "build" / "grading"
 _SECONDS = 300  # for the installation of packages
 _NEWEST = 20  # minor versions of Python 3 that are looked for on the PATH
 
@@ -218,7 +219,7 @@ def _available(path: str, names: set[str]) -> set[str]:
 def _with_packages(python: str, wanted: Path) -> tuple[str, list[str]]:
     """Install what *wanted* lists; return the Python that has it, and what went wrong."""
     key = hashlib.sha256(python.encode() + wanted.read_bytes()).hexdigest()[:16]
-    place = Path(__file__).resolve().parents[2] / "build" / "grading" / key
+    place = _ENVIRONMENTS / key
     path = place / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", str(path), "--disable-pip-version-check"]
     commands = [

@@ -36,6 +36,7 @@ _TYPED_SHOWN = 6
 _EVENTS_SHOWN = 16
 _BLOCKED_SECONDS = 0.5  # of waiting for nothing but a person, until nothing is taken to come
 _BUSY_SECONDS = 1.5  # of processor time without what is waited for, until it is given up
+_MUCH_PRINTED = 100_000  # bytes while somebody waits for something else
 _CPU_SECONDS = 0.2  # the processor time is not looked at more often than this
 _ROWS_SHOWN = 14
 
@@ -321,7 +322,7 @@ class Stage:
         port: int | None = None,
         name: str | None = None,
     ) -> Player:
-        """Start a client for user *number*, who is called *name*; go no further. Raises `Missed`."""
+        """Start a client for user *number*, called *name*, and go no further. Raises `Missed`."""
         if not self.is_listening():  # whoever answers on its port now is somebody else
             raise self.missed(
                 self.server, _("a server that listens on port {port}").format(port=self.port)
@@ -447,14 +448,14 @@ class Stage:
             raise Missed(_("The time for this submission was over before this was checked."))
         patience = self._rubric.patience
         longest = min(self._rubric.longest_wait, self.sandbox.time_left())
-        given = 0.0  # of the patience
+        given = busy = 0.0  # of the patience, and how much of it to programs that were busy
         last = spent_at = time.monotonic()
-        printed = self._printed()
+        printed = before = self._printed()
         spent = None
         met = False
 
         def look(_terminal: Terminal) -> bool:
-            nonlocal given, last, spent, spent_at, printed, met
+            nonlocal given, busy, last, spent, spent_at, printed, met
             met = condition()
             if met:
                 return True
@@ -464,6 +465,7 @@ class Stage:
                 if now - spent_at >= _CPU_SECONDS:
                     before, spent = spent, self.sandbox.cpu_seconds()
                     used = 0.0 if before is None else max(0.0, spent - before)
+                    busy += used * max(1.0, patience / _BUSY_SECONDS)
                     given += used * max(1.0, patience / _BUSY_SECONDS)
                     spent_at = now
             elif printed != (now_printed := self._printed()):
@@ -481,7 +483,10 @@ class Stage:
             met = met or condition()
         self.observe()
         if not met:
-            raise self.missed(player, expected, sign)
+            missed = self.missed(player, expected, sign)
+            if busy > patience / 2 or self._printed() - before > _MUCH_PRINTED:
+                missed.args = (_("A program was busy all the time.") + f"\n{missed}",)
+            raise missed
 
     def _printed(self) -> int:
         return sum(player.terminal.bytes_printed for player in self._players)
@@ -558,6 +563,12 @@ class Stage:
         return self._players[-1]
 
     def _command(self, words: Sequence[str], port: int, name: str = "") -> list[str]:
+        if not words:
+            raise Missed(
+                _("{file} does not say what starts the server or the client.").format(
+                    file=self.submission.path.name
+                )
+            )
         fields = {"port": str(port), "host": self.host, "name": name, "password": PASSWORD}
         command = [fill(word, fields | {"python": self._python}) for word in words]
         if command[0] in ("python", "python3"):
