@@ -19,7 +19,7 @@ ENGLISH := $(filter en%,$(or $(LANG_EDITION),$(LC_ALL),$(LC_MESSAGES),$(LANG)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report test grade grade-all bench exercise fuzz soak notebooks screenshots cert lint edition locale lock clean
+.PHONY: help report test grade describe grade-all bench exercise fuzz soak notebooks screenshots cert lint edition locale lock clean
 
 help: ## показать этот список || show this list
 	@awk -F ':.*## | [|][|] ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$$(if $(ENGLISH),3,2) }' \
@@ -33,6 +33,9 @@ test: lint ## проверить код и выполнить все тесты 
 
 grade: $(INSTALLED) ## оценить чат по требованиям задания: make grade ARGS="--submission ФАЙЛ.toml" || grade the chat by the requirements of the assignment: make grade ARGS="--submission FILE.toml"
 	@$(BIN)/python -m tests.grading $(ARGS)
+
+describe: $(INSTALLED) ## узнать, как запускать и вести каждый чат в папке: make describe DIR=submissions || find out how each chat in a folder is started and spoken to: make describe DIR=submissions
+	@$(BIN)/python -m tests.grading.describe --all "$(or $(DIR),submissions)" $(ARGS)
 
 grade-all: $(INSTALLED) ## оценить все работы в папке: make grade-all DIR=submissions || grade all submissions in a folder: make grade-all DIR=submissions
 	@$(BIN)/python -m tests.grading.many "$(or $(DIR),submissions)" $(ARGS)

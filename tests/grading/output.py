@@ -185,14 +185,15 @@ def _exchange(events: Sequence[Event]) -> list[str]:
     windows = list(dict.fromkeys(event.window for event in events))
     if len(events) < 2:
         return []
-    lines = ["", f"| {_('Time, s')} | {' | '.join(map(_plain, windows))} |"]
+    time, expected = _("Time, s"), _("expected:")
+    lines = ["", f"| {time} | {' | '.join(map(_plain, windows))} |"]
     lines.append(f"|---:|{'---|' * len(windows)}")
     for event in events:
         text = _plain(event.text if len(event.text) <= _LONGEST else f"{event.text[:_LONGEST]}…")
         shown = {
             "typed": f"⌨ **{text or '↵'}**",
             "done": f"*{text}*",
-            "expected": f"✗ *{_('expected:')}* {text}",
+            "expected": f"✗ *{expected}* {text}",
         }.get(event.kind, text)
         cells = [shown if window == event.window else "" for window in windows]
         lines.append(f"| {event.seconds:.1f} | {' | '.join(cells)} |")

@@ -38,7 +38,8 @@ _CONFINE = str(Path(__file__).with_name("confine.py"))
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 _LOOK_SECONDS = 0.02  # the processes are not looked at more often than this
 _COUNT_SECONDS = 0.2  # nor are they counted
-_CALM_LOOKS = 3
+_CALM_LOOKS = 4
+_LATE_SECONDS = 0.06  # between two looks: more is no look of ours, but a machine that is busy
 _SPINNING = 0.3  # seconds of processor time for nothing, at which a program is taken to spin
 ESTABLISHED = "01"  # <linux/tcp_states.h>
 _LISTENING = "0A"
@@ -350,7 +351,8 @@ class Sandbox:
                     )
                 )
         self._busy = any(_is_running(process) for process in self._known)
-        self._calm_looks = 0 if self._busy else self._calm_looks + 1
+        late = now - self._looked > _LATE_SECONDS  # then others wait for the processor as we did
+        self._calm_looks = 0 if self._busy or late else self._calm_looks + 1
         self._looked = time.monotonic()
         return self._busy
 

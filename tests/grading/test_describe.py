@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from . import clues, describe
+from . import clues, describe, trial
 from .clues import Offer
 from .describe import toml
 from .mutants import GOOD
@@ -151,10 +151,11 @@ def test_arguments_are_read_off_the_code(
 @pytest.mark.usefixtures("english")
 def test_what_is_not_found_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clues, "words_in", lambda _folder: [])
-    monkeypatch.setattr(describe, "USUAL", dict.fromkeys(describe.USUAL, ()))
+    monkeypatch.setattr(trial, "USUAL", dict.fromkeys(trial.USUAL, ()))
     place = handed_in("good", tmp_path)
     answers = {"one": ["/wrong {to} {text}", "@{to} {text}"], "who is": ["кто"], "before": ["было"]}
-    said, shown = [], []
+    said: list[str] = []
+    shown: list[tuple[object, object]] = []
 
     def ask(question: str) -> str:
         for word, rest in answers.items():
@@ -162,14 +163,14 @@ def test_what_is_not_found_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPa
                 return rest.pop(0)
         return ""
 
-    trial = describe.describe(place, ask, said.append, lambda *pair: shown.append(pair))
+    tried = describe.describe(place, ask, said.append, lambda *pair: shown.append(pair))
     assert "That did not work." in "\n".join(said)
     assert shown, "the screens are shown"
-    assert trial.steps["private"] == ["@{to} {text}"]
-    assert trial.steps["users"] == ["кто"]
-    assert trial.steps["history"] == ["было"]
-    assert set(trial.questions) == {"leave"}
-    text = toml(place, trial)
+    assert tried.steps["private"] == ["@{to} {text}"]
+    assert tried.steps["users"] == ["кто"]
+    assert tried.steps["history"] == ["было"]
+    assert set(tried.questions) == {"leave"}
+    text = toml(place, tried)
     assert '# ? leave = "…"  # What is typed to leave the chat?' in text
     (place / "submission.toml").write_text(text, encoding="utf-8")
     assert "leave" not in read_submission(place / "submission.toml").steps
