@@ -73,6 +73,11 @@ class Row:
         return "; ".join(filter(None, [extra.get("crash", ""), *extra.get("notes", [])]))
 
     @property
+    def title(self) -> str:
+        """Whose it is, and what they call it."""
+        return self.folder if self.name == self.folder else f"{self.folder}: {self.name}"
+
+    @property
     def points(self) -> float:
         """The points reached."""
         return float(self.results.get("score", 0.0))
@@ -277,7 +282,7 @@ def _html_rows(rows: Sequence[Row]) -> Iterator[str]:
         percent = 100 * row.points / row.possible if row.possible else 0
         mark = f"⚠ {row.trouble or row.mark}" if row.trouble or row.mark else ""
         yield (
-            f'<tr><td><a href="{quote(row.folder)}.html">{escape(row.name)}</a></td>'
+            f'<tr><td><a href="{quote(row.folder)}.html">{escape(row.title)}</a></td>'
             f"<td class=n>{number(row.points)}/{number(row.possible)}</td>"
             f"<td class=n>{percent:.0f}</td><td>{escape(mark)}</td></tr>"
         )
@@ -300,7 +305,7 @@ def main(arguments: list[str] | None = None) -> int:
 
             def told(row: Row) -> None:
                 shown = row.trouble or f"{number(row.points)}/{number(row.possible)}"
-                console.print(f"{row.name}: {shown}", markup=False, highlight=False)
+                console.print(f"{row.folder}: {shown}", markup=False, highlight=False)
                 progress.advance(task)
 
             rows = grade_all(

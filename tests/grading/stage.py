@@ -472,9 +472,7 @@ class Stage:
             elif printed != (now_printed := self._printed()):
                 printed = now_printed  # it was not nothing that happened
             elif self.sandbox.is_blocked():
-                if (
-                    now - last < _LATE_SECONDS
-                ):  # else the machine is busy, and others wait as we did
+                if now - last < _LATE_SECONDS:  # else the machine is busy, and others wait too
                     given += passed * max(1.0, patience / _BLOCKED_SECONDS)
             else:
                 given += passed
@@ -556,7 +554,8 @@ class Stage:
             if limit := _limit(player.terminal, self._rubric):
                 return f"{player.title}: {limit}"
             if player.title == _("server") and not player.terminal.is_alive and not self._stopping:
-                return f"{player.title}: {(rows or [_('The program has ended.')])[-1].strip()}"
+                rows = rows or [_("The program has ended.")]
+                return f"{player.title}: {rows[-1].strip()}"
         return ""
 
     def _player(self, title: str, command: Sequence[str]) -> Player:
