@@ -35,7 +35,7 @@ HOST = "127.0.0.1"
 _TYPED_SHOWN = 6
 _EVENTS_SHOWN = 16
 _BLOCKED_SECONDS = 0.5  # of waiting for nothing but a person, until nothing is taken to come
-_LATE_SECONDS = 0.12  # between two looks
+_LATE_SECONDS = 0.12  # between two looks: the machine is busy, and others wait as we did
 _BUSY_SECONDS = 1.5  # of processor time without what is waited for, until it is given up
 _MUCH_PRINTED = 100_000  # bytes while somebody waits for something else
 _CPU_SECONDS = 0.2  # the processor time is not looked at more often than this
@@ -471,9 +471,8 @@ class Stage:
                     spent_at = now
             elif printed != (now_printed := self._printed()):
                 printed = now_printed  # it was not nothing that happened
-            elif self.sandbox.is_blocked():
-                if now - last < _LATE_SECONDS:  # else the machine is busy, and others wait too
-                    given += passed * max(1.0, patience / _BLOCKED_SECONDS)
+            elif now - last < _LATE_SECONDS and self.sandbox.is_blocked():
+                given += passed * max(1.0, patience / _BLOCKED_SECONDS)
             else:
                 given += passed
             last = now
