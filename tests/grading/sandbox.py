@@ -77,7 +77,7 @@ class SandboxLimits:
     processes: int = 100
     """And threads, all together."""
 
-    output_mb: int = 2
+    output_mb: int = 1
     """That one program may print, in MiB; and as much in one file."""
 
 
