@@ -80,7 +80,7 @@ def english() -> Iterator[None]:
         set_language(before)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def grading(request: pytest.FixtureRequest) -> Iterator[Grading]:
     """The grading of the submission, which the requirements' tests go on with."""
     submission, rubric = _chosen(request.config)
