@@ -13,6 +13,7 @@ import psutil
 import pytest
 from nbformat import NotebookNode
 
+from chat.lab.terminal import with_default_signals
 from report import settings
 
 from .conftest import BOOKS, ROOT, code, markdown, notebook, run_builder, write_project
@@ -131,7 +132,7 @@ def test_ctrl_c_ends_the_builder_and_the_kernel(small: Path) -> None:
     slow = code("from pathlib import Path\nPath('begun').touch()\nimport time\ntime.sleep(50)")
     write(small, "01_description", notebook(markdown("# Раз"), slow))
     builder = subprocess.Popen(
-        [sys.executable, "-m", "report", "--root", str(small)],
+        with_default_signals([sys.executable, "-m", "report", "--root", str(small)]),
         cwd=ROOT,
         env=os.environ | {"LANGUAGE": "ru"},
         stderr=subprocess.PIPE,
@@ -252,7 +253,11 @@ def test_an_edition_that_says_other_things_is_left_out_with_a_sentence(small: Pa
 def test_watching_builds_what_changes_until_ctrl_c(small: Path) -> None:
     command = [sys.executable, "-m", "report", "--root", str(small), "--watch"]
     with subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | {"LANGUAGE": "ru"}, stdout=subprocess.PIPE, text=True
+        with_default_signals(command),
+        cwd=ROOT,
+        env=os.environ | {"LANGUAGE": "ru"},
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             assert process.stdout is not None
