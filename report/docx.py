@@ -29,6 +29,7 @@ from .run_pandoc import run
 
 DEPTH = {"book": 2, "gost": 3}
 """How many levels of headings the contents show."""
+PAGE = (Mm(210), Mm(297))
 MARGINS = {"book": (30, 20, 20, 20), "gost": (30, 15, 20, 20)}
 """Left, right, top, bottom, in millimetres."""
 CODE_POINTS = {"book": 8.5, "gost": 10}
@@ -105,7 +106,7 @@ def write_reference(path: Path, form: str, first_page_footer: str) -> None:
             package.writestr(name, content)
     document = docx.Document(str(path))
     section = document.sections[0]
-    section.page_width, section.page_height = Mm(210), Mm(297)
+    section.page_width, section.page_height = PAGE
     left, right, top, bottom = (Mm(side) for side in MARGINS[form])
     section.left_margin, section.right_margin = left, right
     section.top_margin, section.bottom_margin = top, bottom
@@ -180,6 +181,7 @@ def _set_gost_styles(document: Document) -> None:
 
 def _change_style(
     style: ParagraphStyle,
+    *,
     points: float | None = None,
     bold: bool | None = None,
     line: float | None = None,
@@ -256,9 +258,8 @@ def _hang(line: Paragraph, points: float) -> None:
 
 def _fit_tables(document: Document, form: str, continued: str) -> None:
     """Give each column the room that its words need, and each page a head."""
-    section = document.sections[0]
-    room = section.page_width - section.left_margin - section.right_margin
-    height = section.page_height - section.top_margin - section.bottom_margin
+    left, right, top, bottom = (Mm(side) for side in MARGINS[form])
+    room, height = PAGE[0] - left - right, PAGE[1] - top - bottom
     for table in document.tables:
         texts = [
             [list(_letters(cell, TABLE_POINTS[form])) for cell in row.findall(qn("w:tc"))]

@@ -8,6 +8,7 @@ import dataclasses
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 from nbformat import NotebookNode, v4
 
@@ -75,9 +76,9 @@ def _anchors(cells: list[NotebookNode]) -> dict[str, str]:
     return anchors
 
 
-def _known(about: NotebookNode) -> NotebookNode:
+def _known(about: NotebookNode) -> dict[str, Any]:
     fields = {field.name for field in dataclasses.fields(Heading)}
-    return NotebookNode({key: value for key, value in about.items() if key in fields})
+    return {key: value for key, value in about.items() if key in fields}
 
 
 def _render(

@@ -90,7 +90,7 @@ def _incomplete(place: Place) -> Iterator[str]:
         )
     page = (place.output / "report.html").read_text("utf-8")
     twice = [
-        name for name, n in Counter(re.findall(r'<[^<>]*\sid="([^"]+)"', page)).items() if n > 1
+        name for name, n in Counter(re.findall(r'<\w[^<>]*\sid="([^"]+)"', page)).items() if n > 1
     ]
     if twice:
         yield _("{file}: names given twice: {names}").format(
