@@ -70,7 +70,7 @@ def test_a_second_run_is_quick_and_says_why(project: Path) -> None:
     assert (project / "build" / "report" / "ru" / "report.html").stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("suffix", ["html", "md"])
+@pytest.mark.parametrize("suffix", ["html", "pdf", "docx", "md"])
 def test_built_twice_from_the_same_runs_it_is_the_same(project: Path, suffix: str) -> None:
     report = project / "build" / "report" / "ru" / f"report.{suffix}"
     before = report.read_bytes()
