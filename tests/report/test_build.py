@@ -88,7 +88,7 @@ def test_only_the_changed_notebook_is_executed_again(small: Path) -> None:
     done = run_builder(small)
     assert done.returncode == 0, done.stderr
     assert (small / "notebooks" / "ru" / "log").read_text() == "x"
-    assert "42" in (small / "build" / "report" / "ru" / "report.md").read_text("utf-8")
+    assert "42" in (small / "build" / "report" / "ru" / "02_theory.md").read_text("utf-8")
 
 
 def test_a_report_that_was_damaged_is_built_again(small: Path) -> None:
@@ -263,7 +263,7 @@ def test_watching_builds_what_changes_until_ctrl_c(small: Path) -> None:
             assert process.stdout is not None
             waiting = (line for line in process.stdout if "Жду изменений" in line)
             assert next(waiting)
-            page = small / "build" / "report" / "ru" / "report.md"
+            page = small / "build" / "report" / "ru" / "01_description.md"
             write(small, "01_description", notebook(markdown("# Раз"), code("7 * 11")))
             assert next(waiting)
             assert "77" in page.read_text("utf-8")
