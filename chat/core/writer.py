@@ -203,7 +203,7 @@ class Writer:
             self._waiting -= 1
 
     def flush(self, timeout: float) -> bool:
-        """Wait until all that was posted is committed and written; False after *timeout* seconds."""
+        """Wait until all that was posted is committed and written; False if *timeout* is over."""
         done = threading.Event()
         self._posted.append(Order(Action.FLUSH, done=done))
         self.ring()
