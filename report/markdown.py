@@ -56,7 +56,7 @@ def _parts(cells: list[NotebookNode], index: str) -> dict[str, list[NotebookNode
 
 
 def _file(notebook: str) -> str:
-    return str(Path(notebook).with_suffix(".md"))
+    return notebook.partition(".")[0] + ".md"
 
 
 def _anchors(cells: list[NotebookNode]) -> dict[str, str]:

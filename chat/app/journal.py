@@ -12,6 +12,9 @@ import contextlib
 import json
 import logging
 import queue
+import shutil
+import sys
+import textwrap
 import threading
 import time
 from collections import Counter
@@ -270,7 +273,7 @@ def on_console(
     """
     formatter = (JsonFormatter if as_json else Formatter)(show_text=show_text)
     start = [formatter.line(time.time(), about)] if as_json else _start_sentences(about)
-    write("\n".join(start) + "\n")
+    write("\n".join(start if as_json else map(_wrapped, start)) + "\n")
     journal = Journal()
     printer = Printer(journal, formatter)
     logger.setLevel(logging.INFO)
@@ -404,6 +407,14 @@ def _summary(facts: Facts, _who: str) -> str:
         messages=_messages(facts["messages"]),
         bytes=_bytes(facts["bytes"]),
     )
+
+
+def _wrapped(line: str) -> str:
+    """Return *line* wrapped by words, for a terminal only: a program reads whole lines."""
+    if not sys.stdout.isatty():
+        return line
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(line, width, subsequent_indent="    ", break_long_words=False)
 
 
 def _start_sentences(facts: Facts) -> list[str]:

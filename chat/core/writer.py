@@ -203,7 +203,7 @@ class Writer:
             self._waiting -= 1
 
     def flush(self, timeout: float) -> bool:
-        """Wait until all that was posted is committed and on its way; False if *timeout* passes."""
+        """Wait until all that was posted is committed and written; False if *timeout* is over."""
         done = threading.Event()
         self._posted.append(Order(Action.FLUSH, done=done))
         self.ring()
@@ -267,7 +267,7 @@ class Writer:
                     self._fail(connection, error)
         for one in posted:
             if isinstance(one, Order):
-                self._carry_out(one)
+                self._execute(one)
 
     def _distribute(self, posted: Iterable[Frame | Order]) -> None:
         """Put the frames of *posted* together, for all and for each, and write them."""
@@ -319,7 +319,7 @@ class Writer:
             stream.ended = stream.ended or action is not Action.LEAVE
             self._audience.pop(connection, None)
 
-    def _carry_out(self, order: Order) -> None:
+    def _execute(self, order: Order) -> None:
         """Do what *order* asks for behind the frames of its round."""
         connection = order.connection
         if connection is None:

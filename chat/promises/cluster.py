@@ -28,7 +28,7 @@ because the user has gone on elsewhere.
 connected and are told (``notice`` ``store_lost``). What they say waits, up to `WAITING_MESSAGES`
 and `WAITING_BYTES`, and is acknowledged when Redis is back (``store_back``); beyond that it is
 refused, ``not_recorded``. Nobody can enter meanwhile: ``unavailable``. Each batch has a number that
-only grows, so one whose answer was lost, or that comes late, is not carried out twice.
+only grows, so one whose answer was lost, or that comes late, is not executed twice.
 
 *When Redis has forgotten something*, or this server was asleep while the stream went on without it,
 events are missing: each carries the number of events before it. The server then begins anew with
@@ -385,7 +385,7 @@ class Cluster(Log, Directory):
             self._newcomers.pop(token, None)
             if not newcomer.decided.is_set():
                 operation.cancelled = True
-                if operation.taken:  # it may still be carried out: nobody is there any more
+                if operation.taken:  # it may still be executed: nobody is there any more
                     self._submit(_Operation("leave", token, '"lost"'))
                 raise ProtocolError("unavailable")
         if newcomer.refusal is not None:
