@@ -11,6 +11,8 @@ import struct
 
 import psutil
 
+from chat.lab.waiting import wait_until
+
 with contextlib.suppress(ImportError):  # Windows has neither, nor what is asked here
     import fcntl
     import termios
@@ -44,3 +46,22 @@ def unread(sock: socket.socket) -> int:
 def unacknowledged(sock: socket.socket) -> int:
     """Return how many bytes sent on *sock* the other end's kernel has not acknowledged."""
     return int(struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0])
+
+
+class States:
+    """The states that a connection goes through, noted one after another."""
+
+    def __init__(self, listening: tuple[str, int], client: tuple[str, int]) -> None:
+        """Watch the socket that listens on *listening*, and its connection with *client*."""
+        self._listening, self._client = listening, client
+        self.seen: list[tuple[str, ...]] = []
+        """What was noted: the states of the listening socket, of the client and of the server."""
+
+    def __call__(self, *expected: str) -> None:
+        """Wait for the three states *expected*, and note them. Raises `TimeoutError`."""
+        wait_until(lambda: self._now() == expected)
+        self.seen.append(expected)
+
+    def _now(self) -> tuple[str, str, str]:
+        here, there = self._listening, self._client
+        return state(here), state(there, here), state(here, there)

@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from functools import partial
 
 import pytest
 
@@ -45,3 +46,19 @@ def test_what_nobody_takes_stays_unacknowledged() -> None:
             while True:
                 client.send(bytes(65536))
         assert kernel.unacknowledged(client) > 0
+
+
+def test_states_are_noted_in_their_order_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listen() as listener:
+        address = listener.getsockname()
+        client, server = connected_pair(listener)
+        with client, server:
+            note = kernel.States(address, client.getsockname())
+            note("LISTEN", "ESTABLISHED", "ESTABLISHED")
+            server.close()
+            note("LISTEN", "CLOSE_WAIT", "FIN_WAIT2")
+            assert [states[1] for states in note.seen] == ["ESTABLISHED", "CLOSE_WAIT"]
+            monkeypatch.setattr(kernel, "wait_until", partial(wait_until, timeout=0.01))
+            with pytest.raises(TimeoutError):
+                note("LISTEN", "", "")
+            assert len(note.seen) == 2
