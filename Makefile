@@ -28,7 +28,7 @@ COMPILED := $(patsubst %.po,%.mo,$(wildcard chat/app/locale/*/LC_MESSAGES/*.po))
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help report publish test anywhere grade grade-all bench exercise fuzz soak notebooks screenshots cert lint edition locale lock clean
+.PHONY: help report publish test anywhere grade describe grade-all bench exercise fuzz soak notebooks screenshots cert lint edition locale lock clean
 
 help: ## показать этот список || show this list
 	@awk -F ':.*## | [|][|] ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$$(if $(ENGLISH),3,2) }' \
@@ -50,6 +50,9 @@ anywhere: $(VENV)/test.installed ## выполнить тесты в недру�
 
 grade: $(VENV)/grade.installed ## оценить чат по требованиям задания: make grade ARGS="--submission ФАЙЛ.toml" || grade the chat by the requirements of the assignment: make grade ARGS="--submission FILE.toml"
 	@$(BIN)/python -m tests.grading $(ARGS)
+
+describe: $(VENV)/grade.installed ## узнать, как запускать и вести каждый чат в папке: make describe DIR=submissions || find out how each chat in a folder is started and spoken to: make describe DIR=submissions
+	@$(BIN)/python -m tests.grading.describe --all "$(or $(DIR),submissions)" $(ARGS)
 
 grade-all: $(VENV)/grade.installed ## оценить все работы в папке: make grade-all DIR=submissions || grade all submissions in a folder: make grade-all DIR=submissions
 	@$(BIN)/python -m tests.grading.many "$(or $(DIR),submissions)" $(ARGS)

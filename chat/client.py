@@ -26,12 +26,10 @@ from chat.app.sentences import error_sentence, phrase, setting, why
 from chat.core.client import ChatClient, Cipher, ConnectionClosedError, RefusedError
 from chat.core.connection import Transport, TransportError
 from chat.core.protocol import DEFAULT_HOST, DEFAULT_PORT, Message
-from chat.promises import (
-    UnusableError,
-    encryption,  # promise: encryption
-)
+from chat.promises import UnusableError
 from chat.promises.resume import ResumingClient  # promise: resume
-from chat.promises.tls import client_context, client_transport  # promise: tls
+
+# A line marked with a promise goes when its file in chat/promises goes, with all that it begins.
 
 PATIENCE = 2.0
 """Seconds of a server's silence after which the user is told what it may mean."""
@@ -98,15 +96,17 @@ def _run(options: Namespace, log: TextIO | None) -> int:
 
     cipher: Cipher | None = None
     if options.passphrase_file is not None:  # promise: encryption
-        cipher = encryption.Cipher(  # promise: encryption
-            encryption.read_passphrase(options.passphrase_file)  # promise: encryption
-        )  # promise: encryption
+        from chat.promises import encryption
+
+        cipher = encryption.Cipher(encryption.read_passphrase(options.passphrase_file))
     kind: type[ChatClient] = ChatClient
     transport: Callable[[socket.socket, str], Transport] | None = None
     if not options.no_reconnect:  # promise: resume
-        kind = ResumingClient  # promise: resume
+        kind = ResumingClient
     if _wants_tls(options):  # promise: tls
-        transport = client_transport(client_context(options.tls_ca))  # promise: tls
+        from chat.promises.tls import client_context, client_transport
+
+        transport = client_transport(client_context(options.tls_ca))
     client = kind(
         (options.host, options.port),
         also=options.also,
@@ -121,7 +121,7 @@ def _run(options: Namespace, log: TextIO | None) -> int:
             client.connect()
         users = console.register(options.nick)
         if _full_screen(options):
-            from chat.app import tui  # noqa: PLC0415 - it needs a package
+            from chat.app import tui
 
             face = tui.Talk(client, log, **settings)
             if tui.run(face, users, options):
@@ -170,6 +170,7 @@ def _parser() -> cli.ArgumentParser:
         description=_("A chat client: what you type goes to everybody, or to one."),
         epilog=_("In the chat, /help lists the commands; exit or Ctrl-C leaves."),
     )
+    parser.set_defaults(tls=False, tls_ca=None, passphrase_file=None)  # without the promise
     add = parser.add_argument
     add(
         "--host",
@@ -200,18 +201,18 @@ def _parser() -> cli.ArgumentParser:
     )
     cli.add_switch(parser, "--bell", _("ring when somebody writes to you alone or names you"))
     cli.add_file(parser, "--log", _("append all that you receive to this file"))
-    cli.add_switch(
+    cli.add_switch(  # promise: tls
         parser,
         "--tls",
         _(
-            "encrypt the connection (TLS) and check the server; without it, passwords and texts "
-            "can be read by anybody on the way"
+            "encrypt the connection (TLS) and check the server; without it, anybody can read "
+            "passwords and texts in transit"
         ),
     )
-    cli.add_file(
+    cli.add_file(  # promise: tls
         parser, "--tls-ca", _("with TLS, trust the certificates in this file and no others")
     )
-    cli.add_file(
+    cli.add_file(  # promise: encryption
         parser,
         "--passphrase-file",
         _(
@@ -219,7 +220,7 @@ def _parser() -> cli.ArgumentParser:
             "the first line of this file, can read them"
         ),
     )
-    cli.add_switch(
+    cli.add_switch(  # promise: resume
         parser,
         "--no-reconnect",
         _("end when the connection is lost, instead of trying to come back"),

@@ -28,13 +28,14 @@ from chat.core.protocol import DEFAULT_HOST, DEFAULT_PORT, Limits
 from chat.core.room import Directory, Sessions
 from chat.core.server import ChatServer, Gate, log, logger
 from chat.promises import UnusableError
-from chat.promises.durable import SqliteLog  # promise: durable
 from chat.promises.limits import Budgets  # promise: limits
 from chat.promises.resume import RememberedSessions  # promise: resume
-from chat.promises.tls import TlsTransport, server_context  # promise: tls
 
-if TYPE_CHECKING:
-    from chat.promises.cluster import Cluster  # promise: cluster
+if TYPE_CHECKING:  # promise: cluster
+    from chat.promises.cluster import Cluster
+
+# A line marked with a promise goes when its file in chat/promises goes, with all that it begins.
+# What only an option asks for is imported when it is asked for.
 
 DEFAULT_RATE = 10.0
 """Messages a second, when the server is run as a program: among strangers."""
@@ -45,7 +46,10 @@ DAY = 86_400
 def main(arguments: list[str] | None = None) -> int:
     """Run the server from the command line until it is told to stop; return the exit status."""
     options = cli.read_options(_parser, "server", arguments)
+    tls: ssl.SSLContext | None = None
     try:
+        _check_store(options)
+        tls = _tls(options)  # promise: tls
         server = assemble(
             options.host,
             options.port,
@@ -53,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
             admin_password=cli.admin_password(options.admin_password_file),
             history=options.history,
             backplane=options.backplane,
-            tls=(tls := _tls(options)),
+            tls=tls,
         )
     except cli.OptionError as error:
         return cli.fail(str(error))
@@ -90,6 +94,12 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _check_store(options: Namespace) -> None:
+    """Raise `cli.OptionError` when two are to keep the history."""
+    if options.backplane is not None and options.history is not None:
+        raise cli.OptionError(_("--history and --backplane exclude each other: Redis keeps it."))
+
+
 def assemble(
     host: str = DEFAULT_HOST,
     port: int = 0,
@@ -113,13 +123,17 @@ def assemble(
     gate: Gate | None = None
     transport: Callable[[socket.socket], Transport] = Transport
     if history is not None:  # promise: durable
-        messages = SqliteLog(history, limits)  # promise: durable
+        from chat.promises.durable import SqliteLog
+
+        messages = SqliteLog(history, limits)
     if backplane is not None:  # promise: cluster
-        messages = directory = _cluster(backplane, limits)  # promise: cluster
+        messages = directory = _cluster(backplane, limits)
     sessions = RememberedSessions(limits, messages)  # promise: resume
     gate = Budgets(limits)  # promise: limits
     if tls is not None:  # promise: tls
-        transport = functools.partial(TlsTransport, context=tls, server_side=True)  # promise: tls
+        from chat.promises.tls import TlsTransport
+
+        transport = functools.partial(TlsTransport, context=tls, server_side=True)
     return ChatServer(
         host,
         port,
@@ -136,22 +150,21 @@ def assemble(
 def _cluster(backplane: "str | Cluster", limits: Limits) -> "Cluster":  # promise: cluster
     """Return what talks to the Redis at *backplane*. Raises `UnusableError`."""
     try:
-        from chat.promises.cluster import Cluster  # noqa: PLC0415 - needs a package
+        from chat.promises.cluster import Cluster
     except ImportError as error:
         raise UnusableError("no_redis_package") from error
     return Cluster(backplane, limits) if isinstance(backplane, str) else backplane
 
 
-def _tls(options: Namespace) -> ssl.SSLContext | None:
+def _tls(options: Namespace) -> ssl.SSLContext | None:  # promise: tls
     """Return the settings of TLS, None without it. Raises `cli.OptionError`, `UnusableError`."""
-    if options.backplane is not None and options.history is not None:
-        sentence = _("--history and --backplane exclude each other: Redis keeps it.")
-        raise cli.OptionError(sentence)
     if not options.tls_cert and not options.tls_key:
         return None
     if not (options.tls_cert and options.tls_key):
         raise cli.OptionError(_("--tls-cert and --tls-key go together."))
-    return server_context(options.tls_cert, options.tls_key)  # promise: tls
+    from chat.promises.tls import server_context
+
+    return server_context(options.tls_cert, options.tls_key)
 
 
 def _heed_signals(server: ChatServer, tls: ssl.SSLContext | None, options: Namespace) -> None:
@@ -162,7 +175,9 @@ def _heed_signals(server: ChatServer, tls: ssl.SSLContext | None, options: Names
             cli.write("\n")  # the terminal has just shown ^C
         server.request_stop("stopped")
 
-    def renew(_number: int, _frame: object) -> None:
+    def renew(_number: int, _frame: object) -> None:  # promise: tls
+        from chat.promises.tls import server_context
+
         try:
             server_context(options.tls_cert, options.tls_key)  # a pair that fits, or an error
             assert tls is not None
@@ -178,10 +193,10 @@ def _heed_signals(server: ChatServer, tls: ssl.SSLContext | None, options: Names
     signal.signal(signal.SIGTERM, stop)
     if not hasattr(signal, "SIGHUP"):  # Windows
         return
-    if tls is not None:
-        signal.signal(signal.SIGHUP, renew)
-    elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
         signal.signal(signal.SIGHUP, stop)
+    if tls is not None:  # promise: tls
+        signal.signal(signal.SIGHUP, renew)
 
 
 def _limits() -> dict[str, tuple[Callable[[str], float], float, str]]:
@@ -238,6 +253,9 @@ def _parser() -> cli.ArgumentParser:
         description=_("A chat server: everybody who connects can talk to all or to one."),
         epilog=_("Ctrl-C stops the server; everybody is told first."),
     )
+    parser.set_defaults(
+        history=None, backplane=None, tls_cert=None, tls_key=None
+    )  # without the promise
     add = parser.add_argument
     add(
         "--host",
@@ -256,29 +274,31 @@ def _parser() -> cli.ArgumentParser:
     for name, (kind, default, sentence) in _limits().items():
         option = "--" + name.replace("_", "-")
         add(option, type=kind, default=default, metavar=_("N"), help=sentence)
-    cli.add_file(
+    cli.add_file(  # promise: durable
         parser,
         "--history",
         _("keep what is said in this file (SQLite), so that it outlives the server"),
     )
-    add(
+    add(  # promise: cluster
         "--backplane",
         metavar=_("URL"),
         help=_(
             "be one chat with all servers that use this Redis (redis://HOST:PORT/0), which keeps "
-            "the history; an address with a password belongs into the variable "
+            "the history; an address with a password belongs in the variable "
             "CHAT_SERVER_BACKPLANE"
         ),
     )
-    cli.add_file(
+    cli.add_file(  # promise: tls
         parser,
         "--tls-cert",
         _(
             "encrypt all connections (TLS), with the certificate in this file; without it, "
-            "passwords and texts can be read by anybody on the way"
+            "anybody can read passwords and texts in transit"
         ),
     )
-    cli.add_file(parser, "--tls-key", _("the private key that belongs to the certificate"))
+    cli.add_file(  # promise: tls
+        parser, "--tls-key", _("the private key that belongs to the certificate")
+    )
     cli.add_switch(parser, "--show-text", _("show the text of messages here, not only their size"))
     cli.add_file(
         parser,

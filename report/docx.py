@@ -29,6 +29,7 @@ from .run_pandoc import run
 
 DEPTH = {"book": 2, "gost": 3}
 """How many levels of headings the contents show."""
+PAGE = (Mm(210), Mm(297))
 MARGINS = {"book": (30, 20, 20, 20), "gost": (30, 15, 20, 20)}
 """Left, right, top, bottom, in millimetres."""
 CODE_POINTS = {"book": 8.5, "gost": 10}
@@ -105,7 +106,7 @@ def write_reference(path: Path, form: str, first_page_footer: str) -> None:
             package.writestr(name, content)
     document = docx.Document(str(path))
     section = document.sections[0]
-    section.page_width, section.page_height = Mm(210), Mm(297)
+    section.page_width, section.page_height = PAGE
     left, right, top, bottom = (Mm(side) for side in MARGINS[form])
     section.left_margin, section.right_margin = left, right
     section.top_margin, section.bottom_margin = top, bottom
@@ -180,6 +181,7 @@ def _set_gost_styles(document: Document) -> None:
 
 def _change_style(
     style: ParagraphStyle,
+    *,
     points: float | None = None,
     bold: bool | None = None,
     line: float | None = None,
@@ -221,9 +223,9 @@ def _hang_code(document: Document, form: str) -> None:
                 layout.space_before = Pt(6 if index == 0 else 0)
                 layout.space_after = Pt(8 if index == len(lines) - 1 else 0)
                 near_an_end = index < 3 or index >= len(lines) - 4
-                layout.keep_with_next = (
-                    len(lines) <= SHORT_CODE or near_an_end
-                ) and index < len(lines) - 1
+                layout.keep_with_next = (len(lines) <= SHORT_CODE or near_an_end) and index < len(
+                    lines
+                ) - 1
 
 
 def _lines(paragraph: Paragraph) -> Iterator[Paragraph]:
@@ -256,9 +258,8 @@ def _hang(line: Paragraph, points: float) -> None:
 
 def _fit_tables(document: Document, form: str, continued: str) -> None:
     """Give each column the room that its words need, and each page a head."""
-    section = document.sections[0]
-    room = section.page_width - section.left_margin - section.right_margin
-    height = section.page_height - section.top_margin - section.bottom_margin
+    left, right, top, bottom = (Mm(side) for side in MARGINS[form])
+    room, height = PAGE[0] - left - right, PAGE[1] - top - bottom
     for table in document.tables:
         texts = [
             [list(_letters(cell, TABLE_POINTS[form])) for cell in row.findall(qn("w:tc"))]
@@ -440,13 +441,13 @@ def _add_contents(document: Document, form: str) -> None:
         '<w:r><w:fldChar w:fldCharType="begin" w:dirty="true"/></w:r>'
         f'<w:r><mc:AlternateContent xmlns:mc="{_MC}" xmlns:w15="{_W15}">'
         f'<mc:Choice Requires="w15">{_instruction(contents)}</mc:Choice>'
-        f'<mc:Fallback>{_instruction("QUOTE")}</mc:Fallback></mc:AlternateContent></w:r>'
+        f"<mc:Fallback>{_instruction('QUOTE')}</mc:Fallback></mc:AlternateContent></w:r>"
         '<w:r><w:fldChar w:fldCharType="separate"/></w:r>'
     )
     lines[0] = lines[0].replace("</w:pPr>", f"</w:pPr>{begin}", 1)
     lines.append('<w:p><w:r><w:fldChar w:fldCharType="end"/></w:r></w:p>')
     block = (
-        f'<w:sdt {nsdecls("w")}><w:sdtPr><w:docPartObj>'
+        f"<w:sdt {nsdecls('w')}><w:sdtPr><w:docPartObj>"
         '<w:docPartGallery w:val="Table of Contents"/><w:docPartUnique/>'
         f"</w:docPartObj></w:sdtPr><w:sdtContent>{''.join(lines)}</w:sdtContent></w:sdt>"
     )

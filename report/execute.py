@@ -87,6 +87,7 @@ def _explain(notebook: Path, index: int, cells: list[NotebookNode], error: Excep
         section=_section(cells[:index]),
     )
     source = "\n".join(f"    {line}" for line in cells[index].source.splitlines())
+    details = ""
     match error:
         case CellExecutionError():
             tracebacks = [
@@ -94,7 +95,9 @@ def _explain(notebook: Path, index: int, cells: list[NotebookNode], error: Excep
                 for output in cells[index].outputs
                 if output.output_type == "error"
             ]
-            reason = plain("\n".join(tracebacks)) or f"{error.ename}: {error.evalue}"
+            # The sentence first, for the author of a chapter; then what a programmer wants.
+            reason = plain(f"{error.ename}: {error.evalue}")
+            details = plain("\n".join(tracebacks))
         case CellTimeoutError():
             reason = _("The cell has run for {seconds} seconds without an end.").format(
                 seconds=CELL_SECONDS
@@ -102,7 +105,7 @@ def _explain(notebook: Path, index: int, cells: list[NotebookNode], error: Excep
         case _:
             last_words = "\n".join(getattr(error, "__notes__", []))
             reason = _("The kernel died. Its last words:\n{words}").format(words=last_words)
-    return f"{where}\n\n{source}\n\n{reason}"
+    return "\n\n".join(filter(None, [f"{where}\n{reason}", source, details]))
 
 
 def _section(cells: list[NotebookNode]) -> str:

@@ -40,7 +40,7 @@ class Document:
     version: str = ""
     """Which version of the sources it was built from; empty: nobody knows."""
 
-    paper: Paper = Paper()
+    paper: Paper = dataclasses.field(default_factory=Paper)
     """What only PDF and DOCX are told."""
 
     @property

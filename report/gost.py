@@ -9,7 +9,7 @@ section of the last part. What the pages look like stands in the templates.
 import copy
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from nbformat import NotebookNode, v4
@@ -24,10 +24,14 @@ LONGEST_LISTING = 30
 """Lines; a longer listing goes to an appendix."""
 
 # The end of a link to a figure, listing or table: «рисунке 3](#fig-x)», «здесь (рис. 3)](#fig-x)».
-_REFERENCE = re.compile(r"(?P<word>\([^\s()\[\]]+\s)?(?P<number>\d+)(?P<end>\)?\]\(#(?P<label>[\w-]+)\))")
+_REFERENCE = re.compile(
+    r"(?P<word>\([^\s()\[\]]+\s)?(?P<number>\d+)(?P<end>\)?\]\(#(?P<label>[\w-]+)\))"
+)
 _MENTION = re.compile(r"\]\(#((?:fig|lst|tab)-[\w-]+)\)")
 # A paragraph of plain sentences, to which a mention can be added before its last sign.
-_SENTENCES = re.compile(r"(?P<text>(?![-*+>|#<$!~`]|\d+[.)])\S[^\n]*(?:\n\S[^\n]*)*?)(?P<sign>[.:;?!…])\Z")
+_SENTENCES = re.compile(
+    r"(?P<text>(?![-*+>|#<$!~`]|\d+[.)])\S[^\n]*(?:\n\S[^\n]*)*?)(?P<sign>[.:;?!…])\Z"
+)
 
 
 class GostError(ReportError):
@@ -78,8 +82,11 @@ def counts(document: Document) -> dict[str, int]:
     return {
         "figures": kinds.count("figure"),
         "tables": kinds.count("table"),
-        "sources": sum(len(cell.metadata.report.get("entries", [])) for cell in cells
-                       if cell.metadata.report.kind == "sources"),
+        "sources": sum(
+            len(cell.metadata.report.get("entries", []))
+            for cell in cells
+            if cell.metadata.report.kind == "sources"
+        ),
         "appendices": sum(heading.appendix for heading in document.headings),
     }
 
@@ -205,9 +212,10 @@ def _unheaded(cell: NotebookNode) -> NotebookNode:
 def _appendix_of(
     outputs: list[NotebookNode], lang: str, before: list[NotebookNode]
 ) -> list[NotebookNode]:
-    letter = LETTERS[lang][sum(bool((_heading(cell) or {}).get("appendix")) for cell in before)]
+    headings = [found for cell in before if (found := _heading(cell))]
+    letter = LETTERS[lang][sum(bool(found.appendix) for found in headings)]
     title = _("Listings of the programs")
-    about = {"level": 1, "number": letter, "title": title, "anchor": "sec-listings"}
+    about: dict[str, Any] = {"level": 1, "number": letter, "title": title, "anchor": "sec-listings"}
     about |= {"kind": "heading", "appendix": True}
     shown = v4.new_code_cell(  # type: ignore[no-untyped-call]
         "", outputs=outputs, metadata={"report": {"kind": "code", "hidden": ""}}
@@ -345,7 +353,7 @@ def _number(cells: list[NotebookNode]) -> None:
         _change_texts(cell, renumbered)
 
 
-def _change_texts(cell: NotebookNode, change: Any) -> None:
+def _change_texts(cell: NotebookNode, change: Callable[[str], str]) -> None:
     about = cell.metadata.report
     if cell.cell_type == "markdown":
         cell.source = change(cell.source)

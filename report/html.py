@@ -261,7 +261,6 @@ def inline_svg(svg: str, label: str, alt: str) -> str:
         svg,
     )
     svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
-    svg = re.sub(r'(font: (?:\w+ )?[\d.]+px) [^;"]*', r"\1 inherit", svg)
     svg = re.sub(r' transform="rotate\(-0 [^"]*"', "", svg)
     svg = re.sub(r"\s*\n\s*", " ", svg).replace("> <", "><").replace(' z "', ' z"')
     names: dict[str, str] = {}

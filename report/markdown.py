@@ -8,6 +8,7 @@ import dataclasses
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 from nbformat import NotebookNode, v4
 
@@ -33,7 +34,9 @@ def write(document: Document, path: Path) -> None:
     texts = {}
     for file, cells in parts.items():
         at = files.index(file) if file in files else None
-        texts[file] = _render(document, cells, file, addresses, _neighbours(files, titles, at, path))
+        texts[file] = _render(
+            document, cells, file, addresses, _neighbours(files, titles, at, path)
+        )
     for file, text in texts.items():
         path.with_name(file).write_text(text.rstrip() + "\n", "utf-8")
     shown = "".join(texts.values())
@@ -53,7 +56,7 @@ def _parts(cells: list[NotebookNode], index: str) -> dict[str, list[NotebookNode
 
 
 def _file(notebook: str) -> str:
-    return str(Path(notebook).with_suffix(".md"))
+    return notebook.partition(".")[0] + ".md"
 
 
 def _anchors(cells: list[NotebookNode]) -> dict[str, str]:
@@ -73,9 +76,9 @@ def _anchors(cells: list[NotebookNode]) -> dict[str, str]:
     return anchors
 
 
-def _known(about: NotebookNode) -> NotebookNode:
+def _known(about: NotebookNode) -> dict[str, Any]:
     fields = {field.name for field in dataclasses.fields(Heading)}
-    return NotebookNode({key: value for key, value in about.items() if key in fields})
+    return {key: value for key, value in about.items() if key in fields}
 
 
 def _render(

@@ -19,7 +19,6 @@ from .export import TEMPLATES
 PAGE_FONTS = TEMPLATES / "html" / "fonts"
 FURTHER_FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 """DejaVu, for signs that the fonts of the page lack, and STIX, which looks like Times."""
-STANDARDS = ["a-2a", "ua-1"]
 
 
 class TypstError(ReportError):
@@ -48,7 +47,7 @@ def write(folder: Path, path: Path) -> None:
             root=str(folder),
             font_paths=[str(fonts), str(FURTHER_FONTS)],
             ignore_system_fonts=True,
-            pdf_standards=STANDARDS,
+            pdf_standards=["a-2a", "ua-1"],
             sys_inputs={"metadata": (folder / pandoc.METADATA).read_text("utf-8")},
         )
     except typst.TypstError as error:

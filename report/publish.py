@@ -89,7 +89,9 @@ def _incomplete(place: Place) -> Iterator[str]:
             file=_name(place.output, place), names=", ".join(sorted(shown ^ kept))
         )
     page = (place.output / "report.html").read_text("utf-8")
-    twice = [name for name, n in Counter(re.findall(r'\sid="([^"]+)"', page)).items() if n > 1]
+    twice = [
+        name for name, n in Counter(re.findall(r'<\w[^<>]*\sid="([^"]+)"', page)).items() if n > 1
+    ]
     if twice:
         yield _("{file}: names given twice: {names}").format(
             file=_name(place.output / "report.html", place), names=", ".join(twice)

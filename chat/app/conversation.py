@@ -513,7 +513,7 @@ _NEWS = {
     "reconnected": mark("The connection is back. What was said meanwhile follows."),
     "gap": mark("Some of what was said meanwhile is not remembered by the server any more."),
     "store_lost": mark("The server cannot reach its store. What you say waits until it can."),
-    "store_back": mark("The server reaches its store again. What waited is on its way."),
+    "store_back": mark("The server reaches its store again. What waited has been sent."),
 }
 """Events that are a sentence, by their type or the code in it."""
 

@@ -12,6 +12,9 @@ import contextlib
 import json
 import logging
 import queue
+import shutil
+import sys
+import textwrap
 import threading
 import time
 from collections import Counter
@@ -270,7 +273,7 @@ def on_console(
     """
     formatter = (JsonFormatter if as_json else Formatter)(show_text=show_text)
     start = [formatter.line(time.time(), about)] if as_json else _start_sentences(about)
-    write("\n".join(start) + "\n")
+    write("\n".join(start if as_json else map(_wrapped, start)) + "\n")
     journal = Journal()
     printer = Printer(journal, formatter)
     logger.setLevel(logging.INFO)
@@ -323,7 +326,7 @@ _SENTENCES = {
     "disconnected": mark("{address} has disconnected"),
     "joined": mark("{who} has joined"),
     "refused": mark("{who} was refused: {reason} ({code})"),
-    "not_encrypted": mark("{address} and we found no TLS: {reason}"),
+    "not_encrypted": mark("{address}: no TLS connection: {reason}"),
     "not_recorded": mark("The history cannot be written, so messages are refused: {reason}"),
     "store_lost": mark("Redis cannot be reached, so what is said waits: {reason}"),
     "store_back": mark("Redis can be reached again"),
@@ -333,19 +336,19 @@ _SENTENCES = {
     "failed": mark("Something went wrong, and only this was given up: {reason}"),
 }
 _REFUSALS = {
-    "": mark("asked for what cannot be"),
-    "bad_frame": mark("sent something that is no message of this chat"),
+    "": mark("asked for something impossible"),
+    "bad_frame": mark("sent something that is not a message of this chat"),
     "unknown_type": mark("asked for something that this server does not know"),
     "not_registered": mark("asked for something before giving a nickname"),
-    "bad_nick": mark("wanted a nickname that will not do"),
+    "bad_nick": mark("wanted a nickname that is not allowed"),
     "nick_taken": mark("wanted a nickname that is taken"),
     "no_such_user": mark("wrote to somebody who is not here"),
     "bad_text": mark("sent a text that is empty or has forbidden characters"),
     "text_too_long": mark("sent a text that is too long"),
     "too_fast": mark("sends too fast (see --rate)"),
-    "not_admin": mark("wanted what only the admin may do"),
+    "not_admin": mark("tried what only the admin may do"),
     "frame_too_long": mark("sent more than a message may be long"),
-    "server_full": mark("found no room (see --max-clients)"),
+    "server_full": mark("came when the chat was full (see --max-clients)"),
     "register_timeout": mark("gave no nickname in time (see --register-timeout)"),
     "unavailable": mark("could not be served without the store"),
     "not_recorded": mark("sent a message that could not be recorded"),
@@ -406,11 +409,19 @@ def _summary(facts: Facts, _who: str) -> str:
     )
 
 
+def _wrapped(line: str) -> str:
+    """Return *line* wrapped by words, for a terminal only: a program reads whole lines."""
+    if not sys.stdout.isatty():
+        return line
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(line, width, subsequent_indent="    ", break_long_words=False)
+
+
 def _start_sentences(facts: Facts) -> list[str]:
     """Return the first lines; the very first ends in the address, for programs that start us."""
     users = ngettext("up to {n} user", "up to {n} users", facts["max_clients"])
     length = ngettext("{n} character a message", "{n} characters a message", facts["text_chars"])
-    rate = _("{rate:g} a second from each") if facts["rate"] else _("at any rate")
+    rate = _("{rate:.12g} a second from each") if facts["rate"] else _("at any rate")
     limits = f"{users.format(n=facts['max_clients'])}, {length.format(n=facts['text_chars'])}, "
     if facts["backplane"]:
         history = _("in Redis at {address}, shared with other servers")
@@ -421,7 +432,7 @@ def _start_sentences(facts: Facts) -> list[str]:
         last = ngettext("the last {n} message", "the last {n} messages", number).format(n=number)
         history = _("in memory, {messages}").format(messages=last)
     history = history.format(address=facts["backplane"], path=facts["history"])
-    tls = _("on") if facts["tls"] else _("off: anybody on the way can read along")
+    tls = _("on") if facts["tls"] else _("off: anybody can read along in transit")
     return [
         _("The server is listening on {address}").format(address=address_text(*facts["address"])),
         "  " + _("Limits: {limits}").format(limits=limits + rate.format(rate=facts["rate"])),

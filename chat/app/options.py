@@ -65,10 +65,9 @@ def read_options(
 ) -> argparse.Namespace:
     """Return the options of the program whose table in the file is *section*.
 
-    Sets the language before *make_parser* is called, because the parser speaks it. What the
-    command line does not say is taken from *environ* (``CHAT_NICK``; for the server
-    ``CHAT_SERVER_PORT``), and then from the file. Ends with status 2 and a sentence when one of
-    them is wrong.
+    Sets the language first, because *make_parser* uses its sentences. What the command line does
+    not say is taken from *environ* (``CHAT_NICK``; for the server ``CHAT_SERVER_PORT``), and then
+    from the file. Ends with status 2 and a sentence when one of them is wrong.
     """
     prepare_streams()
     early = _read_early(arguments)
@@ -92,7 +91,7 @@ def read_options(
         sentence = _("Cannot read the settings in {path}: {reason}.").removesuffix(".")
         parser.error(sentence.format(path=path, reason=why(problem)))
     if not is_table:
-        sentence = _("The settings in {path} belong into the tables [client] and [server].")
+        sentence = _("The settings in {path} belong in the tables [client] and [server].")
         parser.error(sentence.removesuffix(".").format(path=path))
     names = [name for name in vars(options) if name != "config"]
     settings = {name.replace("-", "_"): (f"{path}: {name}", table[name]) for name in table}
@@ -104,15 +103,21 @@ def read_options(
         variable = "CHAT_LANG" if name == "lang" else prefix + name.upper()
         if environ.get(variable):
             settings[name] = (variable, environ[variable])
+    _apply(parser, settings, options := argparse.Namespace())
+    return parser.parse_args(arguments, options)
+
+
+def _apply(
+    parser: ArgumentParser, settings: dict[str, tuple[str, object]], options: argparse.Namespace
+) -> None:
+    """Set *options* to the values in *settings*, which come with the place where they stand."""
     parser.exit_on_error = False  # an error says where the setting stands, not how it is written
-    options = argparse.Namespace()
-    is_switch = {name: isinstance(parser.get_default(name), bool) for name in names}
     for name, (source, value) in settings.items():
+        is_switch = isinstance(parser.get_default(name), bool)
         try:
-            parser.parse_args(_argument(name, value, is_switch=is_switch[name]), options)
+            parser.parse_args(_argument(name, value, is_switch=is_switch), options)
         except (argparse.ArgumentError, argparse.ArgumentTypeError) as error:
             parser.error(f"{source}: {getattr(error, 'message', error)}")
-    return parser.parse_args(arguments, options)
 
 
 def _argument(name: str, value: object, *, is_switch: bool) -> list[str]:
@@ -144,7 +149,7 @@ def add_switch(parser: argparse.ArgumentParser, option: str, meaning: str) -> No
 
 
 def choose_language(arguments: list[str] | None) -> None:
-    """Set the language that ``--lang`` asks for, before the parser that speaks it is made."""
+    """Set the language that ``--lang`` asks for; before the parser is made."""
     set_language(_read_early(arguments).lang)
 
 
@@ -168,7 +173,7 @@ def config_path(environ: Mapping[str, str] = os.environ) -> Path:
         base = environ.get("XDG_CONFIG_HOME") or ""
         # "All paths must be absolute"; a relative one is to be ignored.
         base = base if Path(base).is_absolute() else "~/.config"
-    with contextlib.suppress(RuntimeError):  # nobody knows where the home folder is
+    with contextlib.suppress(RuntimeError):  # the home folder is unknown
         return Path(base).expanduser() / "tcp-chat" / "config.toml"
     return Path(os.devnull)
 
@@ -317,7 +322,7 @@ def prepare_streams() -> None:
     """Make stdin, stdout and stderr usable.
 
     Where a shell has closed one of them (``<&-``), nothing is read and what is written is lost.
-    What an encoding cannot say is replaced, on the way in and on the way out.
+    Characters that an encoding does not have are replaced, in both directions.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)

@@ -21,28 +21,28 @@ _BY_TYPE = {
     "ConnectionRefusedError": mark("nobody listens there"),
     "TimeoutError": mark("no answer in time"),
     "UnicodeDecodeError": mark("it is not UTF-8 text"),
-    "RuntimeError": mark("nobody knows where the home folder is"),
+    "RuntimeError": mark("the home folder is unknown"),
     "gaierror": mark("no such host is known"),
-    "ConnectionClosedError": mark("it is no chat server, or it has hung up"),
+    "ConnectionClosedError": mark("it is not a chat server, or it has closed the connection"),
 }
 _BY_NUMBER = {
     errno.EADDRINUSE: mark("the port is already in use"),
     errno.EADDRNOTAVAIL: mark("this machine has no such address"),
-    errno.EAFNOSUPPORT: mark("this machine has no such kind of address"),
-    errno.ENETUNREACH: mark("there is no way to that network"),
-    errno.EHOSTUNREACH: mark("there is no way to that host"),
-    errno.ECONNRESET: mark("the other side has hung up"),
+    errno.EAFNOSUPPORT: mark("this machine does not support such addresses"),
+    errno.ENETUNREACH: mark("there is no route to that network"),
+    errno.EHOSTUNREACH: mark("there is no route to that host"),
+    errno.ECONNRESET: mark("the other side has closed the connection"),
     errno.EMFILE: mark("too many open files or connections (see ulimit -n)"),
     errno.ENFILE: mark("the whole system has too many open files"),
     errno.ENOSPC: mark("the disk is full"),
-    errno.EROFS: mark("the disk can only be read"),
+    errno.EROFS: mark("the disk is read-only"),
     errno.EIO: mark("the disk does not work"),
-    errno.ENOTDIR: mark("a folder on the way is a file"),
+    errno.ENOTDIR: mark("a folder in the path is a file"),
     errno.ENAMETOOLONG: mark("the name is too long"),
 }
 _BY_TEXT = {os.strerror(number): phrase for number, phrase in _BY_NUMBER.items()} | {
     "database or disk is full": mark("the disk is full"),
-    "attempt to write a readonly database": mark("the file can only be read"),
+    "attempt to write a readonly database": mark("the file is read-only"),
     "disk I/O error": mark("the disk does not work"),
     "unable to open database file": mark("the file cannot be opened"),
     "file is not a database": mark("it is not a history file"),
@@ -75,14 +75,14 @@ _TLS = {
     "": mark("it has sent nothing: a client without --tls?"),
     "certificate_invalid": mark("its certificate is not valid"),
     "certificate_untrusted": mark(
-        "nobody whom this client trusts vouches for its certificate (see --tls-ca)"
+        "its certificate is not signed by anybody this client trusts (see --tls-ca)"
     ),
     "certificate_expired": mark("its certificate has expired"),
     "certificate_not_yet_valid": mark("its certificate is not valid yet: is the clock right?"),
     "certificate_other_name": mark("its certificate is for another name or address"),
     "certificate_refused": mark("the other side does not accept our certificate"),
     "encryption_ended": mark("the other side has broken off the encryption"),
-    "encryption_damaged": mark("the encrypted stream was damaged on its way"),
+    "encryption_damaged": mark("the encrypted stream was damaged in transit"),
     "encryption_not_agreed": mark("no encryption could be agreed on"),
     "no_tls": mark("the other side does not speak TLS"),
     "cut": mark("the connection was cut before its end"),
@@ -139,7 +139,7 @@ _ERRORS = {
     "unknown_type": mark("The server does not know this request: is it of another version?"),
     "not_registered": mark("You are not in the chat any more. Start the client again."),
     "bad_nick": mark(
-        "This nickname will not do: letters, digits, and _ - . after the first character, "
+        "This nickname is not allowed: letters, digits, and _ - . after the first character, "
         "up to 32 characters, no spaces."
     ),
     "nick_taken": mark("This nickname is taken. Choose another one."),
@@ -171,7 +171,7 @@ _ENDS = {
     "flood": mark("The server has closed the connection: too many messages at once."),
     "slow": mark("The server has closed the connection: we read too slowly."),
     "replaced": mark("You have come in from somewhere else; this client is not needed any more."),
-    "bad_frame": mark("The server sent something that is no message of this chat."),
+    "bad_frame": mark("The server sent something that is not a message of this chat."),
     "untrusted": mark(
         "Nothing was sent to it. If its certificate was really renewed, get the new one from "
         "whoever runs the server, and start the client again with --tls-ca."

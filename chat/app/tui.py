@@ -114,7 +114,7 @@ class Talk(Conversation):
     def __init__(self, client: ChatClient, log: TextIO | None = None, **settings: bool) -> None:
         """Drive *client*; the rest is as in `Conversation`."""
         super().__init__(client, log, **settings)
-        self._wishes: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="chat speaker")
         self._app: ChatApp
         self.attempt = 0
@@ -150,7 +150,7 @@ class Talk(Conversation):
 
     def stop(self) -> None:
         """Leave the chat: what was typed goes out first if that does not take long. Blocks."""
-        self._wishes.put(None)
+        self._tasks.put(None)
         if self._thread.ident is not None:
             self._thread.join(QUIT_TIMEOUT)
         self._client.close()
@@ -159,11 +159,11 @@ class Talk(Conversation):
 
     def submit(self, line: str) -> None:
         """Handle *line* when its turn comes."""
-        self._wishes.put(lambda: self._try(line))
+        self._tasks.put(lambda: self._try(line))
 
     def choose(self, partner: str | None) -> None:
         """Send what is typed from now on to *partner*, None for everybody."""
-        self._wishes.put(lambda: super(Talk, self).talk_to(partner))
+        self._tasks.put(lambda: super(Talk, self).talk_to(partner))
 
     def refuse(self, partner: str) -> None:
         """Say that *partner* has left, and that what was typed for them stays where it is."""
@@ -185,8 +185,8 @@ class Talk(Conversation):
     # The thread that handles what was typed
 
     def _work(self) -> None:
-        while (wish := self._wishes.get()) is not None:
-            wish()
+        while (task := self._tasks.get()) is not None:
+            task()
 
     def _try(self, line: str) -> None:
         try:
@@ -213,7 +213,7 @@ class Talk(Conversation):
 
         def answered(password: str | None) -> None:
             if password:
-                self._wishes.put(lambda: self._use(use, password))
+                self._tasks.put(lambda: self._use(use, password))
 
         self._app.deliver(lambda: self._app.ask_password(answered))
 

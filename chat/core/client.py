@@ -191,10 +191,7 @@ class ChatClient:
         if not self._opened:
             self._writer.open()
             self._opened = True
-        self._dial()
-        self._decoder = FrameDecoder(self._limits.answer_bytes)
-        self._arrived.clear()
-        request = self._expect("register")
+        request = self._dial()
         self._keep_to(request["limits"], request.get("window"))
         return request
 
@@ -205,7 +202,7 @@ class ChatClient:
         connection) and `ConnectionClosedError`.
         """
         self._send(self._registration(nick))
-        welcome = self._expect("welcome")
+        welcome = self._expect("welcome", Deadline(self._limits.connect_timeout))
         if nick_key(welcome["nick"]) != nick_key(nick):  # what we seal would be somebody else's
             raise ConnectionClosedError
         self.nick = welcome["nick"]
@@ -248,8 +245,9 @@ class ChatClient:
         Without a connection it is sent when there is one again. Waits while as much is
         unacknowledged as the server wants at most, or its rate asks for it; in *on_event* it does
         not wait, and what is too much is sent later. An event with that id follows: ``ack``, or
-        ``error``, to which the ``message`` refused is added. Raises `ConnectionClosedError`,
-        `TimeoutError` when the server acknowledges nothing for `Limits.answer_timeout` seconds, and
+        ``error``, to which the ``message`` refused is added, or ``held`` likewise, when the
+        nickname belongs to another person by now. Raises `ConnectionClosedError`, `TimeoutError`
+        when the server acknowledges nothing for `Limits.answer_timeout` seconds, and
         `RefusedError` for what a cipher would hide from the server, which would refuse it.
         """
         sealed = self._seal(text, to)
@@ -435,6 +433,8 @@ class ChatClient:
         self._writer.ring()
         if event["type"] == "error" and message is not None:
             event["message"] = message
+            if event["code"] == "another_person":
+                event["type"] = "held"
 
     def _seal(self, text: str, to: str | None) -> str | None:
         if self._cipher is None:
@@ -455,10 +455,11 @@ class ChatClient:
 
     # Whichever thread reads: the caller's while entering, the listener's afterwards
 
-    def _dial(self) -> None:
-        """Connect to the first of the server's addresses that answers. Raises `OSError`.
+    def _dial(self) -> Message:
+        """Connect to the first of the server's addresses that asks for a name; return its request.
 
-        Each address has its share of the time, so that a silent one does not take it all.
+        Each address has its share of the time, so that a silent one does not take it all. Raises
+        `OSError`, `RefusedError`.
         """
         self._hang_up()
         deadline = Deadline(self._limits.connect_timeout)
@@ -472,25 +473,19 @@ class ChatClient:
                 continue
             targets += [(host, family, address) for family, *_kind, address in found]
         for number, (host, family, address) in enumerate(targets):
+            share = Deadline(deadline.left / (len(targets) - number))
             try:
-                self._dial_one(
-                    host, family, address, Deadline(deadline.left / (len(targets) - number))
-                )
+                self._dial_one(host, socket.socket(family, socket.SOCK_STREAM), address, share)
+                return self._expect("register", share)
             except OSError as error:
                 failure = error
                 self._hang_up()
-            else:
-                return
         raise failure
 
     def _dial_one(
-        self,
-        host: str,
-        family: socket.AddressFamily,
-        address: tuple[object, ...],
-        deadline: Deadline,
+        self, host: str, sock: socket.socket, address: tuple[object, ...], deadline: Deadline
     ) -> None:
-        transport = self._transport(socket.socket(family, socket.SOCK_STREAM), host)
+        transport = self._transport(sock, host)
         connection = Connection(transport)
         with self._lock:
             self._connection = connection
@@ -500,6 +495,8 @@ class ChatClient:
         transport.connect(address, deadline)
         connection.transport.handshake(deadline)
         transport.notice_silence(self._limits.ping_after + self._limits.answer_timeout)
+        self._decoder = FrameDecoder(self._limits.answer_bytes)
+        self._arrived.clear()
 
     def _next(self, deadline: Deadline) -> Message:
         """Return the next message from the server.
@@ -517,8 +514,7 @@ class ChatClient:
                 self._arrived.append(check_server_message(decode(frame)))
         return self._arrived.popleft()
 
-    def _expect(self, kind: str) -> Message:
-        deadline = Deadline(self._limits.connect_timeout)
+    def _expect(self, kind: str, deadline: Deadline) -> Message:
         try:
             while True:
                 message = self._next(deadline)

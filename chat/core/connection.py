@@ -15,9 +15,6 @@ import threading
 
 from chat.core.timing import Deadline
 
-RECEIVE_BYTES = 64 * 1024
-"""What one ``recv`` may bring."""
-
 LONGEST_KEEPALIVE = 32_767
 """Seconds, the most that Linux takes for TCP_KEEPIDLE and TCP_KEEPINTVL (tcp(7))."""
 
@@ -69,6 +66,8 @@ class Transport:
         # Many small frames, gathered by us: Nagle's algorithm would only delay them (RFC 896).
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock
+        self.receive_bytes = 64 * 1024
+        """What one ``recv`` may bring."""
 
     def connect(self, address: tuple[object, ...], deadline: Deadline) -> None:
         """Connect to *address*. Raises `OSError`, as `TimeoutError` in time. Reader thread."""
@@ -112,7 +111,7 @@ class Transport:
             if not _wait(self._socket, timeout):
                 raise TimeoutError
             try:
-                return self._socket.recv(RECEIVE_BYTES)
+                return self._socket.recv(self.receive_bytes)
             except BlockingIOError:  # readable a moment ago, and yet not (select(2), BUGS)
                 continue
             except OSError:  # reset by the peer, or given up by TCP

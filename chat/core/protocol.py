@@ -117,6 +117,9 @@ class Limits:
     answer_bytes: int = 4 * 1024 * 1024
     """Longest frame a client accepts: a list of users grows with their number."""
 
+    register_bytes: int = 4096
+    """Longest frame of a client that has no nickname yet."""
+
     text_chars: int = 2000
     """Longest text of a message, in characters (Unicode code points)."""
 
@@ -214,7 +217,7 @@ class FrameDecoder:
 
     def __init__(self, frame_bytes: int) -> None:
         """Accept frames of up to *frame_bytes* bytes, the line feed not counted."""
-        self._frame_bytes = frame_bytes
+        self.frame_bytes = frame_bytes
         self._rest = b""  # the beginning of a frame whose end has not arrived yet
 
     def receive(self, chunk: bytes) -> Iterator[bytes]:
@@ -223,16 +226,17 @@ class FrameDecoder:
         Iterate to the end: a frame is yielded once, without its line feed. Raises
         `ProtocolError` ``frame_too_long``; what came before the long frame is yielded first.
         """
-        *frames, self._rest = (self._rest + chunk).split(b"\n")
-        for frame in frames:
-            self._check_length(frame)
-            yield frame
-        self._check_length(self._rest)
-
-    def _check_length(self, frame: bytes) -> None:
-        if len(frame) > self._frame_bytes:
-            self._rest = b""
+        data, begin = self._rest + chunk, 0
+        self._rest = b""
+        # One after the other: a list of all frames would take many times the bytes of the chunk.
+        while (end := data.find(b"\n", begin)) >= 0:
+            if end - begin > self.frame_bytes:
+                raise ProtocolError("frame_too_long")
+            yield data[begin:end]
+            begin = end + 1
+        if len(data) - begin > self.frame_bytes:
             raise ProtocolError("frame_too_long")
+        self._rest = data[begin:]
 
 
 def encode(message: Mapping[str, Any]) -> bytes:

@@ -39,6 +39,8 @@ class Session:
         """Begin the session *session_id*; who shows the *secret* comes back to it."""
         self.id = session_id
         self.secret = secret
+        self.person = hashlib.sha256(f"person {session_id}".encode()).hexdigest()[:16]
+        """A name of the session that everybody may know, unlike the others."""
 
     def find(self, _message_id: int) -> int | None:
         """Return the number of what was said under that id before, None if nothing was.
@@ -90,8 +92,8 @@ class Member:
 
     @property
     def person(self) -> str:
-        """A name of the session that may be told to everybody: it tells persons apart."""
-        return hashlib.sha256(f"person {self.session.id}".encode()).hexdigest()[:16]
+        """Who it is: what tells them from somebody else under the same nickname."""
+        return self.session.person
 
 
 class Directory:

@@ -117,7 +117,9 @@ class ClientConnection(threading.Thread):
         self.ready = False
         """Whether something may be posted: the handshake is over."""
         self._budget = budget
-        self._decoder = FrameDecoder(server.limits.frame_bytes)
+        # Strangers get little of our memory; who has entered gets more.
+        self._decoder = FrameDecoder(server.limits.register_bytes)
+        self._receive_bytes, transport.receive_bytes = transport.receive_bytes, 4096
         self._frame_bytes = 0  # of the last frame
         self._registering = Deadline(server.limits.register_timeout)
         self._member: Member | None = None
@@ -211,13 +213,13 @@ class ClientConnection(threading.Thread):
                     return
                 if self._member is None:
                     self._registering.remaining()
-                self._handle(frame)
+                self._handle_frame(frame)
                 if writer.behind:
                     writer.wait_caught_up(self.server.limits.drain_timeout)
         finally:
             writer.ring()
 
-    def _handle(self, frame: bytes) -> None:
+    def _handle_frame(self, frame: bytes) -> None:
         try:
             self._frame_bytes = len(frame)
             self._dispatch(decode(frame))
@@ -284,6 +286,8 @@ class ClientConnection(threading.Thread):
             raise ProtocolError("unknown_type")
         nick, secret = message.get("nick"), message.get("session")
         self._member = self.server.room.join(self.connection, nick, secret)
+        self._decoder.frame_bytes = self.server.limits.frame_bytes
+        self.connection.transport.receive_bytes = self._receive_bytes
         self.server.note_registered(self)
         log("joined", address=self.address, nick=self._member.nick)
 

@@ -6,6 +6,8 @@ import time
 class Deadline:
     """One limit of time through several steps."""
 
+    __slots__ = ("_end",)
+
     def __init__(self, seconds: float) -> None:
         """Start now; end after *seconds*."""
         self._end = time.monotonic() + seconds
@@ -28,6 +30,8 @@ class TokenBucket:
     A token is added every 1 / *rate* seconds, up to *burst* of them; whatever is done takes one
     (Tanenbaum, Computer Networks, 5th edition, section 5.4.2).
     """
+
+    __slots__ = ("_burst", "_filled", "_rate", "_tokens")
 
     def __init__(self, rate: float, burst: float, tokens: float | None = None) -> None:
         """Start with so many *tokens*, full if it is not said; a *rate* of 0 is no limit."""

@@ -37,7 +37,7 @@ from chat.core.client import ConnectionClosedError
 from chat.core.protocol import Limits, Message
 from chat.lab import waiting
 from chat.lab.background import LOOPBACK, RecordingClient
-from chat.lab.terminal import clean_environment
+from chat.lab.terminal import clean_environment, with_default_signals
 from chat.lab.wiretap import Direction, Wiretap
 from chat.promises.resume import ResumingClient
 
@@ -100,7 +100,11 @@ class ServerProcess:
         """Start it and wait until it listens. Raises `RuntimeError` with its complaint."""
         environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=self._errors, env=environment
+            with_default_signals(self._command),
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=environment,
+            process_group=0,
         )
         assert self._process.stdout is not None
         with self._process.stdout as output:

@@ -20,6 +20,7 @@ import codecs
 import contextlib
 import copy
 import errno
+import itertools
 import os
 import re
 import selectors
@@ -31,6 +32,7 @@ import unicodedata
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,9 +52,11 @@ SCROLLBACK_ROWS = 2000
 """Rows that are remembered after they have scrolled off the top."""
 
 _READ_BYTES = 65536
+_ASKED_TO_END = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 _TYPED_SHOWN = 5  # lines typed last, in the message of a ScreenTimeout
 # The end of a process cannot be selected on: while a terminal waits, it is asked this often.
 _LOOK_SECONDS = 0.05
+_SHORT_LOOK_SECONDS = 0.02
 
 
 class ScreenTimeout(AssertionError):  # noqa: N818 - as subprocess.TimeoutExpired
@@ -111,7 +115,20 @@ _PLAIN = re.compile("[ -~\u00a1-\u00ac\u00ae-\u02ff\u0370-\u0482\u048a-\u052f]*"
 # requests marked with < = > (ECMA-48, 5.4.1, private use) and control strings (ECMA-48, 5.6).
 _UNKNOWN = re.compile(r"\x1b\[[<=>][0-?]*[ -/]*[@-~]|\x1b[PX^_][^\x1b]*\x1b\\")
 _UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[PX^_][^\x1b]*\x1b?)?\Z")
+_SEQUENCE = re.compile(r"(\x1b\[[0-?]*[ -/]*[@-~])")
 _LONGEST_SEQUENCE = 4096  # characters after which an unfinished one is taken for text
+
+
+class _Stream(pyte.Stream):
+    """pyte's parser with the SCO sequences that consoles of PCs know: save, restore, scroll."""
+
+    csi = {  # noqa: RUF012 - as pyte declares it
+        **pyte.Stream.csi,
+        "s": "save_position",
+        "u": "restore_position",
+        "S": "scroll_up",
+    }
+    events = pyte.Stream.events | {"save_position", "restore_position", "scroll_up"}
 
 
 class _Emulator(pyte.Screen):
@@ -123,10 +140,19 @@ class _Emulator(pyte.Screen):
     def __init__(self, columns: int, rows: int, answer: Callable[[str], None]) -> None:
         """Make a blank screen; *answer* takes what the terminal itself says to the program."""
         self.scrolled: deque[str] = deque(maxlen=SCROLLBACK_ROWS)
+        self.gone: list[str] = []
+        """The lines that were erased from the screen, each once, with their line feeds."""
+
+        self.page: list[str] = []
+        """The lines that the screen had when it was erased last, and what had scrolled off."""
+
+        self.rows_since = 0
+        """How many rows have scrolled off since then."""
+
         self._answer = answer
         self._unfinished = ""
         super().__init__(columns, rows)
-        self._stream = pyte.Stream(self)
+        self._stream = _Stream(self)
 
     def feed(self, text: str) -> None:
         """Take in what the program prints."""
@@ -134,18 +160,76 @@ class _Emulator(pyte.Screen):
         unfinished = _UNFINISHED.search(text)
         cut = unfinished.start() if unfinished else len(text)
         self._unfinished = text[cut:] if len(text) - cut <= _LONGEST_SEQUENCE else ""
-        self._stream.feed(text.removesuffix(self._unfinished))
+        for part in _SEQUENCE.split(text.removesuffix(self._unfinished)):
+            with contextlib.suppress(TypeError):  # more numbers than the sequence takes
+                self._stream.feed(part)
 
     def row_text(self, y: int) -> str:
         """Return the text of row *y* without the blanks at its end."""
-        row = self.buffer[y]
-        return "".join(row[x].data for x in range(self.columns)).rstrip()
+        row = self.buffer[y]  # holds the cells that were written to: most rows are short
+        end = min(max(row, default=-1) + 1, self.columns)
+        return "".join([row[x].data for x in range(end)]).rstrip()
 
     def row_is_full(self, y: int) -> bool:
         """Tell whether row *y* is filled to its end, as it is when a long line goes on below."""
         return self.buffer[y][self.columns - 1].data != " "
 
+    def joined_rows(self, end: int | None = None) -> str:
+        """Return the rows before *end*, long lines joined."""
+        rows = range(self.lines if end is None else end)
+        return "".join(self.row_text(y) + ("" if self.row_is_full(y) else "\n") for y in rows)
+
+    def page_lines(self, end: int | None = None) -> list[str]:
+        """Return the lines since the screen was erased last, those before row *end*."""
+        begin = max(0, len(self.scrolled) - self.rows_since)
+        text = "".join(itertools.islice(self.scrolled, begin, None)) + self.joined_rows(end)
+        return text.rstrip("\n").splitlines(keepends=True)
+
+    def new_lines(self, end: int | None = None) -> list[str]:
+        """Return those of `page_lines` that were not there before the screen was erased last."""
+        lines = self.page_lines(end)
+        if not self.page:
+            return lines
+        before, now = ([line.strip() for line in page] for page in (self.page, lines))
+        steps = SequenceMatcher(None, before, now, autojunk=False).get_opcodes()
+        added = [lines[j1:j2] for tag, _i1, _i2, j1, j2 in steps if tag in ("insert", "replace")]
+        return [line for part in added for line in part]
+
+    def _turn_page(self) -> None:
+        """Remember what stands on the screen: it is about to be erased."""
+        lines = self.page_lines()
+        if any(line.strip() for line in lines):
+            self.gone += [f"{line.rstrip()}\n" for line in self.new_lines()]
+            self.page = lines
+        self.rows_since = 0
+
     # Called by pyte
+
+    def erase_in_display(self, how: int = 0, *args: Any, **kwargs: Any) -> None:
+        if how in (2, 3) or (how == 0 and (self.cursor.x, self.cursor.y) == (0, 0)):
+            self._turn_page()
+        super().erase_in_display(how, *args, **kwargs)
+
+    def save_position(self, _private: int = 0) -> None:
+        """Remember where the cursor is, and nothing from before (SCO, SCOSC)."""
+        self.savepoints.clear()
+        self.save_cursor()
+
+    def restore_position(self, _private: int = 0) -> None:
+        """Put the cursor where it was remembered; it stays remembered (SCO, SCORC)."""
+        if self.savepoints:
+            saved = self.savepoints[-1]
+            again = saved._replace(cursor=copy.copy(saved.cursor))
+            self.restore_cursor()
+            self.savepoints.append(again)
+
+    def scroll_up(self, count: int = 1) -> None:
+        """Move all rows up by *count*, the cursor stays (ECMA-48, 8.3.147, SU)."""
+        at = self.cursor.x, self.cursor.y
+        for _row in range(min(count or 1, self.lines)):
+            self.cursor.y = self.lines - 1 if self.margins is None else self.margins.bottom
+            self.index()
+        self.cursor.x, self.cursor.y = at
 
     def reset(self) -> None:
         super().reset()
@@ -176,9 +260,12 @@ class _Emulator(pyte.Screen):
             row[x] = row[x]._replace(data=unicodedata.normalize("NFC", row[x].data + mark))
 
     def index(self) -> None:
-        if self.cursor.y == self.lines - 1 and self.margins is None and self._main is None:
+        top_is_lost = self.margins is None or self.margins.top == 0
+        bottom = self.lines - 1 if self.margins is None else self.margins.bottom
+        if self.cursor.y == bottom and top_is_lost and self._main is None:
             ending = "" if self.row_is_full(0) else "\n"
             self.scrolled.append(self.row_text(0) + ending)
+            self.rows_since += 1
         super().index()
 
     def select_graphic_rendition(self, *attrs: int, private: bool = False) -> None:
@@ -265,25 +352,32 @@ class Terminal:
         env: Mapping[str, str] | None = None,
         cwd: str | Path | None = None,
         most_output: int | None = None,
+        encoding: str = "utf-8",
     ) -> None:
         """Start *argv* in folder *cwd*, on a screen of *columns* by *rows* characters.
 
         The program sees nothing of this process's environment but `clean_environment`, and *env*
         on top of it. *title* names the window in pictures and error messages. A program that
         prints more than *most_output* bytes is killed, and what it prints further is not shown.
+        It reads and prints text in *encoding*.
         Raises `pexpect.ExceptionPexpect` when there is no such program.
         """
         self.title = title
         self._screen = _Emulator(columns, rows, self._queue_input)
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._encoding = encoding
+        self._decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
         self._unsent = b""
         self._typed: deque[str] = deque(maxlen=_TYPED_SHOWN)
+        self.bytes_printed = 0
+        """How much the program has printed so far: who looks again sees whether there is more."""
+
         self._output_left = most_output
         self._hung_up = False  # the program's side of the terminal is closed
         self._closed = False
+        program, *arguments = with_default_signals(argv)
         self._child: Any = pexpect.spawn(
-            argv[0],
-            list(argv[1:]),
+            program,
+            arguments,
             dimensions=(rows, columns),
             env=clean_environment() | dict(env or {}),
             cwd=None if cwd is None else str(cwd),
@@ -355,16 +449,33 @@ class Terminal:
     @property
     def cursor_row_begin(self) -> int:
         """Where in `text` the cursor's row begins: what comes next stands there or further on."""
-        above = "".join(
-            self._screen.row_text(y) + ("" if self._screen.row_is_full(y) else "\n")
-            for y in range(self.cursor[1])
-        )
+        above = self._screen.joined_rows(self.cursor[1])
         return min(len(self.scrollback_text) + len(above), len(self.text))
+
+    @property
+    def transcript(self) -> str:
+        """All that has been seen on the screen, in order: also what the program has erased.
+
+        A line that stood there before the screen was erased, and stands there again afterwards,
+        is the same line and is told once.
+        """
+        return "".join([*self._screen.gone, *self._screen.new_lines()]).rstrip("\n") + "\n"
+
+    @property
+    def transcript_row_begin(self) -> int:
+        """Where in `transcript` the cursor's row begins."""
+        above = [*self._screen.gone, *self._screen.new_lines(self.cursor[1])]
+        return min(len("".join(above)), len(self.transcript))
 
     @property
     def is_alive(self) -> bool:
         """Whether the program is still running."""
         return bool(self._child.isalive())
+
+    @property
+    def status(self) -> int | None:
+        """The exit status of the program, negative for a signal; None while it runs."""
+        return None if self._child.isalive() else self._status()
 
     @property
     def is_too_loud(self) -> bool:
@@ -483,7 +594,7 @@ class Terminal:
     # Output and input
 
     def _queue_input(self, text: str) -> None:
-        self._unsent += text.encode()
+        self._unsent += text.encode(self._encoding, errors="replace")
 
     def _interest(self) -> int:
         return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
@@ -499,7 +610,9 @@ class Terminal:
             data = b""
         if not data:
             self._hung_up = True
-        elif not self.is_too_loud:
+            return
+        self.bytes_printed += len(data)
+        if not self.is_too_loud:
             self._screen.feed(self._decoder.decode(data))
             if self._output_left is not None:
                 self._output_left -= len(data)
@@ -526,12 +639,7 @@ class Terminal:
     # Words
 
     def _joined_rows(self) -> str:
-        screen = self._screen
-        parts = [
-            screen.row_text(y) + ("" if screen.row_is_full(y) else "\n")
-            for y in range(screen.lines)
-        ]
-        return "".join(parts).rstrip("\n") + "\n"
+        return self._screen.joined_rows().rstrip("\n") + "\n"
 
     def _status(self) -> int:
         if self._child.signalstatus is not None:
@@ -570,6 +678,39 @@ def clean_environment() -> dict[str, str]:
     if "TZ" in os.environ:
         environment["TZ"] = os.environ["TZ"]
     return environment
+
+
+_DEFAULT_SIGNALS = """
+import os, signal, sys
+for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+    signal.signal(number, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+def with_default_signals(argv: Sequence[str]) -> list[str]:
+    """Return a command that runs *argv* with every signal handled as by default.
+
+    What a process ignores or blocks, its children ignore and block too (signal(7), execve(2)): a
+    shell makes what it starts in the background ignore SIGINT, and nohup(1) ignores SIGHUP. The
+    process that runs *argv* keeps its id. May be called from any thread.
+    """
+    ignored = any(signal.getsignal(number) is signal.SIG_IGN for number in _ASKED_TO_END)
+    if not ignored and not signal.pthread_sigmask(signal.SIG_BLOCK, ()):
+        return list(argv)
+    return [sys.executable, "-I", "-S", "-c", _DEFAULT_SIGNALS, *argv]
+
+
+def wait_for_all(condition: Callable[[], bool], seconds: float) -> bool:
+    """Take in the output of all terminals of this thread until *condition*; tell whether it held.
+
+    Goes on for *seconds* at most, also when programs have ended. *condition* must be quick.
+    """
+    deadline = time.monotonic() + seconds
+    while not (met := condition()) and time.monotonic() < deadline:
+        _pump(_SHORT_LOOK_SECONDS)
+    return met
 
 
 def _pump(seconds: float) -> None:

@@ -9,21 +9,15 @@ Seam: `chat.core.history.Log`.
 """
 
 import contextlib
-import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from pathlib import Path
 
 from chat.core.history import Entry, Log
 from chat.core.protocol import Limits, ProtocolError
-
-try:
-    import fcntl
-except ImportError:  # Windows: there the file's unique numbers still keep two servers apart
-    fcntl = None  # type: ignore[assignment]
 
 LONGEST_READ = 1.0
 """Seconds that one question for old messages may take."""
@@ -41,9 +35,6 @@ CREATE TABLE IF NOT EXISTS messages (
     sealed INTEGER NOT NULL,
     seq INTEGER PRIMARY KEY
 );
-"""
-_INDEX = """
-CREATE INDEX IF NOT EXISTS said ON messages (session, message_id) WHERE message_id IS NOT NULL
 """
 _INSERT = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _COLUMNS = attrgetter(
@@ -64,6 +55,7 @@ class SqliteLog(Log):
         super().__init__(limits)
         self._appended: list[Entry] = []  # guarded as the entries in memory are
         self._given = 0  # the last number given
+        self._resources: contextlib.ExitStack | None = None  # open when it is ready
         self._reading_lock = threading.Lock()  # one question at a time; never under another lock
         with contextlib.ExitStack() as stack:
             path = Path(path)
@@ -75,26 +67,25 @@ class SqliteLog(Log):
             )
             self._file.execute("PRAGMA journal_mode = WAL")
             self._file.execute("PRAGMA synchronous = FULL")
-            self._last = stack.enter_context(_LastNumber(path.with_name(path.name + "-last")))
+            self._said = stack.enter_context(contextlib.closing(_Said(path)))
             self._begin()
             self._resources = stack.pop_all()
 
     def _begin(self) -> None:
         self._file.executescript(_SCHEMA)
-        with contextlib.suppress(sqlite3.DatabaseError):  # damaged: what can be read still can
-            self._file.execute(_INDEX)
         newest = self._select("ORDER BY seq DESC LIMIT :limit", limit=self._limits.history_messages)
-        self._replace(reversed(newest))
+        with self._lock:
+            self._replace(reversed(newest))
         self.last_seq = self._given = newest[0].seq if newest else 0
         found = self._file.execute("SELECT id FROM log").fetchone()
+        restored = self._said.last_seq > self.last_seq
         if found is None:
             self._file.execute("INSERT INTO log VALUES (?)", [self.id])
-        elif self._last.read() <= self.last_seq:
+        elif not restored:
             self.id = found[0]
-        else:  # restored from a copy: the numbers that follow have been given before
-            self.id = secrets.token_hex(8)
+        else:  # a copy: the numbers that follow have been given before
             self._file.execute("UPDATE log SET id = ?", [self.id])
-        self._last.write(self.last_seq)
+        self._said.catch_up(self._file, self.last_seq)
 
     def append(self, entry: Entry) -> bool:
         """Give *entry* the next number, to be kept by the next `commit`."""
@@ -126,7 +117,7 @@ class SqliteLog(Log):
             self.last_seq = entries[-1].seq
             for entry in entries:
                 self._keep(entry)
-        self._last.write(self.last_seq)
+        self._said.add([(one.session, one.message_id, one.seq) for one in entries])
         return ()
 
     def before(self, session: str, limit: int, before: int | None = None) -> list[Entry]:
@@ -152,15 +143,11 @@ class SqliteLog(Log):
 
     def find(self, session: str, message_id: int) -> int | None:
         """Return the number of what *session* said under *message_id*."""
-        query = "WHERE session = :session AND message_id = :id ORDER BY seq LIMIT 1"
-        found = self._select(query, session=session, id=message_id)
-        return found[0].seq if found else None
+        return self._said.find(session, message_id)
 
     def last_id(self, session: str) -> int:
         """Return the largest ``message_id`` of what *session* has said."""
-        query = "WHERE session = :session AND message_id IS NOT NULL ORDER BY message_id DESC"
-        found = self._select(f"{query} LIMIT 1", session=session)
-        return found[0].message_id or 0 if found else 0
+        return self._said.last_id(session)
 
     def _select(self, query: str, **values: object) -> list[Entry]:
         """Return what is in the file. Raises `ProtocolError` ``unavailable`` for the asker."""
@@ -170,7 +157,7 @@ class SqliteLog(Log):
             try:
                 rows = self._reading.execute(f"SELECT * FROM messages {query}", values).fetchall()
             except sqlite3.Error as error:
-                if not self._given:  # while the server starts
+                if not self._resources:  # the server does not run yet
                     raise
                 raise ProtocolError("unavailable") from error
         entries = [Entry(*row) for row in rows]
@@ -179,8 +166,9 @@ class SqliteLog(Log):
         return entries
 
     def close(self) -> None:
-        """Close the file."""
-        self._resources.close()
+        """Close the files."""
+        if self._resources is not None:
+            self._resources.close()
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -188,38 +176,83 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=1, check_same_thread=False, isolation_level=None)
 
 
-class _LastNumber:
-    """The last number given, in a small file beside the database.
+class _Said:
+    """Who has said what under which id: an index in a file beside the database.
 
-    It shows when the database was replaced by an older copy. Who holds its lock owns the database:
-    two servers with one would both give out the next number.
+    Apart from it, because a damaged page of an index would stop all writing, and without waiting
+    for the disk, because it can be made anew. It shows, too, when the database was replaced by an
+    older copy; and whoever has it open owns the database: two servers with one would both give out
+    the next number.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Take the lock. Raises `sqlite3.OperationalError` when another program has it."""
+    def __init__(self, database: Path) -> None:
+        """Open the file beside *database*, or make it. Raises `sqlite3.OperationalError`."""
+        path = database.with_name(database.name + "-said")
+        self._lock = threading.Lock()  # guards the connection; nothing is taken under it
         path.touch(mode=0o600)
-        self._file = path.open("r+b", buffering=0)
         try:
-            if fcntl is not None:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            self._open(path)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):  # another program has it
+                raise
             self._file.close()
-            raise sqlite3.OperationalError("database is locked") from error
+            path.unlink()
+            path.touch(mode=0o600)
+            self._open(path)
 
-    def __enter__(self) -> "_LastNumber":
-        return self
+    def _open(self, path: Path) -> None:
+        self._file = _connect(path)
+        for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = OFF"):
+            self._file.execute(f"PRAGMA {pragma}")
+        self._file.execute(
+            "CREATE TABLE IF NOT EXISTS said (session TEXT, id INTEGER, seq INTEGER PRIMARY KEY)"
+        )
+        self._file.execute("CREATE INDEX IF NOT EXISTS by_session ON said (session, id)")
+        [(self.last_seq,)] = self._file.execute("SELECT coalesce(max(seq), 0) FROM said")
 
-    def __exit__(self, *_exception: object) -> None:
+    def catch_up(self, messages: sqlite3.Connection, last_seq: int) -> None:
+        """Take in what the database has and the index has not, up to *last_seq*, and no more."""
+        with self._lock, contextlib.suppress(sqlite3.Error):
+            self._file.execute("DELETE FROM said WHERE seq > ?", [last_seq])
+            rows = messages.execute(
+                "SELECT session, message_id, seq FROM messages WHERE seq > ?", [self.last_seq]
+            )
+            self._insert(rows)
+
+    def add(self, rows: Iterable[tuple[str, int | None, int]]) -> None:
+        """Take in *rows*: session, id, number. Without room for them, repeats go unnoticed."""
+        with self._lock, contextlib.suppress(sqlite3.Error):
+            self._insert(rows)
+
+    def find(self, session: str, message_id: int) -> int | None:
+        """Return the number of what *session* said under *message_id*."""
+        query = "SELECT min(seq) FROM said WHERE session = ? AND id = ?"
+        return self._ask(query, session, message_id)
+
+    def last_id(self, session: str) -> int:
+        """Return the largest id of what *session* has said, 0 if it has said nothing."""
+        return self._ask("SELECT max(id) FROM said WHERE session = ?", session) or 0
+
+    def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
-    def read(self) -> int:
-        """Return the number, 0 if there is none."""
-        self._file.seek(0)
-        text = self._file.read(20)
-        return int(text) if text.strip().isdigit() else 0
+    def _ask(self, query: str, *values: str | int) -> int | None:
+        try:
+            with self._lock:
+                found: int | None = self._file.execute(query, values).fetchone()[0]
+        except sqlite3.Error as error:
+            raise ProtocolError("unavailable") from error
+        return found
 
-    def write(self, number: int) -> None:
-        """Keep *number*, if there is room: without it, only a restored copy goes unnoticed."""
-        with contextlib.suppress(OSError):
-            self._file.seek(0)
-            self._file.write(b"%-20d" % number)
+    # Under the lock
+
+    def _insert(self, rows: Iterable[tuple[str, int | None, int]]) -> None:
+        try:
+            self._file.execute("BEGIN")
+            self._file.executemany("INSERT OR REPLACE INTO said VALUES (?, ?, ?)", rows)
+            self._file.execute("COMMIT")
+        except BaseException:
+            if self._file.in_transaction:
+                self._file.execute("ROLLBACK")
+            raise

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -29,6 +30,7 @@ START_TIMEOUT = 10.0
 END_TIMEOUT = 5.0
 """Seconds that a server has to end when it is told to, before it is killed."""
 
+ROOT = Path(__file__).resolve().parents[2]
 PEERS = Path(__file__).with_name("peers")
 
 Command = Callable[[Path, int, int], Sequence[str]]
@@ -81,7 +83,7 @@ def titles() -> dict[str, str]:
 def find(folder: Path) -> tuple[dict[str, Peer], dict[str, str]]:
     """Return the peers that there are, and why the others are skipped; compile into *folder*."""
     python = sys.version.split()[0]
-    chat = f"{version('tcp-chat')}, Python {python}"
+    chat = f"{_own_version()}, Python {python}"
     peers = [
         Peer("chat", "chat", _chat, chat),
         Peer("chat-durable", "chat", _durable_chat, chat),
@@ -158,6 +160,11 @@ def on_core(core: int | None) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def _own_version() -> str:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    return str(settings["project"]["version"])
 
 
 def cores() -> tuple[int, int] | tuple[None, None]:

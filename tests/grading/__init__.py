@@ -9,6 +9,8 @@ From the data to the grade:
     the requirements with their points; a teacher edits them without touching Python
 ``chat.toml``, ``submission``
     how one chat is started and spoken to: this one; every student's has such a file
+``python``
+    whose files are the student's, and which Python runs them
 ``confine``, ``sandbox``
     the student's programs on a network of their own, with limits, in a folder of their own
 ``meddler``
@@ -19,8 +21,9 @@ From the data to the grade:
     what each requirement plays at the terminals, or looks up in the files
 ``engine``, ``output``
     all requirements for one submission; the grade in the terminal, as JSON, as Markdown
-``many``
-    a folder of submissions, several at a time
-``describe``
-    tries out how a chat is spoken to and writes its file
+``archives``, ``many``
+    what a course system exports; a folder of submissions, several at a time
+``clues``, ``signs``, ``trial``, ``describe``
+    what code and screens suggest; what two moments have in common; trying out how a chat is spoken
+    to; its file, in talk with the teacher
 """

@@ -39,16 +39,27 @@ class Outcome:
 
 def starts(stage: Stage, *, clients: int = 3) -> None:
     """The server starts and accepts several clients."""
-    stage.open(clients)
+    users = stage.open(clients)
+    if "ready" not in stage.submission.signs and clients > 1:  # then this shows that they are in
+        if "all" not in stage.submission.steps:
+            raise stage.missed(
+                users[0],
+                _("a sign of being in the chat; {file} names none, and no way to talk").format(
+                    file=stage.submission.path.name
+                ),
+            )
+        text = stage.broadcasts(users[0])
+        for user in users[1:]:
+            user.sees(sign(text))
 
 
 def threads(stage: Stage, *, clients: int = 3) -> None:
     """The server has a thread, or a process, more for each client."""
     server = stage.start_server()
-    before = stage.sandbox.threads_of(server.terminal.pid)
+    before = stage.sandbox.threads_of(stage.server_pid)
     stage.enter(*range(clients))
     server.waits(
-        lambda: stage.sandbox.threads_of(server.terminal.pid) >= before + clients,
+        lambda: stage.sandbox.threads_of(stage.server_pid) >= before + clients,
         _(
             "at least {n} threads in the server after {clients} clients came, {before} before"
         ).format(n=before + clients, clients=clients, before=before),
@@ -61,7 +72,7 @@ def no_waiting(stage: Stage, *, silent: int = 2) -> None:
     meddler = stage.meddler()
     for _number in range(silent):
         meddler.ask("silence")
-    stage.typed.append((_("nobody"), _("(connects and says nothing)")))
+    stage.note(_("nobody"), _("(connects and says nothing)"))
     anna, boris = stage.enter(0, 1)
     for _number in range(3):  # boris listens and says nothing, and then the other way round
         stage.hears(boris, anna, stage.broadcasts(anna))
@@ -94,28 +105,32 @@ def name_case(stage: Stage) -> None:
 
 def _refused(stage: Stage, name: str) -> None:
     """Let somebody try to enter as *name*, which must be refused. Raises `Missed`."""
-    impostor = stage.launch(2, title=_("the second {name}").format(name=name))
-    impostor.name = name
+    impostor = stage.launch(2, title=_("the second {name}").format(name=name), name=name)
     mark = impostor.does(stage.submission.steps.get("login", ()))
-    ready = stage.sign("ready").pattern(name=name)
-    taken = stage.submission.signs.get("taken")
-    if taken is None:  # then there is nothing to see but that the chat does not open
-        expected = _("not to be let into the chat under a name that is taken")
-        try:
+    ready, taken = (
+        None if one is None else one.pattern(**impostor.fields({}))
+        for one in (stage.submission.signs.get("ready"), stage.submission.signs.get("taken"))
+    )
+    if taken is not None:
+        expected = stage.sign("taken").words(**impostor.fields({}))
+        impostor.waits(
+            lambda: any(one and one.search(impostor.text(mark)) for one in (taken, ready)),
+            expected,
+            "taken",
+        )
+        if taken.search(impostor.text(mark)) is None:
+            raise stage.missed(impostor, expected, "taken")
+        return
+    # Then there is nothing to see but that the chat does not open.
+    expected = _("not to be let into the chat under a name that is taken")
+    try:
+        if ready is None:
+            impostor.sees(sign(stage.broadcasts(stage.users[1])))
+        else:
             impostor.waits(lambda: ready.search(impostor.text(mark)) is not None, expected)
-        except Missed:
-            return
-        raise Missed(stage.complaint(impostor, expected))
-    refusal = taken.pattern(name=name)
-
-    def answered() -> bool:
-        text = impostor.text(mark)
-        return refusal.search(text) is not None or ready.search(text) is not None
-
-    expected = taken.words(name=name)
-    impostor.waits(answered, expected)
-    if refusal.search(impostor.text(mark)) is None:
-        raise Missed(stage.complaint(impostor, expected))
+    except Missed:
+        return
+    raise stage.missed(impostor, expected)
 
 
 def name_freed(stage: Stage) -> None:
@@ -176,7 +191,7 @@ def _listed_no_more(stage: Stage, asker: Player, gone: Player) -> None:
     for _attempt in range(3):  # the server may not have noticed yet
         if is_gone():
             return
-    raise Missed(stage.complaint(asker, expected))
+    raise stage.missed(asker, expected)
 
 
 def _gone(stage: Stage, watcher: Player, gone: Player, kind: str = "left") -> None:
@@ -212,7 +227,7 @@ def private(stage: Stage) -> None:
         text = f"{stage.new_text()} for you"
         author.does(stage.steps("private"), to=reader.name, text=text)
         shown = stage.sign("private_message", stage.sign("message", MESSAGE))
-        reader.sees(shown, name=author.name, text=text)
+        reader.sees(shown, sign="private_message", name=author.name, text=text)
 
 
 def private_only(stage: Stage) -> None:
@@ -242,9 +257,7 @@ def no_echo(stage: Stage) -> None:
     if own is not None:  # what the client itself says about it
         screen = own.pattern(name=anna.name, text=text).sub("", screen, count=1)
     if screen.count(text) > 1:
-        raise Missed(
-            stage.complaint(anna, _("“{text}” only as it was typed, once").format(text=text))
-        )
+        raise stage.missed(anna, _("“{text}” only as it was typed, once").format(text=text))
 
 
 # Leaving
@@ -255,9 +268,10 @@ def leave_announced(stage: Stage) -> None:
     anna, boris, vera = stage.open(3)
     stage.settle()
     marks = {watcher: watcher.mark for watcher in (anna, vera)}
+    stage.steps("leave")
     stage.leaves(boris)
     for watcher, mark in marks.items():
-        watcher.sees(stage.sign("left"), mark, name=boris.name)
+        watcher.sees(stage.sign("left"), mark, sign="left", name=boris.name)
 
 
 def killed_removed(stage: Stage) -> None:
@@ -283,14 +297,16 @@ def _notices(stage: Stage, watcher: Player, lost: Player) -> None:
     stage.settle()
 
 
-def shutdown_announced(stage: Stage) -> None:
+def shutdown_announced(stage: Stage, *, clients: int = 2) -> None:
     """Users are told when the server is shut down, and it ends."""
-    users = stage.open(2)
+    if stage.external_port is not None:
+        raise CannotTell(_("The server that runs outside is not shut down."))
+    users = stage.open(clients)
     stage.settle()
     marks = [user.mark for user in users]
-    stage.server.does(stage.steps("stop"))
+    stage.stop_server()
     for user, mark in zip(users, marks, strict=True):
-        user.sees(stage.sign("stopped"), mark)
+        user.sees(stage.sign("stopped"), mark, sign="stopped")
     stage.server.ends()
 
 
@@ -312,15 +328,15 @@ def bad_bytes(stage: Stage) -> None:
     """Bytes that are no text of this chat do not bring the server down."""
     anna, boris = stage.open(2)
     stage.meddler().ask("garbage")
-    stage.typed.append((_("nobody"), _("(connects and sends bytes that are no text)")))
+    stage.note(_("nobody"), _("(connects and sends bytes that are no text)"))
     _goes_on(stage, anna, boris)
-    if not _takes_port(stage):
+    if not stage.submission.client_takes_port:
         return
     meddler = stage.meddler()
     [gleb] = stage.enter(3, port=int(meddler.ask("relay")))
     stage.users.remove(gleb)
     meddler.ask(f"inject {INVALID_UTF8.hex()}")
-    stage.typed.append((gleb.title, f"(bytes {INVALID_UTF8.hex(' ')})"))
+    stage.note(gleb.title, f"(bytes {INVALID_UTF8.hex(' ')})")
     _goes_on(stage, anna, boris, newcomer=4)
 
 
@@ -328,7 +344,7 @@ def abrupt(stage: Stage) -> None:
     """Connections that end suddenly do the others no harm."""
     anna, boris = stage.open(2)
     stage.meddler().ask("abrupt")
-    stage.typed.append((_("nobody"), _("(connects many times and hangs up)")))
+    stage.note(_("nobody"), _("(connects many times and hangs up)"))
     _goes_on(stage, anna, boris)
 
 
@@ -348,7 +364,7 @@ def rests(stage: Stage) -> None:
     _gone(stage, anna, boris)
     vera.kill()
     vera.ends()
-    pid = stage.server.terminal.pid
+    pid = stage.server_pid
     asleep = 0
 
     def is_asleep() -> bool:
@@ -426,6 +442,8 @@ def bursts(stage: Stage, *, lines: int = 20) -> None:
     boris.go_on()
     _apart(stage, boris, anna, texts)
 
+    if stage.external_port is not None:
+        return
     stage.server.stop()  # and now the server
     texts = _say_all(stage, anna, lines)
     size = sum(map(len, texts))
@@ -469,7 +487,7 @@ def _apart(stage: Stage, listener: Player, speaker: Player, texts: Sequence[str]
 
 def sliced(stage: Stage) -> None:
     """A message arrives whole though the network brings it a byte at a time."""
-    if not _takes_port(stage):
+    if not stage.submission.client_takes_port:
         raise CannotTell(_("The client cannot be told a port, so nothing can stand in between."))
     stage.start_server()
     [anna] = stage.enter(0)
@@ -483,10 +501,6 @@ def sliced(stage: Stage) -> None:
         shown = stage.sign("message", MESSAGE)
         listener.sees(shown, name=speaker.name, text=text)
         stage.hears(listener, speaker, stage.broadcasts(speaker))
-
-
-def _takes_port(stage: Stage) -> bool:
-    return any("{port}" in word for word in stage.submission.client_command)
 
 
 # What is kept
@@ -513,6 +527,8 @@ def history(stage: Stage) -> None:
 
 def log_file(stage: Stage) -> None:
     """What was said is written to a log file."""
+    if stage.external_port is not None:
+        raise CannotTell(_("The files of a server that runs outside are not looked at."))
     patterns = stage.submission.log_files
     if not patterns:
         raise Missed(

@@ -24,6 +24,7 @@ CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
 SIOCGIFFLAGS = 0x8913
+SIOCSIFADDR = 0x8916
 SIOCSIFFLAGS = 0x8914
 IFF_UP = 0x1
 
@@ -44,6 +45,7 @@ def hold() -> int:
         print(os.strerror(ctypes.get_errno()))
         return UNABLE
     _raise_loopback()
+    _take_over_address()
     small = True
     for name in ("tcp_wmem", "tcp_rmem"):
         try:
@@ -81,6 +83,25 @@ def _raise_loopback() -> None:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | IFF_UP))
 
 
+def _take_over_address() -> None:
+    """Give ``lo`` the address of the machine's name too: many a server listens on that one."""
+    try:
+        address = socket.inet_aton(socket.gethostbyname(socket.gethostname()))
+        if address[0] != 127:
+            request = struct.pack("16sHH4s8x", b"lo:1", socket.AF_INET, 0, address)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+                fcntl.ioctl(any_socket, SIOCSIFADDR, request)
+    except OSError:  # the name has no address: then no server can use it
+        pass
+
+
+def _default_signals() -> None:
+    """Let every signal do what it does by default: whoever grades may ignore some (signal(7))."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def _enter(libc: ctypes.CDLL, holder: int) -> None:
     """Enter the network, and the user namespace it belongs to, of the process *holder*."""
     for name, kind in (("user", CLONE_NEWUSER), ("net", CLONE_NEWNET)):
@@ -93,12 +114,16 @@ def _enter(libc: ctypes.CDLL, holder: int) -> None:
         os.close(descriptor)
 
 
-def _limit(kind: int, most: int) -> None:
-    """Set the limit *kind* to *most*, or to what it is if that is less (getrlimit(2))."""
+def _limit(kind: int, most: int, beyond: int = 0) -> None:
+    """Set the limit *kind* to *most*, or to what it is if that is less (getrlimit(2)).
+
+    Up to *beyond* more are possible: past the first the system warns, at the second it kills.
+    """
     _soft, hard = resource.getrlimit(kind)
     if hard != resource.RLIM_INFINITY:
         most = min(most, hard)
-    resource.setrlimit(kind, (most, most))
+        beyond = min(beyond, hard - most)
+    resource.setrlimit(kind, (most, most + beyond))
 
 
 def main() -> int:
@@ -107,7 +132,7 @@ def main() -> int:
     parser.add_argument("--hold", action="store_true")
     parser.add_argument("--network", type=int)
     parser.add_argument("--memory", type=int, default=1 << 30)
-    parser.add_argument("--cpu", type=int, default=60)
+    parser.add_argument("--cpu", type=int, default=20)
     parser.add_argument("--processes", type=int, default=0)
     parser.add_argument("--file-size", type=int, default=1 << 26)
     parser.add_argument("program", nargs="*")
@@ -121,12 +146,13 @@ def main() -> int:
         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # nothing outlives who grades
     _limit(resource.RLIMIT_AS, options.memory)
-    _limit(resource.RLIMIT_CPU, options.cpu)
+    _limit(resource.RLIMIT_CPU, options.cpu, 1)  # first SIGXCPU: its reason can be told
     _limit(resource.RLIMIT_FSIZE, options.file_size)
     _limit(resource.RLIMIT_NOFILE, 512)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if options.processes:
         _limit(resource.RLIMIT_NPROC, options.processes)
+    _default_signals()
     try:
         os.execvp(options.program[0], options.program)
     except OSError as error:

@@ -16,7 +16,7 @@ from chat.app.i18n import LANGUAGES, language, set_language
 from . import output
 from .__main__ import OURS
 from .engine import ALL_CHECKS, Grade, Grading
-from .rubric import RUBRIC, DataError, Rubric, read_rubric
+from .rubric import LAST_STAGE, RUBRIC, DataError, Rubric, read_rubric
 from .submission import Submission, read_submission
 
 _GRADE = pytest.StashKey[Grade]()
@@ -27,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("grading")
     group.addoption("--submission", type=Path, help="grade the chat that this TOML file describes")
     group.addoption("--rubric", type=Path, help="by the requirements in this TOML file")
+    group.addoption("--stage", type=int, default=LAST_STAGE, help="of the work: 1, 2 or 3")
     group.addoption("--grade-json", type=Path, help="write Gradescope's results.json here")
     group.addoption("--grade-md", type=Path, help="write a page for the student here")
     group.addoption("--lang", choices=LANGUAGES, help="the language of the grade")
@@ -47,7 +48,9 @@ def _chosen(config: pytest.Config) -> tuple[Submission, Rubric]:
     try:
         return (
             read_submission(config.getoption("--submission", default=None) or OURS),
-            read_rubric(config.getoption("--rubric", default=None) or RUBRIC, ALL_CHECKS),
+            read_rubric(config.getoption("--rubric", default=None) or RUBRIC, ALL_CHECKS).at_stage(
+                config.getoption("--stage", default=LAST_STAGE)
+            ),
         )
     except DataError as error:
         raise pytest.UsageError(str(error)) from error
@@ -77,7 +80,7 @@ def english() -> Iterator[None]:
         set_language(before)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def grading(request: pytest.FixtureRequest) -> Iterator[Grading]:
     """The grading of the submission, which the requirements' tests go on with."""
     submission, rubric = _chosen(request.config)

@@ -1,445 +1,116 @@
-"""Tries out how a chat is spoken to, and writes its file: ``python -m tests.grading.describe``.
+"""Finds out how a chat is spoken to, and writes its file: ``python -m tests.grading.describe``.
 
-It starts the server and clients of a submission, types what chats commonly understand, and sees
-on the others' screens what came of it. What it does not find it asks, when there is somebody to
-ask, and tries again. The file then says what was found, and what a teacher has to fill in.
+`trial` tries it out. Here the teacher is talked to, the file is written, a bad grade is explained.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import re
+import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+
+import pexpect
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
 
 from chat.app import options as cli
 from chat.app.i18n import gettext as _
-from chat.lab.terminal import ScreenTimeout, Terminal
+from chat.app.i18n import language, ngettext
 
-from .many import DESCRIPTION
-from .sandbox import Sandbox, SandboxLimits, SubmissionFilesError
-from .submission import fill
+from .archives import ArchiveError, handed_in
+from .engine import ALL_CHECKS, grade
+from .many import DESCRIPTION, ROOT
+from .python import own_files
+from .rubric import RUBRIC, DataError, read_rubric
+from .sandbox import SubmissionFilesError
+from .submission import read_submission
+from .trial import ENCODINGS, Ask, NotFoundError, Step, StrangeLettersError, Trial, Window
 
-PORT = 9100
-NAMES = ("anna", "boris", "vera", "gleb")
-PATIENCE = 3.0  # seconds for anything to happen
-COLUMNS, ROWS = 100, 40
+REPORTS = (".docx", ".md", ".pdf", ".odt", ".ipynb", ".html")
 
-_SERVES = re.compile(r"\.listen\(|create_server\(|TCPServer\(|start_server\(")
-_CONNECTS = re.compile(r"\.connect\(|create_connection\(|open_connection\(")
-
-ARGUMENTS = ((), ("{port}",), ("127.0.0.1", "{port}"), ("--port", "{port}"))
-"""What may follow a program's name; in one file for both, ``server`` or ``client`` before it."""
-
-STEP = " | "
-"""Between what is typed one after another, each followed by Enter: a menu's choices."""
-
-ALL = ("{text}", "/all {text}", "/say {text}", "/msg {text}", "all {text}", "всем {text}")
-PRIVATE = (
-    "/msg {to} {text}",
-    "/w {to} {text}",
-    "/pm {to} {text}",
-    "/private {to} {text}",
-    "@{to} {text}",
-    "@{to}: {text}",
-    "/to {to} {text}",
-    "/whisper {to} {text}",
-    "/dm {to} {text}",
-    "/m {to} {text}",
-    "/лс {to} {text}",
-    "{to}: {text}",
-)
-USERS = ("/users", "/list", "/who", "/online", "/names", "users", "list", "who", "кто", "список")
-HISTORY = ("/history", "/hist", "/log", "/last", "history", "история", "было")
-LEAVE = ("/exit", "/quit", "/leave", "/bye", "/q", "exit", "quit", "bye", "выход", "пока")
-REPORTS = ("**/*.docx", "**/*.md", "**/*.pdf", "**/*.odt", "**/*.ipynb", "**/*.html")
-
-Ask = Callable[[str], str]
-"""Puts a question to the teacher; returns the answer, empty to go on without one."""
-
-
-class NotFoundError(Exception):
-    """The submission cannot be tried; the text is a sentence."""
-
-
-class Trial:
-    """One submission, tried out. A context manager; it belongs to one thread."""
-
-    def __init__(self, folder: Path, ask: Ask, say: Callable[[str], None]) -> None:
-        """Try the submission in *folder*; *ask* the teacher what is not found, *say* the rest."""
-        self._folder = folder
-        self._ask = ask
-        self._say = say
-        self._sandbox = Sandbox(folder, limits=SandboxLimits(seconds=3600))
-        self._said: list[str] = []
-        self.found: dict[str, str] = {}
-        """What was found, by the key in the file, as it stands there."""
-
-        self.port = PORT
-        self.server_command: list[str] = []
-        self.client_command: list[str] = []
-
-    def __enter__(self) -> Trial:
-        """Make a place for the programs."""
-        self._sandbox.__enter__()
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        """End all programs."""
-        self._sandbox.__exit__()
-
-    def run(self, server: Sequence[str] | None, client: Sequence[str] | None) -> None:
-        """Try everything, with the commands *server* and *client* if they are known.
-
-        Raises `NotFoundError` when server or client do not even start.
-        """
-        self._sandbox.renew()
-        self._start_server(server)
-        anna = self._start_client(client)
-        self._note("prompt", anna.line_before_cursor.strip() or _last_line(anna.screen_text))
-        welcome = self._log_in(anna, NAMES[0])
-        boris, vera = (self._start(self.client_command, name) for name in NAMES[1:3])
-        self._calm(boris)
-        self._note("ready", _in_common(welcome, self._log_in(boris, NAMES[1])))
-        self._calm(vera)
-        self._log_in(vera, NAMES[2])
-        users = [anna, boris, vera]
-        self._find_all(users)
-        commands = self._commands(anna)
-        self._find_private(users, commands)
-        self._find_users(anna, commands)
-        gleb = self._enter(NAMES[3])
-        self._find_history(gleb, commands)
-        self._find_leave(gleb, anna, commands)
-        self._find_log()
-        self._find_taken()
-        self._find_stopped(vera)
-
-    # Starting
-
-    def _start_server(self, command: Sequence[str] | None) -> None:
-        for candidate in self._candidates(command, _SERVES, "server"):
-            before = self._sandbox.listening_ports()
-            terminal = self._start(candidate, _("server"))
-            with contextlib.suppress(ScreenTimeout):
-                terminal.wait_until(
-                    lambda _terminal, before=before: bool(  # type: ignore[misc]
-                        self._sandbox.listening_ports() - before
-                    ),
-                    "",
-                    PATIENCE,
-                )
-            ports = self._sandbox.listening_ports() - before
-            if not ports:
-                self._failed(candidate, terminal)
-                continue
-            self._calm(terminal)
-            self._server = terminal
-            self.port = PORT if PORT in ports else min(ports)
-            self.server_command = (
-                list(candidate)
-                if PORT in ports
-                else [candidate[0]] + [word for word in candidate[1:] if "{port}" not in word]
-            )
-            self._note("server_ready", _last_line(terminal.screen_text, {"port": str(self.port)}))
-            return
-        raise NotFoundError(_("No server was found that listens. Name it with --server."))
-
-    def _start_client(self, command: Sequence[str] | None) -> Terminal:
-        for candidate in self._candidates(command, _CONNECTS, "client"):
-            terminal = self._start(candidate, NAMES[0])
-            self._calm(terminal)
-            if terminal.is_alive and terminal.screen_text.strip():
-                self.client_command = list(candidate)
-                return terminal
-            self._failed(candidate, terminal)
-        raise NotFoundError(_("No client was found that starts. Name it with --client."))
-
-    def _candidates(
-        self, command: Sequence[str] | None, looks: re.Pattern[str], role: str
-    ) -> Iterator[Sequence[str]]:
-        if command:
-            yield command
-            return
-        files = [
-            path.relative_to(self._folder).as_posix()
-            for path in sorted(self._folder.rglob("*.py"))
-            if looks.search(path.read_bytes().decode(errors="replace"))
-        ]
-        files.sort(key=lambda name: ("server" in name.lower()) != (looks is _SERVES))
-        for name in files:
-            for arguments in ARGUMENTS:
-                yield ["python", name, *arguments]
-            for arguments in ARGUMENTS:
-                yield ["python", name, role, *arguments]
-        what = _("server") if role == "server" else _("client")
-        if answer := self._ask(_("What command starts the {what}?").format(what=what)):
-            yield answer.split()
-
-    def _start(self, command: Sequence[str], title: str) -> Terminal:
-        fields = {"port": str(self.port), "name": title}
-        argv = [fill(word, fields) for word in command]
-        if argv[0] in ("python", "python3"):
-            argv[0] = sys.executable
-        return self._sandbox.terminal(argv, title, COLUMNS, ROWS)
-
-    def _failed(self, command: Sequence[str], terminal: Terminal) -> None:
-        rows = [row for row in terminal.screen_text.split("\n") if row.strip()]
-        self._say(f"  ✗ {' '.join(command)}: {rows[-1] if rows else ''}")
-        terminal.close()
-
-    # Names
-
-    def _log_in(self, terminal: Terminal, name: str) -> list[str]:
-        """Enter as *name*; return the lines of the answer as signs, those with the name first."""
-        new = self._types(terminal, name).split("\n")
-        prompt = self.found.get("prompt", "\0")
-        named = [line for line in new if name in line and line.strip() != name]
-        lines = [line for line in named if not line.startswith(prompt)] + new[1:]
-        return list(dict.fromkeys(_sign(line, {"name": name}) for line in lines if line.strip()))
-
-    def _find_taken(self) -> None:
-        """See what is said to somebody who wants the name of Anna too."""
-        impostor = self._start(self.client_command, NAMES[0])
-        self._calm(impostor)
-        new = self._types(impostor, NAMES[0])
-        lines = [line for line in new.split("\n")[1:] if line.strip()]
-        ready = fill(self.found.get("ready", ""), {"name": NAMES[0]})
-        refused = bool(lines) and (not ready or ready not in new)
-        self._note("taken", _sign(lines[0], {"name": NAMES[0]}) if refused else "")
-        impostor.close()
-        self._calm(self._server)
-
-    def _enter(self, name: str) -> Terminal:
-        terminal = self._start(self.client_command, name)
-        self._calm(terminal)
-        self._types(terminal, name)
-        return terminal
-
-    # Talking
-
-    def _find_all(self, users: list[Terminal]) -> None:
-        anna, *others = users
-
-        def works(candidate: str) -> bool:
-            text = self._text()
-            self._types(anna, fill(candidate, {"text": text}))
-            if not all(text in other.text for other in others):
-                return False
-            self._note("message", _line_with(others[0], text, {"name": NAMES[0], "text": text}))
-            return True
-
-        question = _(
-            "What is typed to write to everybody? {text} is the text; | stands between lines."
-        )
-        self._find("all", ALL, question, works)
-
-    def _find_private(self, users: list[Terminal], commands: list[str]) -> None:
-        anna, boris, vera = users
-
-        def works(candidate: str) -> bool:
-            text = self._text()
-            self._types(anna, fill(candidate, {"to": NAMES[1], "text": text}))
-            if text not in boris.text or text in vera.text:
-                return False
-            fields = {"name": NAMES[0], "text": text}
-            self._note("private_message", _line_with(boris, text, fields))
-            return True
-
-        candidates = [*PRIVATE, *(f"{command} {{to}} {{text}}" for command in commands)]
-        question = _(
-            "What is typed to write to one? {to} is the name, {text} the text; "
-            "| stands between lines."
-        )
-        self._find("private", candidates, question, works)
-
-    def _find_users(self, anna: Terminal, commands: list[str]) -> None:
-        def works(candidate: str) -> bool:
-            new = self._types(anna, candidate)
-            return all(name in new for name in NAMES[1:3])
-
-        question = _("What is typed to see who is in the chat?")
-        self._find("users", [*USERS, *commands], question, works)
-
-    def _find_history(self, gleb: Terminal, commands: list[str]) -> None:
-        def works(candidate: str) -> bool:
-            return self._said[0] in self._types(gleb, candidate)
-
-        if self._said and self._said[0] in gleb.text:
-            self.found["history"] = ""
-            return
-        question = _("What is typed to read what was said before?")
-        self._find("history", [*HISTORY, *commands], question, works)
-
-    def _find_leave(self, gleb: Terminal, anna: Terminal, commands: list[str]) -> None:
-        def works(candidate: str) -> bool:
-            if not gleb.is_alive:
-                return False
-            begin = anna.cursor_row_begin
-            self._types(gleb, candidate)
-            new = [line for line in anna.text[begin:].split("\n") if NAMES[3] in line]
-            told = [line for line in new if candidate not in line]
-            if told:
-                self._note("left", _sign(told[0], {"name": NAMES[3]}))
-            return bool(told) or not gleb.is_alive
-
-        question = _("What is typed to leave the chat?")
-        leaving = [one for one in commands if one not in self.found.values()]
-        self._find("leave", [*LEAVE, *leaving], question, works)
-
-    def _find_log(self) -> None:
-        for path in sorted(self._sandbox.folder.rglob("*")):
-            name = path.relative_to(self._sandbox.folder).as_posix()
-            known = (self._folder / name).exists()
-            if (
-                path.is_file()
-                and not known
-                and any(text in path.read_bytes().decode(errors="replace") for text in self._said)
-            ):
-                self._note("log", name)
-                return
-
-    def _find_stopped(self, anna: Terminal) -> None:
-        begin = anna.cursor_row_begin
-        with contextlib.suppress(ScreenTimeout):
-            self._server.interrupt()
-        self._calm(anna)
-        lines = [line for line in anna.text[begin:].split("\n") if line.strip(" >")]
-        self._note("stopped", lines[0].strip() if lines else "")
-
-    # Tools
-
-    def _find(
-        self, key: str, candidates: Sequence[str], question: str, works: Callable[[str], bool]
-    ) -> None:
-        """Note under *key* the first of *candidates* that *works*, or an answer that does."""
-        for candidate in dict.fromkeys(candidates):
-            if works(candidate):
-                self._note(key, candidate)
-                return
-        while answer := self._ask(question):
-            if works(STEP.join(part.strip() for part in answer.split("|"))):
-                self._note(key, STEP.join(part.strip() for part in answer.split("|")))
-                return
-            self._say(_("  That did not work."))
-        self._note(key, "")
-
-    def _note(self, key: str, value: str) -> None:
-        if value:
-            self.found[key] = value
-        self._say(f"  {'✓' if value else '?'} {key}: {value}")
-
-    def _text(self) -> str:
-        self._said.append(f"text{len(self._said) + 101}")
-        return self._said[-1]
-
-    def _types(self, terminal: Terminal, line: str) -> str:
-        """Type *line*, its steps one after another; return what the screen shows afterwards.
-
-        That is from the row on where it was typed, when nobody is busy any more.
-        """
-        begin = terminal.cursor_row_begin
-        for part in line.split(STEP):
-            with contextlib.suppress(ScreenTimeout):
-                terminal.enter(part)
-            self._calm(terminal)
-        return terminal.text[begin:]
-
-    def _calm(self, terminal: Terminal) -> None:
-        self._sandbox.begin_calm()
-        with contextlib.suppress(ScreenTimeout):
-            terminal.wait_until(lambda _terminal: self._sandbox.is_calm(), "", PATIENCE)
-
-    def _commands(self, anna: Terminal) -> list[str]:
-        """Return the commands that the chat itself names on the screen or when asked for help."""
-        text = anna.text + self._types(anna, "/help")
-        found = re.findall(r"(?<![\w/.:])/[A-Za-zА-Яа-яё]+", text)
-        return [one for one in dict.fromkeys(found) if one != "/help"]
-
-
-def _last_line(text: str, fields: dict[str, str] | None = None) -> str:
-    lines = [line for line in text.split("\n") if line.strip()]
-    return _sign(lines[-1], fields or {}) if lines else ""
-
-
-def _in_common(first: Sequence[str], second: Sequence[str]) -> str:
-    """Return what two people were both told, the *first* before the *second*, as a sign.
-
-    A line that both were told, or else how the lines of both begin: one who comes later may be
-    told of those who are there.
-    """
-    for sign in first:
-        if sign in second:
-            return sign
-    pairs = [[one, other] for one in first for other in second]
-    beginnings = [os.path.commonprefix(pair).strip() for pair in pairs]  # noqa: RUF071 # no paths
-    return max(beginnings, key=len, default="") or next(iter(first), "")
-
-
-def _line_with(terminal: Terminal, text: str, fields: dict[str, str]) -> str:
-    line = next(line for line in terminal.text.split("\n") if text in line)
-    return _sign(line, fields)
-
-
-def _sign(line: str, fields: dict[str, str]) -> str:
-    """Return *line* as a sign: with the names of *fields* in place of what was played."""
-    line = re.sub(r"^\W*\d{1,2}:\d{2}(:\d{2})?\W*\s", "", line.strip())  # a time of day
-    for name, value in fields.items():
-        line = line.replace(value, f"{{{name}}}")
-    if "{name}" in line and "{text}" not in line:
-        # What follows the name's clause may be a list of others: enough is enough.
-        head, _name, tail = line.partition("{name}")
-        line = f"{head}{{name}}{re.split(r'[.!:;,]', tail, maxsplit=1)[0]}"
-    return line.strip()
-
+_ROWS_SHOWN = 12
 
 # The file
 
 
 def toml(folder: Path, trial: Trial) -> str:
     """Return the text of the file for what *trial* has found."""
-    found = trial.found
-    fixed = trial.port != PORT
-    lines = [f"name = {_quoted(folder.resolve().name)}", "", "[server]"]
-    lines.append(f"command = {_list(trial.server_command)}")
-    if fixed:
+    used = [*trial.server_command, *trial.steps.get("steps", [])]
+    lines = [f"name = {_quoted(folder.resolve().name)}"]
+    if trial.encoding != "utf-8":
+        lines.append(f"encoding = {_quoted(trial.encoding)}")
+    lines += ["", "[server]", f"command = {_list(trial.server_command)}"]
+    if not any("{port}" in str(one) for one in used):
         lines.append(f"port = {trial.port}")
-    lines += _optional(found, "server_ready", key="ready")
+    for key in ("steps", "stop"):
+        if key in trial.steps:
+            lines.append(f"{key} = {_steps(trial.steps[key])}")
     lines += ["", "[client]", f"command = {_list(trial.client_command)}"]
-    prompt = found.get("prompt")
-    wait = f"{{wait = {_quoted(prompt)}}}, " if prompt else ""
-    lines.append(f'login = [{wait}"{{name}}"]')
-    for key in ("ready", "taken", "users", "all", "private", "leave"):
-        lines += _optional(found, key)
-    if found.get("history") == "":
-        lines.append("history = []")
-    else:
-        lines += _optional(found, "history")
-    for key in ("message", "private_message", "left", "stopped"):
-        lines += _optional(found, key)
-    lines += ["", "[log]", f"files = [{_quoted(found['log'])}]" if "log" in found else "files = []"]
+    lines.append(f"login = {_list_of(trial.steps.get('login', []))}")
+    lines.append(f"bad_lines = {_list(_bad_lines(trial))}")
+    for key in ("ready", "taken"):
+        lines += _optional(trial, key)
+    for key in ("users", "all", "private", "leave", "history"):
+        lines += _optional(trial, key)
+    for key in ("message", "private_message", "own", "left", "stopped"):
+        lines += _optional(trial, key)
     reports = [
         path.relative_to(folder).as_posix()
-        for pattern in REPORTS
-        for path in sorted(folder.glob(pattern))
-        if "readme" not in path.name.lower()
+        for kind in REPORTS
+        for path in own_files(folder)
+        if path.suffix.lower() == kind and "readme" not in path.name.lower()
     ]
+    lines += ["", "[log]", f"files = {_list([trial.log] if trial.log else [])}"]
     lines += ["", "[report]", f"files = {_list(reports[:1])}"]
     lines += ["", "[code]", 'files = ["**/*.py"]', "", "[skip]"]
     lines.append("# history = " + _quoted(_("It was not asked for.")))
     return "\n".join(lines) + "\n"
 
 
-def _optional(found: dict[str, str], name: str, key: str | None = None) -> list[str]:
-    key = key or name
-    if name in found:
-        value = found[name]
-        return [f"{key} = {_list(value.split(STEP)) if STEP in value else _quoted(value)}"]
-    return [f'# {key} = "…"  # ' + _("was not found")]
+def _bad_lines(trial: Trial) -> list[str]:
+    """Return lines that make no sense, among them a private message without its parts."""
+    lines = ["", "   ", "/", "/nosuchcommand x"]
+    match trial.steps.get("private"):
+        case [str(line)]:
+            word, _to, rest = line.partition("{to}")
+            lines += filter(None, [word.strip(), f"{word}nobody".strip()])
+            lines.append(f"{word}nobody{rest}".replace("{text}", "hello"))
+    return lines
+
+
+def _optional(trial: Trial, key: str) -> list[str]:
+    if key in trial.steps:
+        return [f"{key} = {_steps(trial.steps[key])}"]
+    if key in trial.signs:
+        value = trial.signs[key]
+        return [f"{key} = {_quoted(value) if isinstance(value, str) else _table(value)}"]
+    if key in trial.questions:
+        return [f'# ? {key} = "…"  # {trial.questions[key]}']
+    return []
+
+
+def _steps(steps: Sequence[Step]) -> str:
+    return _quoted(steps[0]) if len(steps) == 1 and isinstance(steps[0], str) else _list_of(steps)
+
+
+def _list_of(steps: Sequence[Step]) -> str:
+    return (
+        "["
+        + ", ".join(_quoted(one) if isinstance(one, str) else _table(one) for one in steps)
+        + "]"
+    )
+
+
+def _table(value: dict[str, Any]) -> str:
+    return "{" + ", ".join(f"{key} = {_quoted(one)}" for key, one in value.items()) + "}"
 
 
 def _quoted(text: str) -> str:
@@ -450,34 +121,186 @@ def _list(words: Sequence[str]) -> str:
     return "[" + ", ".join(map(_quoted, words)) + "]"
 
 
+def describe(
+    folder: Path,
+    ask: Ask,
+    say: Callable[[str], None],
+    show: Callable[[Window, Window], None] = lambda _left, _right: None,
+    *,
+    server: Sequence[str] | None = None,
+    client: Sequence[str] | None = None,
+) -> Trial:
+    """Try the submission in *folder* in the encoding that its programs speak; return the trial.
+
+    What stands in the way is its ``trouble``. Raises `SubmissionFilesError`.
+    """
+    tried: list[str] = []
+    for encoding in (*ENCODINGS, ENCODINGS[0]):
+        with Trial(folder, ask, say, show, encoding=encoding) as trial:
+            trial.accepts_strange_letters = encoding in tried
+            try:
+                trial.run(server, client)
+            except StrangeLettersError:
+                say(_("  The letters are strange in {encoding}.").format(encoding=encoding))
+                tried.append(encoding)
+                continue
+            except NotFoundError as error:
+                trial.trouble = str(error)
+                trial.find_ready()
+            except pexpect.ExceptionPexpect as error:
+                trial.trouble = str(error).splitlines()[0]
+            return trial
+    raise AssertionError("the last round accepts all letters")
+
+
+# Of a grade that was bad
+
+
+def explain(folder: Path, say: Callable[[str], None]) -> None:
+    """Grade the submission in *folder*, and say which signs never came and what stood there.
+
+    Raises `DataError` and `SubmissionFilesError`.
+    """
+    reached = grade(read_submission(folder / DESCRIPTION), read_rubric(RUBRIC, ALL_CHECKS))
+    say(f"{reached.name}: {reached.points:g}/{reached.possible:g}")
+    told = set()
+    for result in reached.results:
+        missed = result.missed
+        if missed is None or (missed.sign, missed.crash) in told:
+            continue
+        told.add((missed.sign, missed.crash))
+        say(f"\n✗ {result.requirement.title}")
+        if missed.crash:
+            say(_("  A program ended with an error: {reason}").format(reason=missed.crash))
+        if not missed.exchange:
+            say(f"  {missed}")
+            continue
+        *before, end = missed.exchange
+        if missed.sign:
+            sentence = _("  The sign {key} never came in the window “{window}”: {sign}")
+            say(sentence.format(key=missed.sign, window=end.window, sign=end.text))
+        else:
+            sentence = _("  This never came in the window “{window}”: {what}")
+            say(sentence.format(window=end.window, what=end.text))
+        last = max((n for n, one in enumerate(before) if one.kind == "typed"), default=0)
+        instead = [
+            one.text for one in before[last:] if one.window == end.window and one.kind == "shown"
+        ]
+        if instead:
+            say(_("  What stood there instead:"))
+            for line in instead[-6:]:
+                say(f"  │ {line}")
+        else:
+            say(_("  Nothing stood there instead."))
+    if reached.is_full:
+        say(_("No point was lost."))
+
+
 # The script
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Try a submission out and write its file; return 0 when that was possible."""
     cli.choose_language(arguments)
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
+    try:
+        if options.all:
+            return _describe_all(options.folder, options.jobs, force=options.force)
+        if not options.folder.is_dir():
+            return cli.fail(_("There is no folder {path}.").format(path=options.folder))
+        if options.explain:
+            explain(options.folder, print)
+            return 0
+        return _describe_one(options)
+    except (ArchiveError, DataError, SubmissionFilesError) as error:
+        return cli.fail(str(error))
+
+
+def _describe_one(options: argparse.Namespace) -> int:
     target = options.folder / DESCRIPTION
-    if not options.folder.is_dir():
-        return cli.fail(_("There is no folder {path}.").format(path=options.folder))
     if target.exists() and not options.force:
         return cli.fail(_("{path} is there already; --force replaces it.").format(path=target))
-    try:
-        with Trial(options.folder, _question, print) as trial:
-            trial.run(_words(options.server), _words(options.client))
-    except (NotFoundError, SubmissionFilesError) as error:
-        return cli.fail(str(error))
+    talks = not options.yes
+    trial = describe(
+        options.folder,
+        _question if talks and sys.stdin.isatty() else lambda _question: "",
+        print,
+        _side_by_side if talks else lambda _left, _right: None,
+        server=_words(options.server),
+        client=_words(options.client),
+    )
+    if trial.trouble:
+        print(trial.trouble, file=sys.stderr)
+        if not trial.server_command:
+            return cli.FAILURE_STATUS
     target.write_text(toml(options.folder, trial), encoding="utf-8")
+    if trial.trouble:
+        return cli.FAILURE_STATUS
+    if trial.questions:
+        print(_("What has a question mark is asked in the file, too: write the answer there."))
     print(_("Written: {path}. Look it through, then grade:").format(path=target))
     print(f'  make grade ARGS="--submission {target}"')
     return 0
 
 
+def _describe_all(place: Path, jobs: int, *, force: bool) -> int:
+    """Describe every submission in *place* that has no file yet; say what was found of each."""
+    folders, troubles = handed_in(place, place / "grades")
+    for name, trouble in troubles.items():
+        print(f"✗ {name}: {trouble}")
+    if not folders and not troubles:
+        return cli.fail(_("There are no submissions in {path}.").format(path=place))
+    left = [folder for folder in folders if force or not (folder / DESCRIPTION).exists()]
+    open_ones = len(troubles)
+    with ThreadPoolExecutor(jobs) as pool:
+        for folder, (done, said) in zip(left, pool.map(describe_apart, left), strict=True):
+            questions = [line.strip() for line in said.splitlines() if line.startswith("  ? ")]
+            open_ones += bool(questions) or not done
+            print(f"{'✓' if done and not questions else '?' if done else '✗'} {folder}")
+            for line in dict.fromkeys(questions) if done else said.splitlines()[-1:]:
+                print(f"    {line}")
+    sentence = ngettext(
+        "{n} submission needs a look: python -m tests.grading.describe FOLDER --force asks.",
+        "{n} submissions need a look: python -m tests.grading.describe FOLDER --force asks.",
+        open_ones,
+    )
+    if open_ones:
+        print(sentence.format(n=open_ones))
+    print(_("Now grade them: make grade-all DIR={path}").format(path=place))
+    return 0
+
+
+def describe_apart(folder: Path) -> tuple[bool, str]:
+    """Describe the submission in *folder* in a process of its own, from any thread.
+
+    Returns whether that was possible, and what it said.
+    """
+    command = [sys.executable, "-m", "tests.grading.describe", str(folder.resolve())]
+    done = subprocess.run(
+        [*command, "--yes", "--force", "--lang", language()],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode == 0, done.stdout
+
+
+def _side_by_side(left: Window, right: Window) -> None:
+    """Show what two windows show."""
+    table = Table.grid(expand=True)
+    panels = []
+    for window in (left, right):
+        rows = window.terminal.screen_text.split("\n")[-_ROWS_SHOWN:]
+        panels.append(Panel(Text("\n".join(rows)), title=window.terminal.title))
+        table.add_column(ratio=1)
+    table.add_row(*panels)
+    Console().print(table)
+
+
 def _question(question: str) -> str:
-    """Ask at the terminal; where nobody sits at one, there is no answer."""
-    if not sys.stdin.isatty():
-        return ""
     try:
         return input(f"{question} ").strip()
     except EOFError:
@@ -488,7 +311,7 @@ def _words(command: str | None) -> list[str] | None:
     return command.split() if command else None
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> cli.ArgumentParser:
     parser = cli.ArgumentParser(
         prog="tests.grading.describe",
         description=_(
@@ -497,6 +320,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "folder", type=Path, metavar=_("FOLDER"), help=_("the folder of the submission")
+    )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help=_("the folder holds many, one folder or archive a student: unpack and try them all"),
+    )
+    parser.add_argument(
+        "--jobs",
+        type=cli.positive,
+        default=max(1, os.cpu_count() or 1),
+        metavar=_("N"),
+        help=_("submissions tried at a time (default: %(default)s)"),
     )
     parser.add_argument(
         "--server",
@@ -510,6 +345,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--force", action="store_true", help=_("replace the submission.toml that is there")
+    )
+    parser.add_argument("--yes", action="store_true", help=_("ask nothing, and show no screens"))
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help=_("grade by the submission.toml that is there; say which signs never came"),
     )
     cli.add_language(parser)
     return parser

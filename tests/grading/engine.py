@@ -13,6 +13,7 @@ from chat.app.i18n import gettext as _
 
 from .checks import CHECKS, Outcome
 from .papers import PAPERS
+from .python import choose
 from .rubric import DataError, Requirement, Rubric
 from .sandbox import LimitError, Sandbox
 from .stage import CannotTell, Missed, Stage
@@ -35,6 +36,8 @@ class Result:
     """Why points were lost, or why it does not count."""
 
     seconds: float = 0.0
+    missed: Missed | None = None
+    """What went wrong at the terminals, with the exchange that led to it."""
 
     @property
     def points(self) -> float:
@@ -56,12 +59,17 @@ class Result:
 class Grade:
     """What one submission has reached."""
 
-    submission: Submission
+    name: str
+    """Of the submission."""
+
     rubric: Rubric
     results: tuple[Result, ...]
     seconds: float
-    without: tuple[str, ...] = field(default=())
-    """What the system did not let us do: sentences for the teacher."""
+    notes: tuple[str, ...] = field(default=())
+    """What the system did not let us do, and what the submission lacks: sentences."""
+
+    fault: str = ""
+    """Why the grader could not grade it, which is not the student's fault."""
 
     @property
     def points(self) -> float:
@@ -71,12 +79,25 @@ class Grade:
     @property
     def possible(self) -> float:
         """The points that could be reached."""
+        if self.fault:
+            return float(sum(requirement.points for requirement in self.rubric.requirements))
         return sum(result.possible for result in self.results)
+
+    @property
+    def crash(self) -> str:
+        """Which program has ended by itself, and its last words; nothing if none has."""
+        found = (one.missed.crash for one in self.results if one.missed and one.missed.crash)
+        return next(found, "")
 
     @property
     def is_full(self) -> bool:
         """Whether no point was lost."""
-        return all(result.is_full for result in self.results)
+        return not self.fault and all(result.is_full for result in self.results)
+
+
+def not_graded(name: str, rubric: Rubric | None, reason: str) -> Grade:
+    """Return the grade of a submission that could not be graded for *reason*."""
+    return Grade(name, rubric or Rubric({"": ""}, ()), (), 0.0, fault=reason)
 
 
 Progress = Callable[[int, int, Requirement], None]
@@ -102,8 +123,21 @@ class Grading:
     It belongs to the thread that made it.
     """
 
-    def __init__(self, submission: Submission, rubric: Rubric) -> None:
-        """Grade *submission* by *rubric*. Raises `DataError` when they do not go together."""
+    def __init__(
+        self,
+        submission: Submission,
+        rubric: Rubric,
+        *,
+        external_port: int | None = None,
+        install: bool = False,
+        own_network: bool = True,
+    ) -> None:
+        """Grade *submission* by *rubric*. Raises `DataError` when they do not go together.
+
+        With *external_port* the student has started the server, and it listens there. With
+        *install* the packages that the submission asks for are installed. Without *own_network*
+        its programs are on the machine's.
+        """
         for name in submission.skip:
             if name not in {requirement.id for requirement in rubric.requirements}:
                 raise DataError(
@@ -114,9 +148,17 @@ class Grading:
         self._submission = submission
         self._rubric = rubric
         self._results: list[Result] = []
-        self._dead = ""
+        self._dead: Missed | None = None
+        self._external_port = external_port
+        self._plays = 0
+        self._python = choose(submission.folder, install=install)
         self._sandbox = Sandbox(
-            submission.folder, limits=rubric.limits, copy=submission.copy, env=submission.env
+            submission.folder,
+            limits=rubric.limits,
+            copy=submission.copy,
+            env=submission.env,
+            encoding=submission.encoding,
+            own_network=own_network and external_port is None,
         )
 
     def __enter__(self) -> Self:
@@ -137,11 +179,13 @@ class Grading:
             result = Result(requirement, None, self._submission.skip[requirement.id])
         else:
             started = time.monotonic()
-            share, reason = self._judge(requirement)
-            result = Result(requirement, share, reason, time.monotonic() - started)
-        if requirement.check == _FIRST and result.share == 0:
-            self._dead = _("Not checked, because this is not fulfilled: {title}.").format(
-                title=requirement.title
+            share, reason, missed = self._judge(requirement)
+            result = Result(requirement, share, reason, time.monotonic() - started, missed)
+        if requirement.check == _FIRST and result.share == 0 and self._dead is None:
+            sentence = _("Not checked, because this is not fulfilled: {title}.")
+            self._dead = Missed(
+                sentence.format(title=requirement.title),
+                crash=result.missed.crash if result.missed else "",
             )
         self._results.append(result)
         return result
@@ -149,30 +193,43 @@ class Grading:
     def grade(self) -> Grade:
         """Return what has been reached so far."""
         return Grade(
-            self._submission,
+            self._submission.name,
             self._rubric,
             tuple(self._results),
             sum(result.seconds for result in self._results),
-            tuple(self._sandbox.without),
+            (*self._python.notes, *self._sandbox.without),
         )
 
-    def _judge(self, requirement: Requirement) -> tuple[float | None, str]:
+    def _judge(self, requirement: Requirement) -> tuple[float | None, str, Missed | None]:
         try:
             outcome = self._play(requirement)
-        except (Missed, LimitError) as missed:
-            return 0.0, str(missed)
+        except Missed as missed:
+            return 0.0, str(missed), missed
+        except LimitError as error:
+            return 0.0, str(error), None
         except pexpect.ExceptionPexpect as error:
-            return 0.0, str(error).splitlines()[0]
+            return 0.0, str(error).splitlines()[0], None
         except CannotTell as unknown:
-            return None, str(unknown)
-        return (1.0, "") if outcome is None else (outcome.share, outcome.reason)
+            return None, str(unknown), None
+        return (1.0, "", None) if outcome is None else (outcome.share, outcome.reason, None)
 
     def _play(self, requirement: Requirement) -> Outcome | None:
         if requirement.check in PAPERS:
             return PAPERS[requirement.check](self._submission, **requirement.settings)
         if self._dead:
-            raise Missed(self._dead)
-        with Stage(self._sandbox, self._submission, self._rubric) as stage:
+            raise self._dead
+        names = self._submission.names
+        if self._external_port is not None:  # it may remember who was there before
+            names = tuple(f"{name}{10 + self._plays}" for name in names)
+        self._plays += 1
+        with Stage(
+            self._sandbox,
+            self._submission,
+            self._rubric,
+            python=self._python.path,
+            external_port=self._external_port,
+            names=names,
+        ) as stage:
             return CHECKS[requirement.check](stage, **requirement.settings)
 
 
@@ -182,14 +239,23 @@ def grade(
     *,
     only: Collection[str] = (),
     progress: Progress | None = None,
+    external_port: int | None = None,
+    install: bool = False,
+    own_network: bool = True,
 ) -> Grade:
     """Check the requirements of *rubric* for *submission*, or *only* some of them by their ids.
 
     Belongs to the thread that calls it. Raises `DataError` for an id that there is not, and
-    `sandbox.SubmissionFilesError` when its files cannot be copied.
+    `sandbox.SubmissionFilesError` when its files cannot be copied. See `Grading` for the rest.
     """
     requirements = wanted(rubric, only)
-    with Grading(submission, rubric) as grading:
+    with Grading(
+        submission,
+        rubric,
+        external_port=external_port,
+        install=install,
+        own_network=own_network,
+    ) as grading:
         for number, requirement in enumerate(requirements):
             if progress is not None:
                 progress(number, len(requirements), requirement)

@@ -1,6 +1,6 @@
 """Grades a folder of submissions: ``python -m tests.grading.many FOLDER`` (`make grade-all`).
 
-Every folder in it that has a ``submission.toml`` is one. Each is graded by a process of its own,
+Every folder in it is one, and every archive. Each is graded by a process of its own,
 several at a time, so that none can delay or disturb another. Written are a table (CSV and HTML),
 and for each submission a page (Markdown and HTML) and Gradescope's results.json.
 """
@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pypandoc  # type: ignore[import-untyped]
 from rich.console import Console
@@ -28,11 +29,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from chat.app import options as cli
 from chat.app.i18n import gettext as _
 from chat.app.i18n import language
+from chat.lab.terminal import with_default_signals
 
-from .engine import ALL_CHECKS
+from . import output
+from .__main__ import add_grading_options
+from .archives import ArchiveError, handed_in, student
+from .engine import ALL_CHECKS, not_graded
 from .output import number
-from .rubric import RUBRIC, DataError, read_rubric
-from .submission import read_submission
+from .rubric import RUBRIC, DataError, Rubric, read_rubric
 
 DESCRIPTION = "submission.toml"
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +48,7 @@ _STYLE = (
     "table{border-collapse:collapse}td,th{padding:.3em .7em;border-bottom:1px solid #ccc;"
     "text-align:left}td.n{text-align:right;font-variant-numeric:tabular-nums}"
     "pre{overflow-x:auto;background:#f5f5f5;padding:1em}"
+    "td{vertical-align:top;overflow-wrap:anywhere}"
 )
 
 
@@ -54,10 +59,23 @@ class Row:
     folder: str
     name: str
     results: dict[str, Any] = field(default_factory=dict)
-    """What was written for Gradescope; empty when it could not be graded."""
+    """What was written for Gradescope."""
 
-    trouble: str = ""
-    """Why it could not be graded."""
+    @property
+    def trouble(self) -> str:
+        """Why it could not be graded, nothing if it was."""
+        return str(self.results.get("extra_data", {}).get("fault", ""))
+
+    @property
+    def mark(self) -> str:
+        """What a teacher should know of it: a crash, a package that is missing."""
+        extra = self.results.get("extra_data", {})
+        return "; ".join(filter(None, [extra.get("crash", ""), *extra.get("notes", [])]))
+
+    @property
+    def title(self) -> str:
+        """Whose it is, and what they call it."""
+        return self.folder if self.name == self.folder else f"{self.folder}: {self.name}"
 
     @property
     def points(self) -> float:
@@ -85,18 +103,37 @@ def grade_apart(
     seconds: float,
     rubric: Path = RUBRIC,
     only: Sequence[str] = (),
+    options: Sequence[str] = (),
 ) -> str:
     """Grade the submission at *description* in a process of its own, which has *seconds*.
 
-    Writes *json_path* and *md_path*. Returns why it was not graded, nothing if it was. Any thread.
+    Writes *json_path* and *md_path*, in every case. *options* are more of that program. Returns
+    why it was not graded, nothing if it was. Any thread.
     """
     command = [sys.executable, "-m", "tests.grading", "--submission", str(description.resolve())]
     command += ["--rubric", str(rubric.resolve()), "--lang", language()]
     command += ["--grade-json", str(json_path.resolve()), "--grade-md", str(md_path.resolve())]
     for requirement in only:
         command += ["--only", requirement]
+    json_path.unlink(missing_ok=True)
+    complaint = _run([*command, *options], seconds)
+    if not json_path.exists():  # it was ended, or it could not even begin
+        fault = not_graded(description.resolve().parent.name, _readable(rubric), complaint)
+        output.write(fault, json_path, md_path)
+    document = json.loads(json_path.read_text(encoding="utf-8"))
+    return str(document["extra_data"]["fault"])
+
+
+def _readable(rubric: Path) -> Rubric | None:
+    with contextlib.suppress(DataError):
+        return read_rubric(rubric, ALL_CHECKS)
+    return None
+
+
+def _run(command: Sequence[str], seconds: float) -> str:
+    """Run *command*, which has *seconds*; return its complaint."""
     process = subprocess.Popen(
-        command,
+        with_default_signals(command),
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -116,68 +153,95 @@ def grade_apart(
                     os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
             return _("Not graded within {seconds:g} s.").format(seconds=seconds)
-    if process.returncode in (0, cli.FAILURE_STATUS) and json_path.exists():
-        return ""
-    return complaint.strip().splitlines()[-1] if complaint.strip() else str(process.returncode)
+    lines = complaint.strip().splitlines()
+    return lines[-1] if lines else _("It ended with status {n}.").format(n=process.returncode)
 
 
 def grade_all(
-    folder: Path, output: Path, *, jobs: int, rubric: Path, told: Callable[[Row], None]
+    place: Path,
+    output_folder: Path,
+    *,
+    jobs: int,
+    rubric: Path,
+    told: Callable[[Row], None],
+    options: Sequence[str] = (),
 ) -> list[Row]:
-    """Grade every submission in *folder*, *jobs* at a time; return the table, best first.
+    """Grade every submission in *place*, *jobs* at a time; return the table, best first.
 
-    *told* gets every row when it is ready. Raises `DataError` when there are none, or the rubric
-    cannot be used.
+    Archives in it are unpacked first. *told* gets every row when it is ready, *options* are more
+    of the program that grades one. Raises `DataError` when there are no submissions, or the
+    rubric cannot be used, and `ArchiveError` when there is no such place.
     """
     seconds = read_rubric(rubric, ALL_CHECKS).limits.seconds + _GRACE
-    folders = _folders(folder, output)
-    output.mkdir(parents=True, exist_ok=True)
+    folders, troubles = handed_in(place, output_folder)
+    place = place.with_suffix("") if place.is_file() else place
+    if not folders and not troubles:
+        raise DataError(_("There are no submissions in {path}.").format(path=place))
+    output_folder.mkdir(parents=True, exist_ok=True)
+    names = _names(folders, place)
     rows = []
+    for name, trouble in troubles.items():
+        paths = [output_folder / f"{name}.{kind}" for kind in ("json", "md")]
+        output.write(not_graded(name, _readable(rubric), trouble), *paths)
+        rows.append(_row(name, paths[0], paths[1]))
+        told(rows[-1])
     with ThreadPoolExecutor(jobs) as pool:
-        tasks = [pool.submit(_grade_one, one, output, rubric, seconds) for one in folders]
+        tasks = [
+            pool.submit(
+                _grade_one,
+                one,
+                names[one],
+                output_folder,
+                rubric=rubric,
+                seconds=seconds,
+                options=options,
+            )
+            for one in folders
+        ]
         for task in as_completed(tasks):
             rows.append(task.result())
             told(rows[-1])
     return sorted(rows, key=lambda row: (-row.points, row.folder))
 
 
-def _folders(folder: Path, output: Path) -> list[Path]:
-    try:
-        found = sorted(
-            one
-            for one in folder.iterdir()
-            if one.is_dir() and not one.name.startswith(".") and one.resolve() != output.resolve()
-        )
-    except OSError as error:
-        raise DataError(
-            _("Cannot read {path}: {reason}.").format(path=folder, reason=error.strerror)
-        ) from error
-    if not found:
-        raise DataError(_("There are no submissions in {path}.").format(path=folder))
-    return found
+def _names(folders: Sequence[Path], place: Path) -> dict[Path, str]:
+    """Return what the row of each of *folders* is called: the student, if that is enough."""
+    students = {folder: student(folder, place) for folder in folders}
+    return {
+        folder: name
+        if list(students.values()).count(name) == 1
+        else folder.relative_to(place).parts[0]
+        for folder, name in students.items()
+    }
 
 
-def _grade_one(folder: Path, output: Path, rubric: Path, seconds: float) -> Row:
+def _grade_one(
+    folder: Path,
+    name: str,
+    output_folder: Path,
+    *,
+    rubric: Path,
+    seconds: float,
+    options: Sequence[str],
+) -> Row:
     description = folder / DESCRIPTION
-    if not description.exists():
-        return Row(
-            folder.name,
-            folder.name,
-            trouble=_(
-                "There is no {file}. It is written with: python -m tests.grading.describe {folder}"
-            ).format(file=DESCRIPTION, folder=folder),
+    json_path, md_path = (output_folder / f"{name}.{kind}" for kind in ("json", "md"))
+    if description.exists():
+        grade_apart(
+            description, json_path, md_path, seconds=seconds, rubric=rubric, options=options
         )
-    json_path, md_path = (output / f"{folder.name}.{kind}" for kind in ("json", "md"))
-    json_path.unlink(missing_ok=True)
-    try:
-        name = read_submission(description).name
-    except DataError as error:
-        return Row(folder.name, folder.name, trouble=str(error))
-    trouble = grade_apart(description, json_path, md_path, seconds=seconds, rubric=rubric)
-    if trouble:
-        return Row(folder.name, name, trouble=trouble)
+    else:
+        sentence = _(
+            "There is no {file}. It is written with: python -m tests.grading.describe {folder}"
+        ).format(file=DESCRIPTION, folder=folder)
+        output.write(not_graded(name, _readable(rubric), sentence), json_path, md_path)
+    return _row(name, json_path, md_path)
+
+
+def _row(name: str, json_path: Path, md_path: Path) -> Row:
     _write_page(md_path)
-    return Row(folder.name, name, json.loads(json_path.read_text(encoding="utf-8")))
+    document = json.loads(json_path.read_text(encoding="utf-8"))
+    return Row(name, document["output"].splitlines()[0], document)
 
 
 def _write_page(md_path: Path) -> None:
@@ -196,11 +260,11 @@ def write_csv(rows: Sequence[Row], ids: Sequence[str], path: Path) -> None:
     """Write the table for a spreadsheet; the mark at its beginning tells Excel that it is UTF-8."""
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["folder", "name", "points", "possible", "trouble", *ids])
+        writer.writerow(["folder", "name", "points", "possible", "trouble", "mark", *ids])
         for row in rows:
             total = [number(row.points), number(row.possible)]
             points = [row.points_of(requirement) for requirement in ids]
-            writer.writerow([row.folder, row.name, *total, row.trouble, *points])
+            writer.writerow([row.folder, row.name, *total, row.trouble, row.mark, *points])
 
 
 def write_html(rows: Sequence[Row], path: Path) -> None:
@@ -215,17 +279,12 @@ def write_html(rows: Sequence[Row], path: Path) -> None:
 
 def _html_rows(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
-        if row.trouble:
-            yield (
-                f"<tr><td>{escape(row.name)}</td><td class=n>—</td><td></td>"
-                f"<td>{escape(row.trouble)}</td></tr>"
-            )
-            continue
         percent = 100 * row.points / row.possible if row.possible else 0
+        mark = f"⚠ {row.trouble or row.mark}" if row.trouble or row.mark else ""
         yield (
-            f'<tr><td><a href="{escape(row.folder)}.html">{escape(row.name)}</a></td>'
+            f'<tr><td><a href="{quote(row.folder)}.html">{escape(row.title)}</a></td>'
             f"<td class=n>{number(row.points)}/{number(row.possible)}</td>"
-            f"<td class=n>{percent:.0f}</td><td></td></tr>"
+            f"<td class=n>{percent:.0f}</td><td>{escape(mark)}</td></tr>"
         )
 
 
@@ -233,27 +292,35 @@ def main(arguments: list[str] | None = None) -> int:
     """Grade a folder; return 0 when every submission in it was graded."""
     cli.choose_language(arguments)
     options = _parser().parse_args(arguments)
-    output = options.output or options.folder / "grades"
+    place = options.folder
+    output_folder = (
+        options.output or (place.with_suffix("") if place.is_file() else place) / "grades"
+    )
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     try:
-        ids = [one.id for one in read_rubric(options.rubric, ALL_CHECKS).requirements]
+        required = read_rubric(options.rubric, ALL_CHECKS).at_stage(options.stage)
         with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-            task = progress.add_task("", total=len(_folders(options.folder, output)))
+            task = progress.add_task("", total=None)
 
             def told(row: Row) -> None:
                 shown = row.trouble or f"{number(row.points)}/{number(row.possible)}"
-                console.print(f"{row.name}: {shown}", markup=False, highlight=False)
+                console.print(f"{row.folder}: {shown}", markup=False, highlight=False)
                 progress.advance(task)
 
             rows = grade_all(
-                options.folder, output, jobs=options.jobs, rubric=options.rubric, told=told
+                place,
+                output_folder,
+                jobs=options.jobs,
+                rubric=options.rubric,
+                told=told,
+                options=["--stage", str(options.stage), *(["--install"] * options.install)],
             )
-        write_csv(rows, ids, output / "grades.csv")
-        write_html(rows, output / "index.html")
-    except (DataError, OSError) as error:
+        write_csv(rows, [one.id for one in required.requirements], output_folder / "grades.csv")
+        write_html(rows, output_folder / "index.html")
+    except (ArchiveError, DataError, OSError) as error:
         return cli.fail(str(error))
-    console.print(str(output / "index.html"), highlight=False)
+    console.print(str(output_folder / "index.html"), highlight=False)
     return cli.FAILURE_STATUS if any(row.trouble for row in rows) else 0
 
 
@@ -265,7 +332,7 @@ def _parser() -> cli.ArgumentParser:
         "folder",
         type=Path,
         metavar=_("FOLDER"),
-        help=_("has a folder for each submission, with its submission.toml"),
+        help=_("has a folder or an archive for each submission, with its submission.toml"),
     )
     parser.add_argument(
         "--output",
@@ -287,6 +354,7 @@ def _parser() -> cli.ArgumentParser:
         metavar=_("N"),
         help=_("submissions graded at a time (default: %(default)s)"),
     )
+    add_grading_options(parser)
     cli.add_language(parser)
     return parser
 

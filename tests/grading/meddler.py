@@ -1,6 +1,7 @@
 """A peer that misbehaves on the network, within what TCP allows anybody.
 
-``python meddler.py PORT`` obeys commands, a line each on its input, and answers each with a line:
+``python meddler.py PORT HOST`` obeys commands, a line each on its input, and answers each with a
+line:
 
 ``silence``         connect and say nothing, until the end
 ``garbage``         connect again and again, sending what is no text, and hang up
@@ -34,14 +35,14 @@ GARBAGE = (
     b"[" * 5000 + b"\n",
     b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"\xff\xff\xff\xff" + b"x" * 100,  # a length of 4 GB, for who expects a length
-    os.urandom(2000),
+    bytes(range(0xA0, 0x100)) * 20,  # the same every time, and no orders to a terminal
     b"A" * 100_000,  # a line without end
 )
 
 
 def connect(port: int) -> socket.socket:
     """Return a new connection to *port*."""
-    return socket.create_connection((HOST, port), timeout=PATIENCE)
+    return socket.create_connection((sys.argv[2], port), timeout=PATIENCE)
 
 
 def reset(sock: socket.socket) -> None:
@@ -62,7 +63,7 @@ def garbage(port: int) -> None:
     for data in GARBAGE:
         with contextlib.suppress(OSError), connect(port) as sock:
             say(sock, data)
-            wait_until_read(sock, 1.0)
+            wait_until_read(sock, 0.3)
 
 
 def abrupt(port: int) -> None:

@@ -16,6 +16,7 @@ import sys
 import tokenize
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from chat.app.i18n import gettext as _
 from chat.app.i18n import ngettext
 
 from .checks import Outcome
+from .python import own_files, source, tree
 from .stage import CannotTell, Missed
 from .submission import Submission
 
@@ -254,12 +256,11 @@ def style(
         f"{Path(one['filename']).name}:{one['location']['row']}: {one['code']} {one['message']}"
         for one in problems[:_SHOWN]
     ]
-    sentence = ngettext(
-        "ruff finds {n} problem in {lines} lines: {rate:.1f} a hundred.",
-        "ruff finds {n} problems in {lines} lines: {rate:.1f} a hundred.",
-        len(problems),
+    found = ngettext("ruff finds {n} problem", "ruff finds {n} problems", len(problems))
+    where = ngettext(
+        "in {n} line: {rate:.1f} a hundred.", "in {n} lines: {rate:.1f} a hundred.", lines
     )
-    summary = sentence.format(n=len(problems), lines=lines, rate=rate)
+    summary = f"{found.format(n=len(problems))} {where.format(n=lines, rate=rate)}"
     share = max(0.0, (worst - rate) / (worst - allowed))
     return Outcome(share, "\n".join([summary, *shown]))
 
@@ -268,17 +269,17 @@ def comments(submission: Submission, *, share: float = 0.5) -> Outcome | None:
     """Functions and classes are explained: *share* of them have a docstring or a comment."""
     explained, unexplained = 0, []
     for path in _code(submission):
-        source = _source(path)
+        text = source(path)
         try:
-            tree = ast.parse(source)
+            module = tree(path)
             rows = {
                 token.start[0]
-                for token in tokenize.generate_tokens(io.StringIO(source).readline)
+                for token in tokenize.generate_tokens(io.StringIO(text).readline)
                 if token.type == tokenize.COMMENT
             }
         except (SyntaxError, tokenize.TokenError, ValueError) as error:
             raise Missed(f"{path.name}: {error}") from error
-        for node in ast.walk(tree):
+        for node in ast.walk(module):
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 continue
             near = range(node.lineno - 1, (node.end_lineno or node.lineno) + 1)
@@ -291,18 +292,23 @@ def comments(submission: Submission, *, share: float = 0.5) -> Outcome | None:
         raise Missed(_("The code has no functions."))
     if explained >= share * total:
         return None
-    summary = _("{n} of {total} functions and classes have a docstring or a comment.").format(
-        n=explained, total=total
-    )
+    summary = ngettext(
+        "{n} of {total} functions and classes has a docstring or a comment.",
+        "{n} of {total} functions and classes have a docstring or a comment.",
+        explained,
+    ).format(n=explained, total=total)
     return Outcome(explained / (share * total), "\n".join([summary, *unexplained[:_SHOWN]]))
 
 
 def _code(submission: Submission) -> list[Path]:
     files = [
         path
-        for pattern in submission.code_files
-        for path in sorted(submission.folder.glob(pattern))
-        if path.suffix == ".py" and not {".venv", "venv"} & set(path.parts)
+        for path in own_files(submission.folder)
+        if path.suffix == ".py"
+        and any(
+            fnmatch(path.relative_to(submission.folder).as_posix(), pattern.removeprefix("**/"))
+            for pattern in submission.code_files
+        )
     ]
     if not files:
         raise CannotTell(_("There is no code in Python to look at."))
@@ -310,11 +316,7 @@ def _code(submission: Submission) -> list[Path]:
 
 
 def _lines_of_code(path: Path) -> int:
-    return sum(1 for line in _source(path).splitlines() if line.strip())
-
-
-def _source(path: Path) -> str:
-    return path.read_bytes().decode(errors="replace").removeprefix("\ufeff")
+    return sum(1 for line in source(path).splitlines() if line.strip())
 
 
 def _share(reached: int, wanted: int, reason: str) -> Outcome | None:

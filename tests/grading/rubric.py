@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from chat.app.i18n import gettext as _
 from chat.app.i18n import language
 
 from .sandbox import SandboxLimits
+
+LAST_STAGE = 3
+"""At which everything is required."""
 
 RUBRIC = Path(__file__).with_name("rubric.toml")
 
@@ -38,6 +41,12 @@ class Requirement:
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What the check is told besides."""
+
+    stage: int = LAST_STAGE
+    """From which stage of the work on it is required."""
+
+    by_stage: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    """What the check is told instead, when the work is graded at an earlier stage."""
 
     @property
     def title(self) -> str:
@@ -64,6 +73,19 @@ class Rubric:
     def title(self) -> str:
         """What is graded, in the current language or in the one there is."""
         return self.titles.get(language()) or next(iter(self.titles.values()))
+
+    def at_stage(self, stage: int) -> Rubric:
+        """Return what is required when the work has come to *stage*. Raises `DataError`."""
+        if not 1 <= stage <= LAST_STAGE:
+            raise DataError(_("There are the stages 1 to {last}.").format(last=LAST_STAGE))
+        requirements = tuple(
+            replace(one, settings={**one.settings, **one.by_stage.get(stage, {})})
+            for one in self.requirements
+            if one.stage <= stage
+        )
+        if not requirements:
+            raise DataError(_("Nothing is required at stage {n}.").format(n=stage))
+        return replace(self, requirements=requirements)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -122,9 +144,16 @@ def _requirement(
             )
         )
     name = row["id"]
-    settings = {
-        key: value for key, value in row.items() if key not in ("id", "points", "check", "title")
-    }
+    by_stage = {n: row.pop(f"stage_{n}") for n in range(1, LAST_STAGE) if f"stage_{n}" in row}
+    stage = row.get("stage", LAST_STAGE)
+    if isinstance(stage, bool) or not isinstance(stage, int) or not 1 <= stage <= LAST_STAGE:
+        raise DataError(
+            _("{path}: {name}: stage must be a number from 1 to {last}").format(
+                path=path, name=row["id"], last=LAST_STAGE
+            )
+        )
+    own = ("id", "points", "check", "title", "stage")
+    settings = {key: value for key, value in row.items() if key not in own}
     check = row.get("check", name)
     if check not in checks:
         raise DataError(
@@ -137,7 +166,8 @@ def _requirement(
         for parameter in inspect.signature(checks[check]).parameters.values()
         if parameter.kind is parameter.KEYWORD_ONLY
     ]
-    _know(settings, set(known), path, name)
+    for told in (settings, *by_stage.values()):
+        _know(told, set(known), path, name)
     if isinstance(row["points"], bool) or not isinstance(row["points"], int | float):
         raise DataError(_("{path}: {name}: points is no number").format(path=path, name=name))
     if row["points"] < 0:
@@ -148,6 +178,8 @@ def _requirement(
         check=check,
         titles=_titles(row.get("title"), path, name),
         settings=settings,
+        stage=stage,
+        by_stage=by_stage,
     )
 
 

@@ -11,9 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
+import platform
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -26,16 +30,35 @@ from typing import Self
 import psutil
 
 from chat.app.i18n import gettext as _
-from chat.lab.terminal import Terminal
+from chat.lab.terminal import Terminal, wait_for_all
+
+from .python import is_foreign, own_files
 
 _CONFINE = str(Path(__file__).with_name("confine.py"))
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 _LOOK_SECONDS = 0.02  # the processes are not looked at more often than this
 _COUNT_SECONDS = 0.2  # nor are they counted
-_CALM_LOOKS = 3
-_LISTENING = "0A"  # <linux/tcp_states.h>
+_CALM_LOOKS = 4
+_LATE_SECONDS = 0.1  # between two looks: more is no look of ours, but a machine that is busy
+_SPINNING = 0.3  # seconds of processor time for nothing, at which a program is taken to spin
+ESTABLISHED = "01"  # <linux/tcp_states.h>
+_LISTENING = "0A"
 _BIGGEST_COPY = 64 * 1024 * 1024  # bytes
-_NOT_COPIED = (".git", ".venv", "venv", "node_modules", "__pycache__")
+_PORT_FREE = 90.0  # seconds that a port of the machine may take to become free (TIME-WAIT)
+
+# Waiting system calls by number, and which argument says until when: None for those that wait
+# without end, else its index and its value then (syscalls(2), <asm/unistd.h>).
+_WAITS = {
+    "x86_64": (
+        {0, 1, 19, 20, 34, 42, 43, 44, 45, 46, 47, 61, 73, 130, 247, 288},
+        {202: (3, 0), 7: (2, -1), 271: (2, 0), 23: (4, 0), 270: (4, 0), 232: (3, -1), 281: (3, -1)},
+    ),
+    "aarch64": (
+        {32, 63, 64, 65, 66, 95, 133, 202, 203, 206, 207, 211, 212, 242, 260},
+        {98: (3, 0), 73: (2, 0), 72: (4, 0), 22: (3, -1)},
+    ),
+}
+_ENDLESS, _TIMED = _WAITS.get(platform.machine(), (set(), {}))
 
 
 @dataclass(frozen=True)
@@ -45,7 +68,7 @@ class SandboxLimits:
     seconds: float = 600.0
     """From the beginning of the grading to its end."""
 
-    cpu_seconds: int = 60
+    cpu_seconds: int = 20
     """Of processor time, for one process."""
 
     memory_mb: int = 1024
@@ -54,12 +77,16 @@ class SandboxLimits:
     processes: int = 100
     """And threads, all together."""
 
-    output_mb: int = 4
+    output_mb: int = 1
     """That one program may print, in MiB; and as much in one file."""
 
 
 class LimitError(Exception):
     """A submission has taken more than it may; the text is a sentence."""
+
+
+class PortTakenError(Exception):
+    """The port of a submission is taken by somebody else; the text is a sentence."""
 
 
 class SubmissionFilesError(Exception):
@@ -80,10 +107,13 @@ class Sandbox:
         limits: SandboxLimits | None = None,
         copy: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
+        encoding: str = "utf-8",
+        own_network: bool = True,
     ) -> None:
         """Run copies of the programs in *folder*; of the files named by *copy* alone, if given.
 
-        *env* are variables that they see besides those that all programs see.
+        *env* are variables that they see besides those that all programs see, *encoding* is the
+        one of their terminals. Without *own_network* they are on the machine's.
         """
         self.limits = limits or SandboxLimits()
         self.small_buffers = False
@@ -95,6 +125,12 @@ class Sandbox:
         self._source = folder
         self._copy = copy
         self._extra = dict(env or {})
+        self._encoding = encoding
+        self._own_network = own_network
+        self._reserved: int | None = None
+        self.outsider: int | None = None
+        """The process of a server that the student runs outside, which counts as one of ours."""
+
         self._place = Path()
         self._holder: subprocess.Popen[str] | None = None
         self._before: set[int] = set()
@@ -135,6 +171,9 @@ class Sandbox:
         """End all programs, and their network with them."""
         self.end_all()
         self._end_network()
+        if self._reserved is not None:
+            os.close(self._reserved)
+            self._reserved = None
 
     def _leave(self) -> None:
         self.clear()
@@ -160,26 +199,23 @@ class Sandbox:
 
     def _copy_tree(self, source: Path, most: int) -> int:
         """Copy *source* if it is not more than *most* bytes; return how many."""
-        if source.name in _NOT_COPIED:
+        if is_foreign(source):
             return 0
-        files = [source] if source.is_file() else [p for p in source.rglob("*") if p.is_file()]
-        size = sum(path.stat().st_size for path in files if not set(path.parts) & set(_NOT_COPIED))
-        if size > most:
-            raise SubmissionFilesError(
-                _("{path} is too large to be copied; name what is needed under copy = […].").format(
-                    path=source
-                )
-            )
         target = self.folder / source.name
         try:
-            if source.is_dir():
-                shutil.copytree(
-                    source, target, symlinks=True, ignore=shutil.ignore_patterns(*_NOT_COPIED)
+            size = _size(source)
+            if size > most:
+                raise SubmissionFilesError(
+                    _(
+                        "{path} is too large to be copied; name what is needed under copy = […]."
+                    ).format(path=source)
                 )
+            if source.is_dir():
+                shutil.copytree(source, target, symlinks=True, ignore=_foreign_names)
             else:
                 shutil.copy2(source, target)
-        except OSError as error:
-            raise SubmissionFilesError(f"{source}: {error.strerror}") from error
+        except (OSError, shutil.Error) as error:
+            raise SubmissionFilesError(f"{source}: {error}") from error
         return size
 
     def environment(self) -> dict[str, str]:
@@ -193,6 +229,7 @@ class Sandbox:
             "LOGNAME": "student",
             "LANG": "C.UTF-8",
             "PYTHONUTF8": "1",
+            "PYTHONWARNINGS": "ignore",
             "PYTHONPYCACHEPREFIX": str(self._place / "cache"),
             # glibc reserves 64 MB of addresses for each thread that allocates: mallopt(3)
             "MALLOC_ARENA_MAX": "2",
@@ -213,6 +250,7 @@ class Sandbox:
             env=self.environment() | {"TERM": "xterm-256color"},
             cwd=self.folder,
             most_output=self.limits.output_mb << 20,
+            encoding=self._encoding,
         )
         self._terminals.append(terminal)
         self._counted = 0.0
@@ -258,7 +296,7 @@ class Sandbox:
         self._holder = None
 
     def _make_network(self) -> None:
-        if self.without:  # it was tried before
+        if self.without or not self._own_network:  # it was tried before
             return
         sentence = _(
             "The submission's programs were not cut off from the network: {reason}. "
@@ -302,7 +340,7 @@ class Sandbox:
         if now - self._looked < _LOOK_SECONDS:
             return self._busy
         if now - self._counted >= _COUNT_SECONDS:
-            self._known = self._processes()
+            self._known = self._family()
             self._counted = time.monotonic()
             threads = sum(map(_threads, self._known))
             if threads > self.limits.processes:
@@ -313,9 +351,29 @@ class Sandbox:
                     )
                 )
         self._busy = any(_is_running(process) for process in self._known)
-        self._calm_looks = 0 if self._busy else self._calm_looks + 1
+        late = now - self._looked > _LATE_SECONDS  # then others wait for the processor as we did
+        self._calm_looks = 0 if self._busy or late else self._calm_looks + 1
         self._looked = time.monotonic()
         return self._busy
+
+    def is_blocked(self) -> bool:
+        """Tell whether nothing can happen any more unless something is typed.
+
+        Nobody is busy, every thread waits without a time limit, and no byte is on its way. Where
+        the system does not say what a thread waits for, the answer is no.
+        """
+        if self.is_busy() or not all(_waits_without_end(process) for process in self._known):
+            return False
+        return not any(int(fields[4].partition(":")[0], 16) for fields in self.sockets())
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that the programs which run now have used."""
+        used = 0.0
+        for process in self._known:
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                used += times.user + times.system
+        return used
 
     def begin_calm(self) -> None:
         """Forget how long nobody has been busy."""
@@ -325,6 +383,22 @@ class Sandbox:
     def is_calm(self) -> bool:
         """Tell whether nobody was busy at several looks in a row since `begin_calm`."""
         return not self.is_busy() and self._calm_looks >= _CALM_LOOKS
+
+    def wait_until_calm(self, seconds: float) -> None:
+        """Wait until nobody is busy any more, or with nothing that shows; at most *seconds*."""
+        self.begin_calm()
+        printed, used = -1, 0.0
+
+        def is_over() -> bool:
+            nonlocal printed, used
+            if self.is_calm():
+                return True
+            now = sum(terminal.bytes_printed for terminal in self._terminals)
+            if now != printed:
+                printed, used = now, self.cpu_seconds()
+            return self.cpu_seconds() - used > _SPINNING
+
+        wait_for_all(is_over, seconds)
 
     # What the kernel knows
 
@@ -338,12 +412,83 @@ class Sandbox:
                 rows += [line.split() for line in table.splitlines()[1:]]
         return rows
 
-    def listening_ports(self) -> set[int]:
-        """Return the ports on which somebody listens on the network."""
+    def listening_ports(self) -> dict[int, str]:
+        """Return the ports on which a process of the submission listens, each with the address."""
         if sys.platform != "linux":
-            own = [one for process in self._processes() for one in process.net_connections()]
-            return {one.laddr.port for one in own if one.status == psutil.CONN_LISTEN}
-        return {port_of(fields[1]) for fields in self.sockets() if fields[3] == _LISTENING}
+            own = [one for process in self._family() for one in process.net_connections()]
+            return {
+                one.laddr.port: _reachable(one.laddr.ip)
+                for one in own
+                if one.status == psutil.CONN_LISTEN
+            }
+        rows = [fields for fields in self.sockets() if fields[3] == _LISTENING]
+        if rows and self._holder is None:  # on the machine's network others listen too
+            inodes = self._sockets_of_family()
+            rows = [fields for fields in rows if fields[9] in inodes]
+        return {port_of(fields[1]): _address(fields[1]) for fields in rows}
+
+    def listener(self, port: int) -> int | None:
+        """Return the process of this machine that listens on *port*, None if there is none."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                for one in process.net_connections("tcp"):
+                    if one.status == psutil.CONN_LISTEN and one.laddr.port == port:
+                        return int(process.pid)
+        return None
+
+    def connections(self, port: int) -> int:
+        """Return how many connections there are to who listens on *port*."""
+        return sum(
+            port_of(fields[1]) == port and fields[3] == ESTABLISHED for fields in self.sockets()
+        )
+
+    def other_sockets(self) -> str:
+        """Name what the submission listens on that is no TCP, nothing if there is none."""
+        place = "self" if self._holder is None else self._holder.pid
+        inodes = self._sockets_of_family()
+        for kind, at in (("udp", 9), ("udp6", 9), ("unix", 6)):
+            with contextlib.suppress(OSError):
+                for row in Path(f"/proc/{place}/net/{kind}").read_text("utf-8").splitlines()[1:]:
+                    fields = row.split()
+                    if kind == "unix" and fields[at] in inodes and len(fields) > at + 1:
+                        return _("a UNIX socket, {path}").format(path=fields[at + 1])
+                    if kind != "unix" and fields[at] in inodes:
+                        return _("a UDP socket on port {port}").format(port=port_of(fields[1]))
+        return ""
+
+    def _sockets_of_family(self) -> set[str]:
+        """Return the inodes of all sockets that the submission's processes have open."""
+        found = set()
+        for process in self._family():
+            with contextlib.suppress(OSError):
+                for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
+                    with contextlib.suppress(OSError):
+                        target = str(descriptor.readlink())
+                        if target.startswith("socket:["):
+                            found.add(target[8:-1])
+        return found
+
+    def reserve(self, port: int) -> None:
+        """Wait until *port* of the machine is ours to use, and nobody listens on it.
+
+        On a network of its own every port is free. Otherwise two submissions with the same fixed
+        port take turns, and a port in TIME-WAIT is waited for; that is not counted as time of the
+        submission. Raises `PortTakenError` when somebody else keeps the port.
+        """
+        if self.has_network:
+            return
+        started = time.monotonic()
+        if self._reserved is None:
+            path = Path(tempfile.gettempdir()) / f"grading-port-{port}.lock"
+            self._reserved = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+            fcntl.flock(self._reserved, fcntl.LOCK_EX)
+        while not _is_free(port):
+            if time.monotonic() - started > _PORT_FREE or _answers(port):
+                raise PortTakenError(
+                    _("Port {port} is taken by another program on this machine.").format(port=port)
+                )
+            time.sleep(_LOOK_SECONDS)
+        self._deadline += time.monotonic() - started
 
     def threads_of(self, pid: int) -> int:
         """Return how many threads run in process *pid* and in all that it has started."""
@@ -363,7 +508,8 @@ class Sandbox:
 
     def end_all(self) -> None:
         """End every process that runs here, also those that have left their session."""
-        for terminal in self._terminals:  # they wait for the end of what they have started
+        # Clients first: then it is not the server's port that goes to TIME-WAIT (RFC 9293, 3.6.1).
+        for terminal in reversed(self._terminals):
             terminal.close()
         self._terminals.clear()
         while left := self._processes():
@@ -373,6 +519,14 @@ class Sandbox:
             gone, _alive = psutil.wait_procs(left, timeout=1)
             if not gone:
                 break
+
+    def _family(self) -> list[psutil.Process]:
+        """Return the processes of the submission, one that runs outside among them."""
+        family = self._processes()
+        if self.outsider is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                family.append(psutil.Process(self.outsider))
+        return family
 
     def _processes(self) -> list[psutil.Process]:
         ours = self._before | ({self._holder.pid} if self._holder else set())
@@ -387,6 +541,65 @@ class Sandbox:
 def port_of(address: str) -> int:
     """Return the port of an *address* in the table of sockets."""
     return int(address.rpartition(":")[2], 16)
+
+
+def _address(field: str) -> str:
+    """Return where to connect to who listens on the *field* of the table of sockets."""
+    number = field.partition(":")[0]
+    if len(number) > 8:
+        return "127.0.0.1" if number.endswith("0" * 8) or "FFFF" in number else "::1"
+    return _reachable(socket.inet_ntoa(struct.pack("=I", int(number, 16))))
+
+
+def _reachable(address: str) -> str:
+    return "127.0.0.1" if address in ("0.0.0.0", "::") else address
+
+
+def _is_free(port: int) -> bool:
+    """Tell whether a server could listen on *port* that has not thought of SO_REUSEADDR."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+def _size(source: Path) -> int:
+    if source.is_file():
+        return source.stat().st_size
+    return sum(path.stat().st_size for path in own_files(source))
+
+
+def _foreign_names(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if is_foreign(Path(folder, name))]
+
+
+def _waits_without_end(process: psutil.Process) -> bool:
+    """Tell whether all threads of *process* are stopped or in system calls without a time limit."""
+    try:
+        for thread in Path(f"/proc/{process.pid}/task").iterdir():
+            words = (thread / "syscall").read_text("ascii").split()
+            if words[0] in ("running", "-1"):
+                if process.status() != psutil.STATUS_STOPPED:
+                    return False
+                continue
+            number = int(words[0])
+            index, value = _TIMED.get(number, (0, None))
+            if value is None:
+                if number not in _ENDLESS:
+                    return False
+            elif (int(words[1 + index], 16) - value) & 0xFFFFFFFF:
+                return False
+    except (OSError, psutil.Error, ValueError, IndexError):
+        return False
+    return True
 
 
 def _threads(process: psutil.Process) -> int:

@@ -8,7 +8,6 @@ processor, which is not standing still, and they get the time that they need. Th
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import re
@@ -17,30 +16,63 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from chat.app.i18n import gettext as _
-from chat.lab.terminal import ScreenTimeout, Terminal
+from chat.lab.terminal import ScreenTimeout, Terminal, wait_for_all
 
 from .rubric import Rubric
-from .sandbox import Sandbox, port_of
-from .submission import KEYS, Sign, Steps, Submission, fill, sign
+from .sandbox import ESTABLISHED, PortTakenError, Sandbox, port_of
+from .submission import KEYS, PASSWORD, Sign, Steps, Submission, fill, sign
 
 _MEDDLER = str(Path(__file__).with_name("meddler.py"))
 _PORT = 9100  # on a network of its own; otherwise the system chooses
+HOST = "127.0.0.1"
 _TYPED_SHOWN = 6
+_EVENTS_SHOWN = 16
+_BLOCKED_SECONDS = 0.5  # of waiting for nothing but a person, until nothing is taken to come
+_LATE_SECONDS = 0.12  # between two looks: the machine is busy, and others wait as we did
+_BUSY_SECONDS = 1.5  # of processor time without what is waited for, until it is given up
+_MUCH_PRINTED = 100_000  # bytes while somebody waits for something else
+_CPU_SECONDS = 0.2  # the processor time is not looked at more often than this
 _ROWS_SHOWN = 14
-_ESTABLISHED = "01"  # <linux/tcp_states.h>
 
 MESSAGE = Sign((("{name}.*{text}", True),))
 """How a message looks unless the submission says otherwise: who, and on the same line what."""
 
 
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a window: a moment of the exchange."""
+
+    seconds: float
+    """Since the server was started."""
+
+    window: str
+    text: str
+    kind: str = "shown"
+    """``typed`` by a person, ``shown`` by the program, ``done`` to it, or what was ``expected``."""
+
+
 class Missed(Exception):  # noqa: N818 - no error of ours
     """A requirement is not fulfilled: what was typed, expected, and seen."""
+
+    def __init__(
+        self, reason: str, *, exchange: Sequence[Event] = (), sign: str = "", crash: str = ""
+    ) -> None:
+        """Say the *reason*; *exchange* is what led to it, in order of time.
+
+        *sign* is what was waited for in vain, as it is called in the submission's file, and
+        *crash* names the program that has ended by itself and its last words.
+        """
+        super().__init__(reason)
+        self.exchange = tuple(exchange)
+        self.sign = sign
+        self.crash = crash
 
 
 class CannotTell(Exception):  # noqa: N818
@@ -54,23 +86,43 @@ class Player:
         """Sit down at *terminal*, known to the reader of a grade as *title*."""
         self.title = title
         self.name = ""
+        self.port = stage.port
         self.terminal = terminal
+        self.told = 0
+        """How much of what the screen has shown stands in the exchange."""
+
         self._stage = stage
+        self._printed = -1
+        self._text = ""
+        self._mark = 0
 
     @property
     def mark(self) -> int:
-        """Where on the screen that will stand which is not there yet."""
-        return self.terminal.cursor_row_begin
+        """Where in `text` that will stand which is not there yet."""
+        self._look()
+        return self._mark
 
     def text(self, since: int = 0) -> str:
-        """Return what the screen shows from *since* on, and has shown."""
-        text = self.terminal.text
-        return text[since:] if len(text) >= since else text
+        """Return what the screen shows from *since* on, and has shown, even if it was erased."""
+        self._look()
+        return self._text[since:] if len(self._text) >= since else self._text
+
+    def _look(self) -> None:
+        """Read the screen, if it has changed since it was read last."""
+        if self._printed != self.terminal.bytes_printed:
+            self._printed = self.terminal.bytes_printed
+            self._text = self.terminal.transcript
+            self._mark = self.terminal.transcript_row_begin
+
+    def fields(self, fields: Mapping[str, str]) -> dict[str, str]:
+        """Return what stands for the ``{fields}`` in what this player types and waits for."""
+        address = {"port": str(self.port), "host": self._stage.host, "password": PASSWORD}
+        return address | {"name": self.name} | dict(fields)
 
     def does(self, steps: Steps, **fields: str) -> int:
         """Carry out *steps*; return the mark from before. Raises `Missed`."""
         mark = self.mark
-        fields = {"name": self.name} | fields
+        fields = self.fields(fields)
         for step in steps:
             if step.kind == "wait":
                 assert step.sign is not None
@@ -88,23 +140,26 @@ class Player:
         self._press(line + "\r", line)
         return mark
 
-    def sees(self, what: Sign, since: int = 0, **fields: str) -> re.Match[str]:
-        """Wait until *what* stands on the screen after *since*; return where. Raises `Missed`."""
-        fields = {"name": self.name} | fields
+    def sees(self, what: Sign, since: int = 0, *, sign: str = "", **fields: str) -> re.Match[str]:
+        """Wait until *what* stands on the screen after *since*; return where. Raises `Missed`.
+
+        *sign* is what the submission's file calls it.
+        """
+        fields = self.fields(fields)
         pattern, words = what.pattern(**fields), what.words(**fields)
-        self.waits(lambda: pattern.search(self.text(since)) is not None, words)
+        self.waits(lambda: pattern.search(self.text(since)) is not None, words, sign)
         found = pattern.search(self.text(since))
         assert found is not None
         return found
 
-    def waits(self, condition: Callable[[], bool], expected: str) -> None:
+    def waits(self, condition: Callable[[], bool], expected: str, sign: str = "") -> None:
         """Wait until *condition*, which is said as *expected*. Raises `Missed`."""
-        self._stage.wait(self, condition, expected)
+        self._stage.wait(self, condition, expected, sign)
 
     def must_not_show(self, text: str, since: int, reason: str) -> None:
         """Raise `Missed`, for *reason*, if *text* stands on the screen after *since*."""
         if text in squeezed(self.text(since)) or text in self.text(since):
-            raise Missed(self._stage.complaint(self, reason))
+            raise self._stage.missed(self, reason)
 
     def ends(self) -> None:
         """Wait until the program has ended. Raises `Missed`."""
@@ -112,27 +167,25 @@ class Player:
 
     def stop(self) -> None:
         """Let the program stand still: it neither reads nor writes (SIGSTOP)."""
-        self._stage.typed.append((self.title, _("(the program is stopped)")))
+        self._stage.note(self.title, _("(the program is stopped)"))
         os.killpg(self.terminal.foreground, signal.SIGSTOP)
 
     def go_on(self) -> None:
         """Let the program go on (SIGCONT)."""
-        self._stage.typed.append((self.title, _("(the program goes on)")))
+        self._stage.note(self.title, _("(the program goes on)"))
         os.killpg(self.terminal.foreground, signal.SIGCONT)
 
     def kill(self) -> None:
         """Kill the program: it can say nothing to anybody (SIGKILL)."""
-        self._stage.typed.append((self.title, _("(the program is killed)")))
+        self._stage.note(self.title, _("(the program is killed)"))
         os.killpg(self.terminal.foreground, signal.SIGKILL)
 
     def _press(self, keys: str, shown: str) -> None:
-        self._stage.typed.append((self.title, shown))
+        self._stage.note(self.title, shown, "typed")
         try:
             self.terminal.type(keys)
         except ScreenTimeout as error:
-            raise Missed(
-                self._stage.complaint(self, _("the program to take what is typed"))
-            ) from error
+            raise self._stage.missed(self, _("the program to take what is typed")) from error
 
 
 class Stage:
@@ -141,16 +194,38 @@ class Stage:
     It belongs to one thread.
     """
 
-    def __init__(self, sandbox: Sandbox, submission: Submission, rubric: Rubric) -> None:
-        """Play *submission* in *sandbox*, which has been entered, as *rubric* says."""
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        submission: Submission,
+        rubric: Rubric,
+        *,
+        python: str = sys.executable,
+        external_port: int | None = None,
+        names: Sequence[str] = (),
+    ) -> None:
+        """Play *submission* in *sandbox*, which has been entered, as *rubric* says.
+
+        Its programs are run by *python*. With *external_port* the server is not started: it runs
+        already, there, and may know the submission's names from before, so that the users are
+        called *names*.
+        """
         self.submission = submission
         self.sandbox = sandbox
-        self.typed: list[tuple[str, str]] = []
-        """What was done, in order: the window's title, and the line."""
+        self.exchange: list[Event] = []
+        """What was done and shown, in order."""
+
+        self.external_port = external_port
+        self._names = names or submission.names
+        self._python = python
         self._rubric = rubric
         self._programs = ExitStack()
+        self._players: list[Player] = []
         self._numbers = itertools.count(101)
+        self._started = time.monotonic()
+        self._stopping = False
         self.port = 0
+        self.host = HOST
         self.server: Player
         self.users: list[Player] = []
         """Who is in the chat."""
@@ -158,7 +233,12 @@ class Stage:
     def __enter__(self) -> Self:
         """Clear the stage: fresh files, a fresh network."""
         self.sandbox.renew()
-        self.port = self.submission.port or self._free_port()
+        self.port = self.external_port or self.submission.port or self._free_port()
+        if self.external_port is None and self.submission.port is not None:
+            try:
+                self.sandbox.reserve(self.port)
+            except PortTakenError as error:
+                raise CannotTell(str(error)) from error
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -170,7 +250,7 @@ class Stage:
 
     def name(self, number: int) -> str:
         """Return the name of user *number*, from 0."""
-        return self.submission.names[number]
+        return self._names[number]
 
     def steps(self, name: str) -> Steps:
         """Return how the submission does *name*. Raises `Missed` if its file does not say."""
@@ -196,22 +276,62 @@ class Stage:
 
     def start_server(self) -> Player:
         """Start the server and wait until one can connect to it. Raises `Missed`."""
+        if self.external_port is not None:
+            return self._find_server()
         command = self._command(self.submission.server_command, self.port)
         self.server = self._player(_("server"), command)
+        self.server.does(self.submission.steps.get("start", ()))
         ready = self.submission.signs.get("server_ready")
-        if ready is not None:
-            self.server.sees(ready, port=str(self.port))
-        self.server.waits(
-            self._is_listening, _("a server that listens on port {port}").format(port=self.port)
-        )
+        try:
+            if ready is not None:
+                self.server.sees(ready, sign="[server] ready")
+            self.server.waits(
+                self.is_listening, _("a server that listens on port {port}").format(port=self.port)
+            )
+        except Missed as missed:
+            if self.server.terminal.is_alive and (other := self.sandbox.other_sockets()):
+                sentence = _("The server has opened {socket} and listens on no TCP port.")
+                raise Missed(
+                    f"{sentence.format(socket=other)}\n{missed}", exchange=missed.exchange
+                ) from missed
+            raise
+        self.host = self.sandbox.listening_ports().get(self.port, HOST)
         return self.server
 
-    def launch(self, number: int, *, title: str | None = None, port: int | None = None) -> Player:
-        """Start a client for user *number*, and go no further."""
-        name = self.name(number)
+    def _find_server(self) -> Player:
+        """Find the server that runs outside. Raises `Missed` when nobody listens on its port."""
+        shown = _("(the server runs outside, on port {port})").format(port=self.port)
+        program = "import sys; print(sys.argv[1]); sys.stdin.read()"
+        self.server = self._player(_("server"), [sys.executable, "-I", "-S", "-c", program, shown])
+        self.sandbox.outsider = self.sandbox.listener(self.port)
+        if self.sandbox.outsider is None:
+            raise self.missed(
+                self.server, _("a server that listens on port {port}").format(port=self.port)
+            )
+        return self.server
+
+    @property
+    def server_pid(self) -> int:
+        """The process id of the server."""
+        return self.sandbox.outsider or self.server.terminal.pid
+
+    def launch(
+        self,
+        number: int,
+        *,
+        title: str | None = None,
+        port: int | None = None,
+        name: str | None = None,
+    ) -> Player:
+        """Start a client for user *number*, called *name*, and go no further. Raises `Missed`."""
+        if not self.is_listening():  # whoever answers on its port now is somebody else
+            raise self.missed(
+                self.server, _("a server that listens on port {port}").format(port=self.port)
+            )
+        name = name or self.name(number)
         command = self._command(self.submission.client_command, port or self.port, name)
         player = self._player(title or name, command)
-        player.name = name
+        player.name, player.port = name, port or self.port
         return player
 
     def enter(self, *numbers: int, port: int | None = None) -> list[Player]:
@@ -226,7 +346,13 @@ class Stage:
         """Give *name*, else the player's own, and wait until it is accepted. Raises `Missed`."""
         player.name = name or player.name
         mark = player.does(self.submission.steps.get("login", ()))
-        player.sees(self.sign("ready"), 0 if name is None else mark)
+        ready = self.submission.signs.get("ready")
+        if ready is not None:
+            player.sees(ready, 0 if name is None else mark, sign="ready")
+        else:  # the client says nothing when it has been let in
+            self.calm()
+            if not player.terminal.is_alive or not self.is_listening():
+                raise self.missed(player, _("a client that goes on after it was told the name"))
         self.users.append(player)
 
     def open(self, number: int = 3) -> list[Player]:
@@ -248,7 +374,9 @@ class Stage:
 
     def hears(self, listener: Player, speaker: Player, text: str, since: int = 0) -> None:
         """Wait until *listener* reads *text* from *speaker*. Raises `Missed`."""
-        listener.sees(self.sign("message", MESSAGE), since, name=speaker.name, text=text)
+        listener.sees(
+            self.sign("message", MESSAGE), since, sign="message", name=speaker.name, text=text
+        )
 
     def settle(self, *players: Player) -> None:
         """Wait until all that was said before has arrived wherever it was sent.
@@ -271,17 +399,22 @@ class Stage:
         After something that shows on no screen: what is done next does not meet it on its way.
         """
         self.sandbox.begin_calm()
-        with contextlib.suppress(ScreenTimeout):
-            self.server.terminal.wait_until(
-                lambda _terminal: self.sandbox.is_calm() and not self.bytes_waiting(),
-                "",
-                self._rubric.patience,
-            )
+        wait_for_all(
+            lambda: self.sandbox.is_calm() and not self.bytes_waiting(), self._rubric.patience
+        )
 
     def leaves(self, player: Player) -> None:
-        """Let *player* leave the chat by command. Raises `Missed`."""
+        """Let *player* leave the chat, by command if there is one. Raises `Missed`."""
         self.users.remove(player)
-        player.does(self.steps("leave"))
+        if "leave" in self.submission.steps:
+            player.does(self.steps("leave"))
+        else:
+            player.kill()
+
+    def stop_server(self) -> None:
+        """Shut the server down as its file says. Raises `Missed`."""
+        self._stopping = True
+        self.server.does(self.steps("stop"))
 
     def list_users(self, player: Player) -> int:
         """Let *player* ask for the list of users; return the mark from before."""
@@ -291,46 +424,109 @@ class Stage:
 
     def meddler(self) -> Meddler:
         """Return somebody who misbehaves on the network."""
-        return self._programs.enter_context(Meddler(self.sandbox, self.port))
+        return self._programs.enter_context(Meddler(self.sandbox, self.port, self.host))
 
     def bytes_waiting(self) -> int:
         """Return how many bytes the server's sockets have received and it has not read."""
         return sum(
             int(fields[4].rpartition(":")[2], 16)
             for fields in self.sandbox.sockets()
-            if port_of(fields[1]) == self.port and fields[3] == _ESTABLISHED
+            if port_of(fields[1]) == self.port and fields[3] == ESTABLISHED
         )
 
     # Waiting
 
-    def wait(self, player: Player, condition: Callable[[], bool], expected: str) -> None:
-        """Wait in front of the screen of *player*. Raises `Missed`."""
+    def wait(
+        self, player: Player, condition: Callable[[], bool], expected: str, sign: str = ""
+    ) -> None:
+        """Wait in front of the screen of *player*. Raises `Missed`.
+
+        What is waited for is given up when the programs have stood still for as long as the
+        rubric is patient, sooner when they wait for nothing but somebody to type, and also when
+        they have spent time of the processor on something else.
+        """
         if self.sandbox.time_left() <= 0:
             raise Missed(_("The time for this submission was over before this was checked."))
+        patience = self._rubric.patience
         longest = min(self._rubric.longest_wait, self.sandbox.time_left())
-        still = 0.0
-        last = time.monotonic()
+        given = busy = 0.0  # of the patience, and how much of it to programs that were busy
+        last = spent_at = time.monotonic()
+        printed = before = self._printed()
+        spent = None
         met = False
 
         def look(_terminal: Terminal) -> bool:
-            nonlocal still, last, met
+            nonlocal given, busy, last, spent, spent_at, printed, met
             met = condition()
+            if met:
+                return True
             now = time.monotonic()
-            if not self.sandbox.is_busy():
-                still += min(now - last, 0.1)  # we may have slept ourselves
+            passed = min(now - last, 0.1)  # we may have slept ourselves
+            if self.sandbox.is_busy():
+                if now - spent_at >= _CPU_SECONDS:
+                    before, spent = spent, self.sandbox.cpu_seconds()
+                    used = 0.0 if before is None else max(0.0, spent - before)
+                    busy += used * max(1.0, patience / _BUSY_SECONDS)
+                    given += used * max(1.0, patience / _BUSY_SECONDS)
+                    spent_at = now
+            elif printed != (now_printed := self._printed()):
+                printed = now_printed  # it was not nothing that happened
+            elif now - last < _LATE_SECONDS and self.sandbox.is_blocked():
+                given += passed * max(1.0, patience / _BLOCKED_SECONDS)
+            else:
+                given += passed
             last = now
-            return met or still >= self._rubric.patience
+            return given >= patience
 
         try:
             player.terminal.wait_until(look, expected, longest)
         except ScreenTimeout:
             met = met or condition()
+        self.observe()
         if not met:
-            raise Missed(self.complaint(player, expected))
+            missed = self.missed(player, expected, sign)
+            if busy > patience / 2 or self._printed() - before > _MUCH_PRINTED:
+                missed.args = (_("A program was busy all the time.") + f"\n{missed}",)
+            raise missed
 
-    def complaint(self, player: Player, expected: str) -> str:
+    def _printed(self) -> int:
+        return sum(player.terminal.bytes_printed for player in self._players)
+
+    # What is told of it
+
+    def note(self, window: str, text: str, kind: str = "done") -> None:
+        """Remember that somebody typed *text*, or that it was done, in *window*."""
+        self.observe()
+        self.exchange.append(Event(time.monotonic() - self._started, window, text, kind))
+
+    def observe(self, *, whole: bool = False) -> None:
+        """Remember what the windows show that they did not show before; all rows when *whole*."""
+        for player in self._players:
+            end = len(player.text()) if whole else player.mark
+            new = player.text()[player.told : end]
+            player.told = max(player.told, end)
+            typed = [one.text for one in self.exchange if one.window == player.title][-3:]
+            for line in new.splitlines():
+                if line.strip() and not any(text and line.endswith(text) for text in typed):
+                    event = Event(time.monotonic() - self._started, player.title, line.rstrip())
+                    self.exchange.append(event)
+
+    def missed(self, player: Player, expected: str, sign: str = "") -> Missed:
+        """Return that *expected* did not come on the screen of *player*, and all about it."""
+        self.observe(whole=True)
+        end = Event(time.monotonic() - self._started, player.title, expected, "expected")
+        return Missed(
+            self._complaint(player, expected),
+            exchange=[*self.exchange[-_EVENTS_SHOWN:], end],
+            sign=sign,
+            crash=self._crash(),
+        )
+
+    def _complaint(self, player: Player, expected: str) -> str:
         """Return what was typed, what was *expected* on the screen of *player*, what it shows."""
-        typed = [f"{title}: «{_short(line)}»" for title, line in self.typed[-_TYPED_SHOWN:]]
+        typed = [
+            f"{one.window}: «{_short(one.text)}»" for one in self.exchange if one.kind != "shown"
+        ][-_TYPED_SHOWN:]
         rows = player.terminal.screen_text.split("\n")
         lines = []
         if typed:
@@ -338,28 +534,47 @@ class Stage:
         lines.append(
             _("Expected in the window “{title}”: {what}.").format(title=player.title, what=expected)
         )
-        if player.terminal.is_too_loud:
-            lines.append(_("The program printed more than it may, and was ended."))
-        elif not player.terminal.is_alive:
-            lines.append(_("The program has ended."))
-        if player is not getattr(self, "server", player) and not self.server.terminal.is_alive:
-            lines.append(_("The server has ended. Its window shows:"))
-            lines += _framed(self.server.terminal.screen_text.split("\n"))
+        if ending := _ending(player.terminal, self._rubric):
+            lines.append(ending)
+        server = getattr(self, "server", player)
+        if player is not server and (ending := _ending(server.terminal, self._rubric)):
+            lines.append(_("The server: {what} Its window shows:").format(what=ending))
+            lines += _framed(server.terminal.screen_text.split("\n"))
         lines.append(_("The window “{title}” shows:").format(title=player.title))
         return "\n".join(lines + _framed(rows))
+
+    def _crash(self) -> str:
+        """Return which program has ended with an error, and its last words; nothing if none has."""
+        for player in self._players:
+            rows = [row for row in player.text().splitlines() if row.strip()]
+            if "Traceback (most recent call last)" in player.text():
+                errors = [row for row in rows if re.match(r"[\w.]*(Error|Exception)\b", row)]
+                return f"{player.title}: {(errors or rows)[-1].strip()}"
+            if limit := _limit(player.terminal, self._rubric):
+                return f"{player.title}: {limit}"
+            if player.title == _("server") and not player.terminal.is_alive and not self._stopping:
+                rows = rows or [_("The program has ended.")]
+                return f"{player.title}: {rows[-1].strip()}"
+        return ""
 
     def _player(self, title: str, command: Sequence[str]) -> Player:
         terminal = self.sandbox.terminal(
             command, title, self.submission.columns, self.submission.rows
         )
-        self._programs.enter_context(terminal)
-        return Player(self, title, terminal)
+        self._players.append(Player(self, title, terminal))
+        return self._players[-1]
 
     def _command(self, words: Sequence[str], port: int, name: str = "") -> list[str]:
-        fields = {"port": str(port), "name": name, "python": sys.executable}
-        command = [fill(word, fields) for word in words]
+        if not words:
+            raise Missed(
+                _("{file} does not say what starts the server or the client.").format(
+                    file=self.submission.path.name
+                )
+            )
+        fields = {"port": str(port), "host": self.host, "name": name, "password": PASSWORD}
+        command = [fill(word, fields | {"python": self._python}) for word in words]
         if command[0] in ("python", "python3"):
-            command[0] = sys.executable
+            command[0] = self._python
         return command
 
     def _free_port(self) -> int:
@@ -368,17 +583,18 @@ class Stage:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             return int(taken.getsockname()[1])
 
-    def _is_listening(self) -> bool:
+    def is_listening(self) -> bool:
+        """Tell whether a process of the submission listens on the port."""
         return self.port in self.sandbox.listening_ports()
 
 
 class Meddler:
     """Somebody who misbehaves on a submission's network; see ``meddler.py``."""
 
-    def __init__(self, sandbox: Sandbox, port: int) -> None:
-        """Misbehave towards whoever listens on *port*."""
+    def __init__(self, sandbox: Sandbox, port: int, host: str) -> None:
+        """Misbehave towards whoever listens on *port* of *host*."""
         self._process: subprocess.Popen[str] = sandbox.process(
-            [sys.executable, "-I", "-S", _MEDDLER, str(port)]
+            [sys.executable, "-I", "-S", _MEDDLER, str(port), host]
         )
 
     def __enter__(self) -> Self:
@@ -413,6 +629,26 @@ def squeezed(text: str) -> str:
 
 def _short(line: str) -> str:
     return line if len(line) <= 60 else f"{line[:40]}… ({len(line)})"
+
+
+def _limit(terminal: Terminal, rubric: Rubric) -> str:
+    """Return which of our limits has ended the program at *terminal*, nothing if none has."""
+    if terminal.is_too_loud:
+        return _("It printed more than {n} MB, and was ended.").format(n=rubric.limits.output_mb)
+    if terminal.status == -signal.SIGXCPU:
+        return _("It used more than {n} s of processor time, and was ended.").format(
+            n=rubric.limits.cpu_seconds
+        )
+    if terminal.status == -signal.SIGXFSZ:
+        return _("It wrote more than {n} MB to a file, and was ended.").format(
+            n=rubric.limits.output_mb
+        )
+    return ""
+
+
+def _ending(terminal: Terminal, rubric: Rubric) -> str:
+    """Return how the program at *terminal* has ended, nothing if it has not."""
+    return _limit(terminal, rubric) or ("" if terminal.is_alive else _("The program has ended."))
 
 
 def _framed(rows: list[str]) -> list[str]:

@@ -15,12 +15,14 @@
 
 What is waited for is a *sign*: words as they stand on the screen, ``{re = "…"}`` for a regular
 expression, or a list of signs of which one is enough. ``{name}``, ``{to}`` and ``{text}`` in it
-stand for what is played just then. What is done is a list of *steps*: a text is typed and followed
+stand for what is played just then; ``{port}``, ``{host}`` and ``{password}`` stand everywhere for
+the server's address and a password. What is done is a list of *steps*: a text is typed and followed
 by Enter, ``{wait = "…"}`` waits for a sign first, ``{key = "ctrl-c"}`` presses a key.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,10 +35,13 @@ from .rubric import DataError, read_toml
 
 KEYS = {"ctrl-c": "\x03", "ctrl-d": "\x04", "enter": "\r", "escape": "\x1b", "tab": "\t"}
 
-_STEPS = ("login", "users", "all", "private", "leave", "history", "stop")
+PASSWORD = "Pass1234"
+"""What every user gives where a chat wants a password."""
+
+_STEPS = ("start", "login", "users", "all", "private", "leave", "history", "stop")
 _SIGNS = ("ready", "taken", "message", "private_message", "left", "lost", "own", "stopped")
 _SECTIONS: dict[str, set[str]] = {
-    "server": {"command", "port", "ready", "stop"},
+    "server": {"command", "port", "steps", "ready", "stop"},
     "client": {
         "command",
         "login",
@@ -110,6 +115,9 @@ class Submission:
     folder: Path
     copy: tuple[str, ...]
     env: Mapping[str, str]
+    encoding: str
+    """What its programs print and read at a terminal."""
+
     names: tuple[str, ...]
     """What the users are called: five different names."""
 
@@ -132,11 +140,17 @@ class Submission:
     columns: int = 100
     rows: int = 40
 
+    @property
+    def client_takes_port(self) -> bool:
+        """Whether the clients are told the port, so that something may stand in between."""
+        typed = [step.text for step in self.steps.get("login", ())]
+        return any("{port}" in word for word in (*self.client_command, *typed))
+
 
 def read_submission(path: Path) -> Submission:
     """Return the submission that the file at *path* describes. Raises `DataError`."""
     document = read_toml(path)
-    top = {"name", "folder", "copy", "env", "names", "skip", "screen"}
+    top = {"name", "folder", "copy", "env", "names", "skip", "screen", "encoding"}
     _know(document, top | set(_SECTIONS), path, "")
     for section, keys in _SECTIONS.items():
         _know(_table(document, section, path), keys, path, f"[{section}] ")
@@ -147,17 +161,26 @@ def read_submission(path: Path) -> Submission:
                 _("{path}: [{section}] lacks its command").format(path=path, section=section)
             )
     port = server.get("port")
-    uses_port = any("{port}" in word for word in server["command"])
+    start = _steps(server.get("steps", []), path, "steps")
+    uses_port = any("{port}" in word for word in (*server["command"], *(one.text for one in start)))
     if port is None and not uses_port:
         raise DataError(
             _(
-                "{path}: [server] must say its port, or have {{port}} in its command where the "
-                "number goes"
+                "{path}: [server] must say its port, or have {{port}} in its command or its "
+                "steps where the number goes"
             ).format(path=path)
         )
     if port is not None and (isinstance(port, bool) or not isinstance(port, int)):
         raise DataError(_("{path}: {name} must be a whole number").format(path=path, name="port"))
+    encoding = _text(document.get("encoding", "utf-8"), path, "encoding")
+    try:
+        codecs.lookup(encoding)
+    except LookupError as error:
+        raise DataError(
+            _("{path}: there is no encoding {name}").format(path=path, name=encoding)
+        ) from error
     both = {**client, "stop": server.get("stop", [{"key": "ctrl-c"}])}
+    both["start"] = server.get("steps", [])
     signs = {name: _sign(client[name], path, name) for name in _SIGNS if name in client}
     if "ready" in server:
         signs["server_ready"] = _sign(server["ready"], path, "ready")
@@ -171,6 +194,7 @@ def read_submission(path: Path) -> Submission:
         env={
             name: _text(value, path, "env") for name, value in _table(document, "env", path).items()
         },
+        encoding=encoding,
         names=_names(document.get("names", ["anna", "boris", "vera", "gleb", "dasha"]), path),
         server_command=_texts(server["command"], path, "command"),
         client_command=_texts(client["command"], path, "command"),

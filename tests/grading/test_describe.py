@@ -1,88 +1,206 @@
-"""A submission's file is found by trying; what is found can be graded with."""
+"""What is believed of a chat, and what is asked instead."""
 
 import shutil
 from pathlib import Path
 
 import pytest
 
-from . import describe
-from .describe import Trial, toml
-from .engine import ALL_CHECKS, grade
+from . import clues, describe, trial
+from .clues import Offer
+from .describe import toml
 from .mutants import GOOD
-from .rubric import RUBRIC, read_rubric
+from .signs import common, holds, template
 from .submission import read_submission
 
 EXAMPLES = GOOD.parent
 
 
-def undescribed(name: str, folder: Path) -> Path:
+def handed_in(name: str, folder: Path) -> Path:
     place = folder / name
     shutil.copytree(EXAMPLES / name, place)
-    (place / "submission.toml").unlink()
+    (place / "submission.toml").unlink(missing_ok=True)
     return place
 
 
-@pytest.mark.timeout(120)
-def test_a_good_chat_is_described_by_trying(tmp_path: Path) -> None:
-    place = undescribed("good", tmp_path)
-    assert describe.main([str(place), "--lang", "ru"]) == 0
-    found = read_submission(place / "submission.toml")
-    ours = read_submission(EXAMPLES / "good" / "submission.toml")
-    assert found.server_command == ours.server_command
-    assert found.client_command == ours.client_command
-    assert found.port is None
-    assert found.steps == ours.steps
-    assert set(found.signs) == set(ours.signs)
-    assert (found.log_files, found.report_files) == (ours.log_files, ours.report_files)
-    reached = grade(
-        found, read_rubric(RUBRIC, ALL_CHECKS), only=["unique_name", "private", "leave_announced"]
+# Signs
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[{time}] {name}: {text}",
+        "{time} <{name}> {text}",
+        "#{n} {name} says {text}",
+        "({n} online, {address}) {name}: {text}",
+    ],
+)
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("12:30", "12:31"),
+        ("28.11.2026 09:05:59", "29.11.2026 10:00:00"),
+        ("Sat Nov 28 08:27:41 2026", "Sun Dec  6 18:27:41 2026"),
+        ("2026-11-28T08:27:41.123Z", "2026-12-01T00:00:00Z"),
+        ("28 ноября, 9:05 AM", "1 декабря, 10:15 PM"),
+        ("сб 28 нояб.", "вс 29 нояб."),
+    ],
+)
+def test_what_never_comes_again_is_no_part_of_a_sign(line: str, first: str, second: str) -> None:
+    moments = [
+        line.format(time=first, n=7, address="127.0.0.1:40000", name="anna", text="text101"),
+        line.format(time=second, n=31, address="10.0.0.8:5", name="boris", text="text102"),
+    ]
+    templates = [
+        template(moment, {"name": name, "text": text})
+        for moment, name, text in zip(
+            moments, ("anna", "boris"), ("text101", "text102"), strict=True
+        )
+    ]
+    [sign, *_others] = common(templates[:1], templates[1:], need=("{name}", "{text}"))
+    tomorrow = line.format(
+        time="01.01.2030 23:59", n=1000, address="192.168.0.1:1", name="vera", text="hello"
     )
-    assert reached.is_full, [result.reason for result in reached.results]
+    assert holds(sign, tomorrow, {"name": "vera", "text": "hello"})
+    assert not holds(sign, tomorrow, {"name": "gleb", "text": "hello"})
+    assert not any(character.isdigit() for character in str(sign))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("Traceback (most recent call last):", "Traceback (most recent call last):"),
+        ("ConnectionRefusedError: [Errno 111]", "ConnectionRefusedError: [Errno 111]"),
+        ("{name}", "{name}"),
+        (">>>", ">>>"),
+        ("12:30", "12:30"),
+    ],
+)
+def test_what_says_nothing_is_no_sign(first: str, second: str) -> None:
+    assert not common([first], [second])
+
+
+# Prompts, commands, arguments
+
+
+@pytest.mark.parametrize(
+    ("prompt", "what"),
+    [
+        ("Enter your name: ", "{name}"),
+        ("Добро пожаловать! Как вас зовут?", "{name}"),
+        ("Введите IP-адрес сервера:", "{host}"),
+        ("Имя сервера:", "{host}"),
+        ("Порт сервера (по умолчанию 5000):", "{port}"),
+        ("Server port:", "{port}"),
+        ("Enter password:", "{password}"),
+        ("Пароль:", "{password}"),
+        ("Кому:", "{to}"),
+        ("Имя получателя:", "{to}"),
+        ("Введите сообщение:", "{text}"),
+        ("Register? (yes/no)", "yes"),
+        ("Зарегистрироваться? (да/нет)", "да"),
+        ("Do you already have an account? [y/n]", "n"),
+        (">", ""),
+    ],
+)
+def test_what_a_prompt_asks_for(prompt: str, what: str) -> None:
+    assert clues.wanted(prompt) == what
+
+
+def test_commands_are_read_off_menus_and_help() -> None:
+    screen = """
+    1. Написать всем   2. Написать одному
+    [3] Кто в чате
+    /msg NAME TEXT - private message
+    !who : who is online
+    кто - список пользователей
+    Type /quit to leave
+    """
+    found = {one.word: one for one in clues.offers(screen)}
+    assert {"1", "2", "3", "/msg", "!who", "кто", "/quit"} <= set(found)
+    assert found["2"].rank("private") > found["1"].rank("private")
+    assert found["3"].rank("users")
+    assert Offer("/quit").rank("leave")
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        ("HOST, PORT = sys.argv[1], int(sys.argv[2])", ("{host}", "{port}")),
+        ("_, host, port, nick = sys.argv", ("{host}", "{port}", "{name}")),
+        ("имя = sys.argv[1]", ("{name}",)),
+        ("p.add_argument('host')\np.add_argument('port', type=int)", ("{host}", "{port}")),
+        (
+            "p.add_argument('-p', '--port')\np.add_argument('-v', action='store_true')",
+            ("--port", "{port}"),
+        ),
+        ("p.add_argument('--nick', required=True)", ("--nick", "{name}")),
+    ],
+)
+def test_arguments_are_read_off_the_code(
+    code: str, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "client.py").write_text(f"s.connect(())\n{code}\nmain()\n", encoding="utf-8")
+    first, *_others = clues.commands(tmp_path, "client")
+    assert first == ["python", "client.py", *arguments]
+
+
+# The teacher
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.usefixtures("english")
 def test_what_is_not_found_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ALL", "PRIVATE", "USERS", "HISTORY", "LEAVE"):
-        monkeypatch.setattr(describe, name, ())  # a menu understands none of them anyway
-    answers = {"all": "1 | {text}", "private": "2|{to}|{text}", "users": "3", "leave": "0"}
-    asked = []
+    monkeypatch.setattr(clues, "words_in", lambda _folder: [])
+    monkeypatch.setattr(trial, "USUAL", dict.fromkeys(trial.USUAL, ()))
+    place = handed_in("good", tmp_path)
+    answers = {"one": ["/wrong {to} {text}", "@{to} {text}"], "who is": ["кто"], "before": ["было"]}
+    said: list[str] = []
+    shown: list[tuple[object, object]] = []
 
     def ask(question: str) -> str:
-        asked.append(question)
-        return answers.pop(next(iter(answers)), "") if "before" not in question else ""
+        for word, rest in answers.items():
+            if word in question and rest:
+                return rest.pop(0)
+        return ""
 
-    place = undescribed("fragile", tmp_path)
-    with Trial(place, ask, print) as trial:
-        trial.run(["python", "chat.py", "server"], ["python", "chat.py", "client"])
-        text = toml(place, trial)
-    assert len(asked) == 5
+    tried = describe.describe(place, ask, said.append, lambda *pair: shown.append(pair))
+    assert "That did not work." in "\n".join(said)
+    assert shown, "the screens are shown"
+    assert tried.steps["private"] == ["@{to} {text}"]
+    assert tried.steps["users"] == ["кто"]
+    assert tried.steps["history"] == ["было"]
+    assert set(tried.questions) == {"leave"}
+    text = toml(place, tried)
+    assert '# ? leave = "…"  # What is typed to leave the chat?' in text
     (place / "submission.toml").write_text(text, encoding="utf-8")
-    found = read_submission(place / "submission.toml")
-    assert found.port == 7000
-    assert [step.text for step in found.steps["private"]] == ["2", "{to}", "{text}"]
-    assert "# history" in text
-
-
-@pytest.mark.timeout(120)
-def test_a_greeting_that_names_the_others_is_no_riddle(tmp_path: Path) -> None:
-    place = undescribed("good", tmp_path)
-    client = place / "client.py"
-    code = client.read_text("utf-8")
-    greeting = """f"Здравствуйте, {name}! В чате: {answer[3:] or 'пока никого'}\""""
-    assert greeting in code
-    client.write_text(
-        code.replace(greeting, '"Здесь: " + ", ".join(filter(None, [answer[3:], name]))'), "utf-8"
-    )
-    assert describe.main([str(place), "--lang", "ru"]) == 0
-    found = read_submission(place / "submission.toml")
-    reached = grade(found, read_rubric(RUBRIC, ALL_CHECKS), only=["starts"])
-    assert reached.is_full, [result.reason for result in reached.results]
+    assert "leave" not in read_submission(place / "submission.toml").steps
 
 
 @pytest.mark.usefixtures("english")
 def test_what_cannot_be_started_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "server.py").write_text("import socket\nsocket.socket().listen(\n")
-    assert describe.main([str(tmp_path), "--lang", "en"]) == 1
-    assert "--server" in capsys.readouterr().err
-    assert not (tmp_path / "submission.toml").exists()
+    assert describe.main([str(tmp_path), "--yes", "--lang", "en"]) == 1
+    complaint = capsys.readouterr().err
+    assert "--server" in complaint
+    assert "SyntaxError" in complaint
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.usefixtures("english")
+def test_a_bad_grade_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "good"
+    shutil.copytree(GOOD, place)
+    path = place / "submission.toml"
+    path.write_text(
+        path.read_text("utf-8").replace("Здравствуйте, {name}! В чате:", "Hello, {name}!")
+    )
+    rubric = tmp_path / "rubric.toml"
+    rubric.write_text(
+        'title = "t"\n[[requirement]]\nid = "starts"\npoints = 1\ntitle = "x"\nclients = 1\n'
+    )
+    monkeypatch.setattr(describe, "RUBRIC", rubric)
+    said: list[str] = []
+    describe.explain(place, said.append)
+    text = "\n".join(said)
+    assert "The sign ready never came in the window “anna”: «Hello, anna!»" in text
+    assert "│ Здравствуйте, anna! В чате: пока никого" in text

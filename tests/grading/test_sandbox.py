@@ -1,6 +1,10 @@
 """What a submission's programs cannot do: each of these tries it."""
 
 import os
+import select
+import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from chat.lab.terminal import Terminal
+from chat.lab.terminal import Terminal, wait_for_all
 
-from .sandbox import LimitError, Sandbox, SandboxLimits, SubmissionFilesError
+from .sandbox import LimitError, PortTakenError, Sandbox, SandboxLimits, SubmissionFilesError
 
 PATIENCE = 20.0
 
@@ -139,6 +143,132 @@ def test_nothing_outlives_it(
     with Sandbox(tmp_path) as other:  # it is not in the way of another
         assert other.time_left() > 0
     assert psutil.pid_exists(pid)
+
+
+def test_signals_do_what_they_do_by_default(
+    run: Callable[[str], Terminal], sandbox: Sandbox
+) -> None:
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in IGNORED}
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    try:
+        program = run(
+            "import signal\n"
+            "print([n for n in signal.Signals if signal.getsignal(n) is signal.SIG_IGN])\n"
+            "print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))\n"
+            "input('ready')\n"
+        )
+        program.wait_for("ready", PATIENCE)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert "set()" in program.text
+    assert "SIGINT" not in program.text
+    assert wait_for_all(sandbox.is_calm, PATIENCE)  # it has begun to wait for a line
+    program.interrupt()
+    program.wait_until_exit(PATIENCE)
+
+
+IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
+
+def test_who_listens_is_told_from_who_does_not_belong_to_it(tmp_path: Path) -> None:
+    with (
+        Sandbox(tmp_path, own_network=False) as sandbox,
+        socket.create_server(("127.0.0.1", 0)) as other,
+    ):
+        sandbox.renew()
+        port = other.getsockname()[1]
+        program = sandbox.terminal(
+            [sys.executable, "-c", LISTEN.format(port=0)], "program", 100, 24
+        )
+        program.wait_for("listening", PATIENCE)
+        ports = sandbox.listening_ports()
+        assert port not in ports
+        assert list(ports.values()) == ["127.0.0.1"]
+
+
+LISTEN = "import socket\ns = socket.create_server(('127.0.0.1', {port}))\ninput('listening')"
+
+
+def test_submissions_with_the_same_fixed_port_take_turns(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with Sandbox(tmp_path, own_network=False) as sandbox:
+            sandbox.renew()
+            with pytest.raises(PortTakenError, match=str(port)):
+                sandbox.reserve(port)
+    second = (
+        "import sys\nfrom pathlib import Path\nfrom tests.grading.sandbox import Sandbox\n"
+        "with Sandbox(Path(sys.argv[1]), own_network=False) as sandbox:\n"
+        "    sandbox.renew()\n"
+        "    input()\n"
+        "    print('started', flush=True)\n"
+        "    sandbox.reserve(int(sys.argv[2]))\n"
+        "    print('reserved', flush=True)\n"
+    )
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", second, str(tmp_path), str(port)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process,
+        Sandbox(tmp_path, own_network=False) as sandbox,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        sandbox.renew()
+        sandbox.reserve(port)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "started\n"
+        assert not select.select([process.stdout], [], [], 0.3)[0]
+        sandbox.clear()
+        assert process.stdout.readline() == "reserved\n"
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.skipif(not Path("/proc/self/syscall").exists(), reason="the system does not tell")
+def test_what_waits_for_nothing_but_a_person_is_told_from_what_waits_for_a_time(
+    run: Callable[[str], Terminal], sandbox: Sandbox
+) -> None:
+    program = run("input('ask')")
+    program.wait_for("ask", PATIENCE)
+    assert wait_for_all(sandbox.is_blocked, PATIENCE)
+    program.close()
+    sandbox.begin_calm()
+    program = run("import time\nprint('sleep')\ntime.sleep(1000)")
+    program.wait_for("sleep", PATIENCE)
+    assert wait_for_all(sandbox.is_calm, PATIENCE)
+    assert not sandbox.is_blocked()
+
+
+def test_what_is_no_tcp_is_named(run: Callable[[str], Terminal], sandbox: Sandbox) -> None:
+    program = run(
+        "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', 5005)); input('up')"
+    )
+    program.wait_for("up", PATIENCE)
+    assert "UDP" in sandbox.other_sockets()
+    assert "5005" in sandbox.other_sockets()
+    program.close()
+    program = run(
+        "import socket; s = socket.socket(socket.AF_UNIX); s.bind('chat.sock'); s.listen();"
+        "input('up')"
+    )
+    program.wait_for("up", PATIENCE)
+    assert "chat.sock" in sandbox.other_sockets()
+
+
+def test_time_of_the_processor_has_a_limit_that_can_be_told(tmp_path: Path) -> None:
+    with Sandbox(tmp_path, limits=SandboxLimits(cpu_seconds=1)) as sandbox:
+        sandbox.renew()
+        program = sandbox.terminal([sys.executable, "-c", "while True: pass"], "spins", 100, 24)
+        program.wait_until_exit(PATIENCE)
+        assert program.status == -signal.SIGXCPU
 
 
 def test_too_much_to_copy_is_said(tmp_path: Path) -> None:

@@ -43,8 +43,8 @@ def entry(text: str, number: int | None = None, session: str = "a", to: str | No
     return Entry(session.upper(), session, to and to.upper(), to, text, 1.5, number)
 
 
-def fill_log(log: SqliteLog, count: int) -> None:
-    for number in range(1, count + 1):
+def fill_log(log: SqliteLog, count: int, *, first: int = 1) -> None:
+    for number in range(first, first + count):
         log.append(entry(f"сообщение {number} " + "я" * 500, number))
     assert not log.commit()
 
@@ -282,20 +282,39 @@ def test_a_restored_copy_is_another_log(path: Path, tmp_path: Path) -> None:
         assert anya.welcome["seq"] == 2
 
 
-def test_the_file_with_the_last_number_may_be_missing_or_make_no_sense(path: Path) -> None:
+@pytest.mark.parametrize("content", [None, b"", b"nonsense" * 1000])
+def test_the_index_may_be_missing_or_damaged_and_is_made_anew(
+    path: Path, content: bytes | None
+) -> None:
     with contextlib.closing(SqliteLog(path)) as log:
         fill_log(log, 3)
         first = log.id
-    beside = path.with_name(path.name + "-last")
-    assert int(beside.read_text()) == 3
-    for content in (None, b"", b"nonsense", b"\xff" * 100):
-        if content is None:
-            beside.unlink()
-        else:
-            beside.write_bytes(content)
-        with contextlib.closing(SqliteLog(path)) as log:
-            assert (log.id, log.last_seq) == (first, 3)
-        assert int(beside.read_text(errors="replace")[:20]) == 3
+    for beside in path.parent.glob(path.name + "-said*"):
+        beside.unlink()
+    if content is not None:
+        path.with_name(path.name + "-said").write_bytes(content)
+    with contextlib.closing(SqliteLog(path)) as log:
+        assert (log.id, log.last_seq) == (first, 3)
+        assert log.find("a", 3) == 3
+        assert log.last_id("a") == 3
+
+
+def test_damaged_pages_do_not_stop_what_is_said_now(path: Path) -> None:
+    """Only who asks for what was on them hears of it."""
+    with contextlib.closing(SqliteLog(path, Limits(history_messages=10))) as log:
+        fill_log(log, 3000)
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with path.open("r+b") as file:
+        file.seek(4096 * 5)
+        file.write(b"\xff" * 4096 * 20)
+    with contextlib.closing(SqliteLog(path, Limits(history_messages=10))) as log:
+        with pytest.raises(ProtocolError, match="unavailable"):
+            log.after("b", 1000, 0)
+        for number in range(3001, 3200):
+            fill_log(log, 1, first=number)
+        assert log.failure is None
+        assert log.find("a", 3199) == 3199
 
 
 def test_only_the_owner_may_read_it_also_when_it_was_there_before(path: Path) -> None:
@@ -304,7 +323,7 @@ def test_only_the_owner_may_read_it_also_when_it_was_there_before(path: Path) ->
     with contextlib.closing(SqliteLog(path)) as log:
         fill_log(log, 1)
         files = sorted(path.parent.glob(path.name + "*"))
-        assert {file.name.removeprefix(path.name) for file in files} >= {"", "-last", "-wal"}
+        assert {file.name.removeprefix(path.name) for file in files} >= {"", "-said", "-wal"}
         assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 

@@ -4,17 +4,30 @@ from pathlib import Path
 
 from matplotlib.text import Text
 
-from chat.core.server import ChatServer, ClientConnection
+from chat.core.connection import Connection
+from chat.core.room import Room
+from chat.core.server import ClientConnection
+from chat.core.writer import Writer
 from chat.lab import diagrams
 from chat.lab.count import code_lines
 
 
 def test_the_life_of_a_connection_names_methods_that_there_are() -> None:
     said = [text.get_text() for text in diagrams.connection_life().findobj(Text)]
-    for method in ("_register", "_converse", "_part"):
-        assert hasattr(ClientConnection, method)
-        assert f"{method}()" in said
-    assert hasattr(ChatServer, "forget")
+    methods = [text.removesuffix("()") for text in said if text.startswith("_")]
+    assert len(methods) == 4
+    assert [method for method in methods if not hasattr(ClientConnection, method)] == []
+    for owner, name in ((Connection, "linger"), (Writer, "close")):
+        assert hasattr(owner, name)
+        assert f"{name}()" in said
+
+
+def test_the_architecture_names_what_there_is() -> None:
+    said = {text.get_text() for text in diagrams.architecture().findobj(Text)}
+    for named in (ClientConnection, Room, Writer):
+        assert named.__name__ in said
+    assert hasattr(Room, "say")
+    assert hasattr(Writer, "post")
 
 
 def test_code_is_counted_without_blanks_comments_and_documentation(tmp_path: Path) -> None:

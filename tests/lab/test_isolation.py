@@ -48,7 +48,7 @@ def found(folder: Path, **variables: str) -> dict[str, object]:
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | variables,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=170,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -67,7 +67,7 @@ def test_figure_is_svg_png_html_and_words() -> None:
     assert data["text/plain"] == 'Прямая, "растёт"'
     assert data["image/svg+xml"].startswith("<svg")
     assert 'aria-label="Прямая, &quot;растёт&quot;"' in data["image/svg+xml"]
-    assert data["image/svg+xml"] in data["text/html"]
+    assert data["image/png"] in data["text/html"]
     assert "<code>y = x</code>" in data["text/html"]
     image = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
     assert image.size == (800, 400)  # 4 × 2 inches, 100 dots per inch, twice

@@ -310,3 +310,72 @@ def _running(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+REDRAWN = """
+import sys
+lines = []
+while True:
+    print("\\033[2J\\033[H== chat ==", *lines[-3:], sep="\\n")
+    lines.append("said " + input("> "))
+"""
+
+
+def test_the_transcript_keeps_what_was_erased_and_tells_it_once() -> None:
+    with Terminal([sys.executable, "-c", REDRAWN], title="redrawn") as terminal:
+        terminal.wait_for(">")
+        for number in range(5):
+            mark = terminal.transcript_row_begin
+            terminal.enter(f"text{number}")
+            terminal.wait_for(f"said text{number}")
+            new = terminal.transcript[mark:]
+            assert f"said text{number}" in new
+            assert f"said text{number - 1}" not in new
+        for number in range(5):
+            assert terminal.transcript.count(f"said text{number}") == 1
+        assert terminal.transcript.count("== chat ==") == 1
+        assert "said text0" not in terminal.screen_text
+
+
+SCROLLED = """
+import sys
+print("\\033[2J\\033[5;1H> ", end="", flush=True)
+for line in sys.stdin:
+    print("\\033[s\\033[1;4r\\033[S\\033[4;1Hsaid " + line.strip(), end="")
+    print("\\033[r\\033[u\\033[u\\033[1;2;3A> ", end="", flush=True)
+"""
+
+
+def test_consoles_of_pcs_save_restore_and_scroll() -> None:
+    command = [sys.executable, "-c", SCROLLED]
+    with Terminal(command, title="scrolled", columns=40, rows=5) as terminal:
+        terminal.wait_for(">")
+        for number in range(6):
+            terminal.enter(f"text{number}")
+            terminal.wait_for(f"said text{number}")
+        for number in range(6):
+            assert terminal.transcript.count(f"said text{number}\n") == 1
+
+
+def test_a_terminal_speaks_the_programs_encoding() -> None:
+    code = (
+        "import sys\n"
+        "sys.stdout.reconfigure(encoding='cp866'); sys.stdin.reconfigure(encoding='cp866')\n"
+        "print('сказано', input('имя: '))"
+    )
+    command = [sys.executable, "-c", code]
+    with Terminal(command, title="cp866", encoding="cp866") as terminal:
+        terminal.wait_for("имя:")
+        terminal.enter("Щука")
+        terminal.wait_for("сказано Щука")
+
+
+def test_what_this_process_ignores_its_programs_do_not() -> None:
+    code = "import signal; print(signal.getsignal(signal.SIGINT)); input('ready')"
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Terminal([sys.executable, "-c", code], title="background") as terminal:
+            terminal.wait_for("ready")
+            assert "default_int_handler" in terminal.text
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,6 +1,8 @@
 """The chapters as a reader meets them: clean when opened, and every «Run all» works, twice."""
 
+import dataclasses
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from chat.core.protocol import DEFAULT_PORT, Limits
 from chat.lab import show
+from report.merge import APPENDIX
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/0*.ipynb"))
@@ -43,8 +47,9 @@ def name(path: Path) -> str:
 
 @pytest.mark.parametrize("language", PARTS)
 def test_there_is_one_notebook_for_each_part_of_the_report(language: str) -> None:
-    """The five fixed parts, in their order, under their names."""
-    notebooks = [read(path) for path in NOTEBOOKS if path.parent.name == language]
+    """The five fixed parts, in their order, under their names; appendices may follow."""
+    parts = [path for path in NOTEBOOKS if not APPENDIX.match(path.name)]
+    notebooks = [read(path) for path in parts if path.parent.name == language]
     titles = [notebook.cells[0].source.splitlines()[0] for notebook in notebooks]
     assert titles == [f"# {part}" for part in PARTS[language]]
 
@@ -88,3 +93,26 @@ def test_code_that_the_report_hides_is_folded_in_jupyter(path: Path) -> None:
     ]
     hidden = [cell.id for cell in read(path).cells if "hide-input" in cell.metadata.get("tags", [])]
     assert folded == hidden
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_no_default_is_written_into_the_prose(path: Path) -> None:
+    """Whoever changes a port or a limit changes it in one place: code quotes it, prose does not.
+
+    Looked for are the numbers that cannot mean anything else.
+    """
+    numbers = [DEFAULT_PORT, *dataclasses.astuple(Limits())]
+    telling = {
+        written
+        for number in numbers
+        if number > 1000 and number not in (1024, 10000, 65536)  # these mean other things too
+        for written in (f"{number:.0f}", f"{number:,.0f}", f"{number:,.0f}".replace(",", " "))
+    }
+    quoted = [
+        (cell.id, number)
+        for cell in read(path).cells
+        if cell.cell_type == "markdown"
+        for number in re.findall(r"\d+(?:[ ,\N{NO-BREAK SPACE}]\d{3})*", cell.source)
+        if number.replace("\N{NO-BREAK SPACE}", " ") in telling
+    ]
+    assert quoted == []

@@ -1,5 +1,6 @@
 """The page in a real browser, on a desk and on a phone, by day and by night."""
 
+import io
 import re
 import shutil
 from collections.abc import Iterator
@@ -9,6 +10,12 @@ import psutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, FloatRect, Locator, Page, sync_playwright
+
+from chat.app.i18n import set_language
+from chat.lab import figures
+from report import html
+from report.export import TEMPLATES
+from tests.lab.drawings import DRAWINGS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
@@ -217,6 +224,58 @@ def test_nobody_is_shut_out(visit: Visit) -> None:
         (violation["id"], [node["html"][:120] for node in violation["nodes"][:3]])
         for violation in results.response["violations"]
     ]
+    assert found == []
+
+
+WORDS_THAT_DO_NOT_FIT = """() => [...document.querySelectorAll("svg")].flatMap(svg => {
+    const canvas = svg.getBoundingClientRect();
+    const boxes = [...svg.querySelectorAll("text")].map(text => {
+        const box = text.getBoundingClientRect();
+        const empty = Math.min(box.width, box.height) / 4;  // above and below the letters
+        return { words: text.textContent, left: box.left + 1, right: box.right - 1,
+                 top: box.top + empty, bottom: box.bottom - empty };
+    });
+    const outside = boxes.filter(box => box.left < canvas.left || box.right > canvas.right
+        || box.top < canvas.top || box.bottom > canvas.bottom);
+    const covered = boxes.filter((one, index) => boxes.slice(index + 1).some(other =>
+        one.left < other.right && other.left < one.right
+        && one.top < other.bottom && other.top < one.bottom));
+    return [...outside, ...covered].map(box => `${svg.getAttribute("aria-label")}: ${box.words}`);
+})"""
+
+
+@pytest.mark.parametrize("lang", ["ru", "en"])
+def test_the_words_of_every_figure_fit_in_a_browser_too(
+    browser: Browser, lang: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `chat.lab.proof` has it, where the words are text in the fonts of the page."""
+    monkeypatch.setenv("LANGUAGE", "ru")
+    set_language(lang)
+    drawings: list[str] = []
+    for name, draw in DRAWINGS.items():
+        drawn = io.StringIO()
+        with figures.style():
+            draw().savefig(drawn, format="svg")
+        drawings.append(html.inline_svg(drawn.getvalue(), f"fig-{len(drawings)}", name))
+    set_language("ru")
+    fonts = "".join(
+        f'@font-face {{ font-family: "{family}"; font-weight: {weight};'
+        f" src: url({html.file_uri(f'fonts/{file}.woff2')}); }}"
+        for family, weight, file in (
+            ("Noto Sans", 400, "NotoSans-Regular"),
+            ("Noto Sans", 600, "NotoSans-Bold"),
+            ("JetBrains Mono", 400, "JetBrainsMono-Regular"),
+            ("DejaVu Signs", 400, "DejaVuSans-Signs"),
+        )
+    )
+    style = (TEMPLATES / "html" / "style.css").read_text("utf-8")
+    cards = "".join(f'<div class="card">{drawing}</div>' for drawing in drawings)
+    page_file = tmp_path / "figures.html"
+    page_file.write_text(f"<!DOCTYPE html><meta charset=utf-8><style>{fonts}{style}</style>{cards}")
+    visit = Visit(browser, page_file, 1200, "light")
+    visit.page.evaluate("document.fonts.ready")
+    found = visit.page.evaluate(WORDS_THAT_DO_NOT_FIT)
+    visit.page.close()
     assert found == []
 
 

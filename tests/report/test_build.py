@@ -13,6 +13,7 @@ import psutil
 import pytest
 from nbformat import NotebookNode
 
+from chat.lab.terminal import with_default_signals
 from report import settings
 
 from .conftest import BOOKS, ROOT, code, markdown, notebook, run_builder, write_project
@@ -69,6 +70,15 @@ def test_a_second_run_is_quick_and_says_why(project: Path) -> None:
     assert (project / "build" / "report" / "ru" / "report.html").stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("suffix", ["html", "pdf", "docx", "md"])
+def test_built_twice_from_the_same_runs_it_is_the_same(project: Path, suffix: str) -> None:
+    report = project / "build" / "report" / "ru" / f"report.{suffix}"
+    before = report.read_bytes()
+    report.unlink()
+    assert run_builder(project).returncode == 0
+    assert report.read_bytes() == before
+
+
 def test_only_the_changed_notebook_is_executed_again(small: Path) -> None:
     counting = code("from pathlib import Path\nlog = Path('log')\nlog.open('a').write('x')")
     write(small, "01_description", notebook(markdown("# Раз"), counting))
@@ -78,7 +88,7 @@ def test_only_the_changed_notebook_is_executed_again(small: Path) -> None:
     done = run_builder(small)
     assert done.returncode == 0, done.stderr
     assert (small / "notebooks" / "ru" / "log").read_text() == "x"
-    assert "42" in (small / "build" / "report" / "ru" / "report.md").read_text("utf-8")
+    assert "42" in (small / "build" / "report" / "ru" / "02_theory.md").read_text("utf-8")
 
 
 def test_a_report_that_was_damaged_is_built_again(small: Path) -> None:
@@ -102,7 +112,7 @@ def test_a_failing_cell_is_shown_and_nothing_is_left_behind(small: Path) -> None
     assert done.returncode == 1
     assert "01_description.ipynb, ячейка 3 из 3, раздел «Раз»" in done.stderr
     assert "    assert x == 2, 'не сошлось'" in done.stderr
-    assert "AssertionError: не сошлось" in done.stderr
+    assert "раздел «Раз»:\nAssertionError: не сошлось\n" in done.stderr
     assert "\x1b" not in done.stderr
     assert page.read_bytes() == good
     assert kernels(small) == []
@@ -122,7 +132,7 @@ def test_ctrl_c_ends_the_builder_and_the_kernel(small: Path) -> None:
     slow = code("from pathlib import Path\nPath('begun').touch()\nimport time\ntime.sleep(50)")
     write(small, "01_description", notebook(markdown("# Раз"), slow))
     builder = subprocess.Popen(
-        [sys.executable, "-m", "report", "--root", str(small)],
+        with_default_signals([sys.executable, "-m", "report", "--root", str(small)]),
         cwd=ROOT,
         env=os.environ | {"LANGUAGE": "ru"},
         stderr=subprocess.PIPE,
@@ -243,13 +253,17 @@ def test_an_edition_that_says_other_things_is_left_out_with_a_sentence(small: Pa
 def test_watching_builds_what_changes_until_ctrl_c(small: Path) -> None:
     command = [sys.executable, "-m", "report", "--root", str(small), "--watch"]
     with subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | {"LANGUAGE": "ru"}, stdout=subprocess.PIPE, text=True
+        with_default_signals(command),
+        cwd=ROOT,
+        env=os.environ | {"LANGUAGE": "ru"},
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             assert process.stdout is not None
             waiting = (line for line in process.stdout if "Жду изменений" in line)
             assert next(waiting)
-            page = small / "build" / "report" / "ru" / "report.md"
+            page = small / "build" / "report" / "ru" / "01_description.md"
             write(small, "01_description", notebook(markdown("# Раз"), code("7 * 11")))
             assert next(waiting)
             assert "77" in page.read_text("utf-8")

@@ -9,7 +9,7 @@ import pytest
 from babel.messages.pofile import read_po
 from nbformat import NotebookNode
 
-from report import edition
+from report import edition, original
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = [path.name for path in edition.chapters(ROOT)]
@@ -21,6 +21,22 @@ ABOUT_CYRILLIC = {
     "03_practice.ipynb": "practice-008-code practice-009-text practice-015-code practice-016-code "
     "practice-020-text practice-029-text practice-030-code",
 }
+
+
+@pytest.fixture
+def translated() -> None:
+    """Skip where the Russian chapters are not the original's: only `make publish` insists then.
+
+    Whoever writes a report of their own need not translate it.
+    """
+    found = original.changes(ROOT)
+    own = [
+        name
+        for name in [*found.changed, *found.added, *found.removed]
+        if name.startswith(("notebooks/ru/", "notebooks/exercises/ru/"))
+    ]
+    if own:
+        pytest.skip(f"{', '.join(own)}: not those of the original")
 
 
 def read(lang: str, name: str) -> list[NotebookNode]:
@@ -35,16 +51,19 @@ def addresses(text: str) -> Counter[str]:
     return Counter(re.findall(r"\]\((https?://[^)\s]+|#(?:fig|lst|tab)-[\w-]+)\)", text))
 
 
+@pytest.mark.usefixtures("translated")
 @pytest.mark.parametrize("lang", edition.EDITIONS)
 def test_everything_is_translated(lang: str) -> None:
     for catalogue, sources in edition.catalogues(ROOT, lang).items():
         with catalogue.open("rb") as file:
             known = read_po(file, locale=lang)
-        assert edition.missing(known) == [], f"{catalogue.name}: python -m report.edition"
+        missing = [f"{place}: {text.strip()}" for place, text in edition.missing(known)]
+        assert not missing, "\n".join([f"not translated in {catalogue}:", *missing])
         wanted = {text for source in sources for _place, text in edition.sentences(source)}
-        assert {str(message.id) for message in known if message.id} == wanted
+        assert {str(message.id) for message in known if message.id} == wanted, "run `make edition`"
 
 
+@pytest.mark.usefixtures("translated")
 @pytest.mark.parametrize("lang", edition.EDITIONS)
 def test_an_edition_is_what_its_catalogues_make_of_the_russian_one(
     lang: str, tmp_path: Path
@@ -63,6 +82,7 @@ def test_an_edition_is_what_its_catalogues_make_of_the_russian_one(
         assert changed == [], f"{place}: cells that say something else"
 
 
+@pytest.mark.usefixtures("translated")
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_the_same_links_sources_and_headings_in_every_cell(name: str) -> None:
     different = []
@@ -81,6 +101,7 @@ def test_the_same_links_sources_and_headings_in_every_cell(name: str) -> None:
     assert different == []
 
 
+@pytest.mark.usefixtures("translated")
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_no_cyrillic_is_left_but_where_it_is_what_the_text_is_about(name: str) -> None:
     left = {cell.id for cell in read("en", name) if RUSSIAN.search(cell.source)}

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import zipfile
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -16,13 +17,13 @@ import pytest
 from docx.document import Document as Docx
 from docx.enum.text import WD_ALIGN_PARAGRAPH
 from docx.oxml.ns import qn
-from docx.shared import Mm, Pt
+from docx.shared import Pt
 from docx.text.paragraph import Paragraph
 from nbformat import NotebookNode, v4
 
 from chat.app.i18n import set_language
-from report import gost, pandoc, pdf, sources
 from report import docx as report_docx
+from report import gost, pandoc, pdf, settings, sources
 from report.export import Document
 from report.merge import merge
 from report.original import Changes
@@ -52,7 +53,6 @@ class Line(NamedTuple):
     top: float
     left: float
     width: float
-    height: float
     size: float
     family: str
     colour: str
@@ -75,7 +75,9 @@ def executed(project: Path) -> list[tuple[Path, NotebookNode]]:
 
 def table(rows: int, label: str) -> NotebookNode:
     """Return a cell that has shown a table."""
-    lines = [f"| {row} | значение номер {row} | `tests/lab/test_figures.py` |" for row in range(rows)]
+    lines = [
+        f"| {row} | значение номер {row} | `tests/lab/test_figures.py` |" for row in range(rows)
+    ]
     return v4.new_code_cell(  # type: ignore[no-any-return, no-untyped-call]
         "",
         outputs=[
@@ -135,11 +137,12 @@ def lines(folder: Path) -> list[Line]:
         fonts |= {font.get("id", ""): font for font in page.iter("fontspec")}
         for text in page.iter("text"):
             font = fonts[text.get("font", "")]
-            sides = (float(text.get(side, 0)) for side in ("top", "left", "width", "height"))
             found.append(
                 Line(
                     int(page.get("number", 0)),
-                    *sides,
+                    float(text.get("top", 0)),
+                    float(text.get("left", 0)),
+                    float(text.get("width", 0)),
                     float(font.get("size", 0)),
                     font.get("family", "").partition("+")[2],
                     font.get("color", ""),
@@ -222,7 +225,9 @@ def test_letters_are_of_14_points_in_a_times_and_black(lines: list[Line]) -> Non
     assert text.most_common(1)[0][0] == "STIXGeneral 14"
     small = {line.size for line in lines if line.family.startswith("STIXGeneral")} - {14.0}
     assert small <= {12.0}, "tables and the numbers of pages may be smaller, by 6.6 and 6.3"
-    assert {line.colour for line in lines} == {"#000000"}
+    # But in a drawing, whose letters are those of the page.
+    written = [line for line in lines if not line.family.startswith("NotoSans")]
+    assert {line.colour for line in written} == {"#000000"}
 
 
 @needs_poppler
@@ -232,9 +237,7 @@ def test_lines_stand_one_and_a_half_apart(
     # The sources are the longest running text here.
     tops = sorted({(page, round(top, 1)) for page, left, top, _r, _b, _t in words if left < 120})
     gaps = Counter(
-        round(below[1] - above[1], 1)
-        for above, below in zip(tops, tops[1:], strict=False)
-        if above[0] == below[0]
+        round(below[1] - above[1], 1) for above, below in pairwise(tops) if above[0] == below[0]
     )
     assert gaps[24.1] + gaps[24.2] > 3, gaps
 
@@ -285,7 +288,8 @@ def test_structural_headings_stand_in_the_middle_and_sections_at_the_indent(
     structural = [
         line
         for line in lines
-        if line.bold and line.text.strip() in (*STRUCTURE, "СОДЕРЖАНИЕ", "РЕФЕРАТ")
+        if line.bold
+        and line.text.strip() in (*STRUCTURE, "СОДЕРЖАНИЕ", "РЕФЕРАТ")
         and line.text.isupper()
     ]
     assert len(structural) == 6
@@ -418,7 +422,11 @@ def test_everything_with_a_caption_is_mentioned(text: str, word_file: Docx) -> N
     from_docx = "\n".join(plain(p.text) for p in word_file.paragraphs)
     for told in (re.sub(r"\s+", " ", text), from_docx):
         for word, number in [
-            ("рисун", "1"), ("рисун", "2"), ("таблиц", "1"), ("таблиц", "2"), ("листинг", "А.1"),
+            ("рисун", "1"),
+            ("рисун", "2"),
+            ("таблиц", "1"),
+            ("таблиц", "2"),
+            ("листинг", "А.1"),
             ("листинг", "1"),
         ]:
             mentions = re.findall(rf"(?<!Продолжение )\b[{word[0]}]{word[1:]}\w* {number}\b", told)
@@ -476,7 +484,13 @@ def test_sections_called_introduction_and_conclusion_are_taken_from_where_they_s
         book(markdown("# А", "Слова."), markdown("## Введение", "Начало.", "### Цель", "Такая.")),
         book(markdown("# Б"), markdown("## Раз"), markdown("## Заключение", "Конец.")),
     )
-    assert headings == [("", "ВВЕДЕНИЕ"), ("1", "А"), ("2", "Б"), ("2.1", "Раз"), ("", "ЗАКЛЮЧЕНИЕ")]
+    assert headings == [
+        ("", "ВВЕДЕНИЕ"),
+        ("1", "А"),
+        ("2", "Б"),
+        ("2.1", "Раз"),
+        ("", "ЗАКЛЮЧЕНИЕ"),
+    ]
 
 
 def test_without_them_the_opening_and_the_last_section_stand_for_them() -> None:
@@ -517,3 +531,27 @@ def test_every_source_has_its_address() -> None:
         known.cite(address)
     for address, entry in zip(addresses, known.references(), strict=True):
         assert f"URL: <{address}> (дата обращения: " in entry.replace("\\", ""), entry
+
+
+# --- how the form is chosen -------------------------------------------------------------------
+
+
+def test_the_form_is_chosen_in_the_settings_or_by_the_command(tmp_path: Path) -> None:
+    told = tmp_path / "report.toml"
+    told.write_text('format = "gost"\n[abstract]\nkeywords = "чат"\nabstract = "О чём."\n', "utf-8")
+    assert settings.load_paper(told, "ru") == Paper("gost", "О чём.", "чат")
+    assert settings.load_paper(told, "ru", "book").form == "book"
+    told.write_text("", "utf-8")
+    assert settings.load_paper(told, "ru") == Paper("book")
+    assert settings.load_paper(told, "ru", "gost").form == "gost"
+
+
+def test_a_form_that_is_not_known_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    set_language("ru")
+    told = tmp_path / "report.toml"
+    told.write_text('format = "госст"\n', "utf-8")
+    with pytest.raises(settings.SettingsError, match=r"'госст'.*book, gost"):
+        settings.load_paper(told, "ru")
+    told.write_text('[abstract]\ntext = "О чём."\n', "utf-8")
+    with pytest.raises(settings.SettingsError, match=r"\[abstract\].*text.*keywords"):
+        settings.load_paper(told, "ru")

@@ -11,36 +11,69 @@ from report.merge import Heading
 
 from .conftest import PARTS
 
+FILES = [
+    "report.md",
+    *["01_description.md", "02_theory.md", "03_practice.md", "04_screenshots.md"],
+    "05_conclusions.md",
+]
+FENCED = re.compile(r"^(```+).*?^\1$", re.DOTALL | re.MULTILINE)
+
 
 @pytest.fixture(scope="module")
-def text(output: Path) -> str:
-    return (output / "report.md").read_text("utf-8")
+def texts(output: Path) -> dict[str, str]:
+    return {path.name: path.read_text("utf-8") for path in sorted(output.glob("*.md"))}
 
 
 @pytest.fixture(scope="module")
-def prose(text: str) -> str:
-    """The text without what stands in fences and code spans."""
-    return re.sub(r"^(```+).*?^\1$|`[^`\n]+`", "", text, flags=re.DOTALL | re.MULTILINE)
+def text(texts: dict[str, str]) -> str:
+    return "\n".join(texts.values())
 
 
-def test_five_parts_in_order(prose: str) -> None:
-    parts = re.findall(r"^## (.*)$", prose, re.MULTILINE)
-    assert parts == [f"{number}. {part}" for number, part in enumerate(PARTS, 1)]
+@pytest.fixture(scope="module")
+def prose(texts: dict[str, str]) -> dict[str, str]:
+    """The texts without what stands in fences and code spans."""
+    return {name: re.sub(r"`[^`\n]+`", "", FENCED.sub("", text)) for name, text in texts.items()}
 
 
-def test_every_link_inside_resolves(text: str, prose: str) -> None:
-    # GitHub's anchors, worked out here from the headings as they stand in the file.
-    without_fences = re.sub(r"^(```+).*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
-    headings = re.findall(r"^#+ (.*)$", without_fences, re.MULTILINE)
-    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    anchors |= set(re.findall(r'<a id="([^"]+)"></a>', prose))
-    links = set(re.findall(r"(?<!!)\[[^\]]*\]\(#([^)]+)\)", text.replace("fig-none", "fig-one")))
-    assert {"fig-one", "tab-sums", "2-теоретическая-часть"} <= links
-    assert links <= anchors
+def test_an_index_and_a_file_for_each_part(texts: dict[str, str], prose: dict[str, str]) -> None:
+    assert sorted(texts) == sorted(FILES)
+    for number, part in enumerate(PARTS, 1):
+        [title] = re.findall(r"^# (.*)$", prose[FILES[number]], re.MULTILINE)
+        assert title == f"{number}. {part}"
 
 
-def test_every_picture_lies_beside_and_none_is_left_over(output: Path, prose: str) -> None:
-    pictures = re.findall(r"!\[[^\]]+\]\((figures/[^)]+)\)", prose)
+def test_every_part_leads_to_the_contents_and_to_its_neighbours(texts: dict[str, str]) -> None:
+    for number, name in enumerate(FILES[1:], 1):
+        first, last = texts[name].split("\n")[0], texts[name].rstrip().split("\n")[-1]
+        assert first == last
+        before, after = FILES[max(number - 1, 1) : number], FILES[number + 1 : number + 2]
+        assert re.findall(r"\]\(([\w.]+)\)", first) == [*before, "report.md", *after]
+
+
+def test_every_link_resolves_to_its_file_and_place(
+    output: Path, texts: dict[str, str], prose: dict[str, str]
+) -> None:
+    anchors = {}
+    for name, text in texts.items():
+        # GitHub's anchors, worked out here from the headings as they stand in the file.
+        headings = re.findall(r"^#+ (.*)$", FENCED.sub("", text), re.MULTILINE)
+        anchors[name] = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+        anchors[name] |= set(re.findall(r'<a id="([^"]+)"></a>', prose[name]))
+    found = set()
+    for name, text in prose.items():
+        for file, anchor in re.findall(r"(?<!!)\[[^\[\]]*\]?\]\(([\w.]*)#([^)]+)\)", text):
+            assert anchor in anchors[file or name], (name, file, anchor)
+            found.add((name, file, anchor))
+    assert ("01_description.md", "", "fig-one") in found
+    assert ("05_conclusions.md", "01_description.md", "tab-sums") in found
+    assert ("02_theory.md", "05_conclusions.md", "src-1") in found
+    assert ("01_description.md", "02_theory.md", "2-теоретическая-часть") in found
+
+
+def test_every_picture_lies_beside_and_none_is_left_over(
+    output: Path, prose: dict[str, str]
+) -> None:
+    pictures = re.findall(r"!\[[^\]]+\]\((figures/[^)]+)\)", "".join(prose.values()))
     assert len(pictures) == 3
     there = {path.relative_to(output).as_posix() for path in (output / "figures").iterdir()}
     assert there == set(pictures)
@@ -53,13 +86,15 @@ def test_code_stands_as_it_was_written(text: str) -> None:
     assert listing[1] in source.read_text("utf-8")
 
 
-def test_formulas_stay_formulas(prose: str) -> None:
-    assert "$\\frac{1}{n}$" in prose
-    assert "$$\\sum_{i=1}^{k} x_i < 1$$" in prose
+def test_formulas_stay_formulas(text: str) -> None:
+    assert "$\\frac{1}{n}$" in text
+    assert "$$\\sum_{i=1}^{k} x_i < 1$$" in text
 
 
-def test_a_table_follows_its_caption(prose: str) -> None:
-    assert re.search(r"\*\*Таблица&nbsp;1\.\*\* Сводка с \n\n\| Что \| Сколько \|\n\|:---", prose)
+def test_a_table_follows_its_caption(text: str) -> None:
+    assert re.search(
+        r"\*\*Таблица&nbsp;1\.\*\* Сводка с `кодом`\n\n\| Что \| Сколько \|\n\|:---", text
+    )
 
 
 def test_headings_of_the_same_text_get_different_anchors() -> None:

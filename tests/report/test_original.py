@@ -76,7 +76,7 @@ def test_what_is_another_is_shown_in_the_report(root: Path) -> None:
     write(root / "chat" / "dice.py", "\n".join(f"side_{n} = {n}" for n in range(200)))
     done = run_builder(root, "--lang", "ru")
     assert done.returncode == 0, done.stderr
-    text = (root / "build" / "report" / "ru" / "report.md").read_text("utf-8")
+    text = (root / "build" / "report" / "ru" / "original.md").read_text("utf-8")
     assert "# 2. Что изменено" in text
     assert "+side_5 = 5" in text
     assert "+side_199" not in text

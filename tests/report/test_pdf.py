@@ -1,13 +1,20 @@
-"""The PDF by its text, taken out by poppler: parts, contents, captions, no line over the edge."""
+"""The PDF by its text, taken out by poppler, and by its structure, read by pikepdf.
+
+What Typst promises of PDF/A and PDF/UA it checks itself as it writes: what would not be valid is an
+error. Here is checked that the promise was asked for and what a reader who cannot see gets.
+"""
 
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pikepdf
 import pytest
 
-from report import pdf
+from report import pandoc, pdf
 
 from .conftest import PARTS
 
@@ -16,7 +23,7 @@ MILLIMETRE = 72 / 25.4
 RIGHT_MARGIN = 20 * MILLIMETRE
 
 needs_poppler = pytest.mark.skipif(
-    shutil.which("pdftotext") is None, reason="pdftotext is not installed (poppler-utils)"
+    shutil.which("pdftohtml") is None, reason="pdftohtml is not installed (poppler-utils)"
 )
 
 
@@ -42,9 +49,10 @@ def test_title_contents_and_five_parts_each_on_a_new_page(pages: list[str]) -> N
     beginnings = [
         match[1]
         for page in pages[2:]
-        if (match := re.match(r"\s*\d (\w.*)", page)) and match[1] in PARTS
+        if (match := re.match(r"\s*\d (\w.*)\n", page)) and match[1] in PARTS
     ]
-    assert beginnings == list(PARTS)
+    # Further pages of a part begin with its running head.
+    assert list(dict.fromkeys(beginnings)) == list(PARTS)
 
 
 @needs_poppler
@@ -83,17 +91,136 @@ def test_fonts_do_not_come_from_this_machine(output: Path) -> None:
     )
     rows = done.stdout.splitlines()[2:]
     names = {row.split()[0].partition("+")[2].partition("-")[0] for row in rows}
-    assert names <= {"LibertinusSerif", "DejaVuSansMono", "DejaVuSans", "NewCMMath"}
+    assert {"Vollkorn", "JetBrainsMono", "NotoSans"} <= names, "the three families of the page"
+    assert names <= {
+        "Vollkorn",
+        "JetBrainsMono",
+        "NotoSans",
+        "DejaVuSansMono",
+        "DejaVuSans",
+        "NewCMMath",
+    }
     # "emb" and "uni": embedded, and the text can be copied.
     assert all(re.search(r" yes yes (yes|no) ", row) or " yes yes yes" in row for row in rows)
 
 
 def test_a_character_without_a_glyph_is_named_by_its_number() -> None:
     assert pdf.spell_out_missing("а\u2764\ufe0f🦊\n", {ord("а"), 0x2764}) == "а\u2764[U+1F98A]\n"
+    # Which DejaVu has a glyph for, and PDF/A forbids.
+    assert pdf.spell_out_missing("\ue000\ufeffа", {ord("а"), 0xE000, 0xFEFF}) == "[U+E000]а"
 
 
 def test_what_typst_refuses_is_reported_with_its_place(tmp_path: Path) -> None:
-    (tmp_path / "report.md").write_text("```{=typst}\n#no-such-function()\n```\n", "utf-8")
-    (tmp_path / "metadata.json").write_text('{"lang": "ru-RU", "title": "x"}', "utf-8")
+    prepare(tmp_path, "```{=typst}\n#no-such-function()\n```\n")
     with pytest.raises(pdf.TypstError, match="no-such-function"):
         pdf.write(tmp_path, tmp_path / "report.pdf")
+
+
+def prepare(folder: Path, text: str) -> None:
+    """Write what pandoc is given of a report that says *text*."""
+    folder.mkdir(exist_ok=True)
+    (folder / "report.md").write_text(text, "utf-8")
+    told = '{"lang": "ru-RU", "title": "x", "continued-listing": "Продолжение листинга {number}"}'
+    for name in (pandoc.METADATA, "markdown.json"):
+        (folder / name).write_text(told, "utf-8")
+
+
+# --- the structure: PDF/UA-1 (ISO 14289-1) and PDF/A-2a (ISO 19005-2) --------------------------
+
+
+@pytest.fixture(scope="module")
+def opened(output: Path) -> Iterator[pikepdf.Pdf]:
+    with pikepdf.open(output / "report.pdf") as opened:
+        yield opened
+
+
+def tagged(element: pikepdf.Object) -> Iterator[pikepdf.Object]:
+    """Yield all the elements of the tree of structure below *element*."""
+    yield element
+    children: Any = element.get("/K", [])
+    for child in children if isinstance(children, pikepdf.Array | list) else [children]:
+        if isinstance(child, pikepdf.Dictionary) and "/S" in child:
+            yield from tagged(child)
+
+
+def test_the_file_says_which_standards_it_keeps(opened: pikepdf.Pdf) -> None:
+    with opened.open_metadata() as metadata:
+        assert (metadata["pdfaid:part"], metadata["pdfaid:conformance"]) == ("2", "A")
+        assert metadata["pdfuaid:part"] == "1"
+        assert metadata["dc:title"] == "Чат на сокетах & потоках"
+        assert metadata["dc:creator"] == ["Иванова А. С."]
+    root = opened.Root
+    assert str(root.Lang) == "ru-RU"
+    assert root.MarkInfo.Marked
+    assert root.ViewerPreferences.DisplayDocTitle
+    assert root.OutputIntents[0].S == "/GTS_PDFA1"
+
+
+def test_who_cannot_see_is_told_of_every_figure_formula_and_heading(opened: pikepdf.Pdf) -> None:
+    elements = [*tagged(opened.Root.StructTreeRoot)][1:]
+    kinds = [str(element.S) for element in elements]
+    figures = [element for element in elements if element.S == "/Figure"]
+    told = [str(figure.get("/Alt", "")) for figure in figures]
+    assert {'Цветной "прямоугольник" one', 'Цветной "прямоугольник" two', "Кадр"} <= set(told)
+    assert all(told)
+    formulas = [str(element.get("/Alt", "")) for element in elements if element.S == "/Formula"]
+    assert "\\frac{1}{n}" in formulas
+    assert all(formulas)
+    assert kinds.count("/H1") >= 6
+    assert "/H2" in kinds
+    assert {"/Table", "/TH", "/L", "/LI", "/Code", "/Link", "/Caption"} <= set(kinds)
+
+
+def test_the_outline_leads_to_all_sections(opened: pikepdf.Pdf) -> None:
+    with opened.open_outline() as outline:
+        parts = [item.title for item in outline.root]
+        inner = [child.title for item in outline.root for child in item.children]
+    assert [part for part in parts if part[0].isdigit()] == [
+        f"{number} {part}" for number, part in enumerate(PARTS, 1)
+    ]
+    assert "2.1 Кадры и поток" in inner
+
+
+@needs_poppler
+def test_code_is_not_smaller_than_8_points(output: Path) -> None:
+    done = subprocess.run(
+        ["pdftohtml", "-xml", "-i", "-zoom", "1", "-stdout", str(output / "report.pdf")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    fonts = re.findall(r'<fontspec id="\d+" size="(\d+)" family="\w+\+([^"]+)"', done.stdout)
+    code = [int(size) for size, family in fonts if family.startswith("JetBrainsMono")]
+    assert min(code) >= 8, fonts
+
+
+@needs_poppler
+def test_a_listing_that_goes_on_says_so_and_pages_say_where_one_is(pages: list[str]) -> None:
+    continued = [page for page in pages if "Продолжение листинга 1" in page]
+    assert len(continued) > 1
+    for page in continued:
+        head, said = [line.strip() for line in page.split("\n") if line.strip()][:2]
+        assert head == "3 Практическая часть"
+        assert said == "Продолжение листинга 1"
+    assert not any("Продолжение листинга 2" in page for page in pages)
+
+
+@needs_poppler
+def test_a_question_stands_in_its_place_and_its_answer_at_the_end_of_the_section(
+    pages: list[str],
+) -> None:
+    text = re.sub(r"\s+", " ", "\n".join(pages))
+    question = text.index("(а) один; (б) по одному на клиента accept.")
+    answer = text.index("Ответ на вопрос 1: (а). Порт – часть имени.")
+    assert (
+        question < text.index("print('x' * 300)") < answer < text.index("3 Практическая", question)
+    )
+
+
+def test_two_builds_of_one_text_are_the_same_and_small(output: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        prepare(tmp_path / name, '# Раз { #sec-1 number="1" }\n\nСлова.\n')
+        pdf.write(tmp_path / name, tmp_path / f"{name}.pdf")
+    assert (tmp_path / "one.pdf").read_bytes() == (tmp_path / "two.pdf").read_bytes()
+    # Its hundreds of small objects, which Typst writes one by one, are packed.
+    assert b"/ObjStm" in (output / "report.pdf").read_bytes()

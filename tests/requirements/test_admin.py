@@ -101,6 +101,7 @@ def test_the_password_is_told_to_nobody(server: ChatServer, dial: Dial) -> None:
     assert borya.request("history") == {"type": "history", "messages": []}
 
 
+@pytest.mark.promise(name="resume")
 def test_nothing_secret_is_logged(
     server: ChatServer, dial: Dial, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,6 +11,8 @@ from chat.lab.wiretap import Direction, Wiretap
 from chat.promises.resume import ResumingClient
 from tests.wire import Message, Wire, eventually
 
+pytestmark = pytest.mark.promise(name="resume")
+
 Serve = Callable[..., ChatServer]
 Dial = Callable[..., Wire]
 

@@ -80,7 +80,13 @@ CASES: dict[str, tuple[dict[str, float], Callable[[Wire], Message], Message]] = 
 
 
 # The other two: tests/history, tests/backplane.
-@pytest.mark.parametrize("code", sorted(ERROR_CODES - {"not_recorded", "unavailable"}))
+@pytest.mark.parametrize(
+    "code",
+    [
+        *sorted(ERROR_CODES - {"not_recorded", "unavailable", "too_fast"}),
+        pytest.param("too_fast", marks=pytest.mark.promise(name="limits")),
+    ],
+)
 def test_error(serve: Serve, dial: Dial, code: str) -> None:
     limits, ask, keys = CASES[code]
     server = serve(**limits)

@@ -15,6 +15,7 @@ Serve = Callable[..., ChatServer]
 Dial = Callable[..., Wire]
 
 
+@pytest.mark.promise(name="limits")
 def test_who_writes_too_fast_is_slowed_down_and_told_which_message_was_not_delivered(
     serve: Serve, dial: Dial
 ) -> None:
@@ -39,6 +40,7 @@ def test_pasting_twenty_lines_at_once_is_no_flood(serve: Serve, dial: Dial) -> N
         anya.expect("ack", id=number)
 
 
+@pytest.mark.promise(name="limits")
 def test_who_does_not_stop_is_disconnected(serve: Serve, dial: Dial) -> None:
     server = serve(rate=0.001, burst=1, refusals=5)
     anya, borya = dial(server, "Аня"), dial(server, "Боря")

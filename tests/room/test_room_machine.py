@@ -41,6 +41,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.said: list[tuple[Message, set[str] | None]] = []
         self.secrets: dict[Guest, str] = {}  # what each was told in its welcome: whose it is
         self.sent: dict[tuple[str, int], int] = {}  # which seq a user's number has got
+        self.noted: set[tuple[str, int]] = set()  # which of them are known without the log
         self.answered: dict[str, int] = {}  # up to which of their numbers those who came back were
 
     @rule(target=guests, nick=st.sampled_from(NICKS))
@@ -90,8 +91,11 @@ class RoomMachine(RuleBasedStateMachine):
         self.secrets[guest] = welcome.pop("session")
         assert self.secrets[guest] == secret or secret is None
         assert welcome.pop("log")
-        mine = [number for whose, number in self.sent if whose == secret]
-        self.answered[self.secrets[guest]] = max(mine, default=0)
+        mine = [
+            number for whose, number in self.sent if whose == secret and self._again(guest, number)
+        ]
+        before = self.answered.get(self.secrets[guest], 0)
+        self.answered[self.secrets[guest]] = max([before, *mine])
         told = {"users": users, "persons": persons, "seq": len(self.said)}
         self._expect([guest], type="welcome", nick=member.nick, **told)
         if renamed:
@@ -115,11 +119,9 @@ class RoomMachine(RuleBasedStateMachine):
         if was_here:
             del self.here[key]
             if reason == "quit":  # then only what history has kept is known again
-                old = {message["seq"] for message, _ in self.said[-REMEMBERED:]}
                 secret = self.secrets[guest]
-                self.sent = {
-                    sent: seq for sent, seq in self.sent.items() if sent[0] != secret or seq in old
-                }
+                self.noted = {sent for sent in self.noted if sent[0] != secret}
+                self.answered.pop(secret, None)
             self._expect(self._others(guest), type="left", nick=member.nick, reason=reason)
 
     @rule(
@@ -129,7 +131,8 @@ class RoomMachine(RuleBasedStateMachine):
     )
     def say_to_all(self, who: tuple[Guest, Member, str], text: str, number: int | None) -> None:
         guest, member, _key = who
-        refusal = self._refusal(guest, text) or self._too_late(guest, number)
+        again = self._again(guest, number)
+        refusal = self._refusal(guest, text, number)
         try:
             if number is None or not self.room.repeat(member, number):
                 self.room.say(member, text, None, number)
@@ -137,14 +140,14 @@ class RoomMachine(RuleBasedStateMachine):
             self._check_refusal(error, refusal)
             return
         assert refusal is None
-        if not self._again(guest, number):
+        if not again:
             self._said(member, None, text, None, self._others(guest))
-        self._acknowledged(guest, number)
+        self._acknowledged(guest, number, again=again)
 
     @rule(who=guests, to=st.sampled_from(NICKS), number=st.none() | st.integers(0, 3))
     def say_to_one(self, who: tuple[Guest, Member, str], to: str, number: int | None) -> None:
         guest, member, _key = who
-        refusal = self._refusal(guest, "шёпот") or self._too_late(guest, number)
+        refusal = self._refusal(guest, "шёпот", number)
         found = self.here.get(KEYS[to])
         again = self._again(guest, number)
         if refusal is None and not again and (found is None or found[0] is guest):
@@ -160,7 +163,7 @@ class RoomMachine(RuleBasedStateMachine):
             assert found is not None
             readers = {self.secrets[guest], self.secrets[found[0]]}
             self._said(member, found[1].nick, "шёпот", readers, [found[0]])
-        self._acknowledged(guest, number)
+        self._acknowledged(guest, number, again=again)
 
     @rule(
         who=guests,
@@ -212,17 +215,20 @@ class RoomMachine(RuleBasedStateMachine):
     def _others(self, guest: Guest) -> list[Guest]:
         return [here for here, _ in self.here.values() if here is not guest]
 
-    def _refusal(self, guest: Guest, text: str) -> str | None:
+    def _refusal(self, guest: Guest, text: str, number: int | None) -> str | None:
+        if not self._is_here(guest):
+            return "not_registered"
+        if self._again(guest, number):
+            return None
+        if number is not None and number < self.answered.get(self.secrets[guest], 0):
+            return "not_recorded"
         if not text:
             return "bad_text"
-        if len(text) > 2000:
-            return "text_too_long"
-        return None if self._is_here(guest) else "not_registered"
+        return "text_too_long" if len(text) > 2000 else None
 
     def _check_refusal(self, error: ProtocolError, refusal: str | None) -> None:
-        # Who is not here may as well be told that their number is too late for an answer.
-        gone = refusal == "not_registered" and error.code == "not_recorded"
-        assert gone or error.code == refusal
+        # Who is not here is refused; what is wrong with the message as well, may come first.
+        assert refusal in (error.code, "not_registered")
 
     def _expect(self, guests: list[Guest], **message: object) -> None:
         for guest in guests:
@@ -248,18 +254,19 @@ class RoomMachine(RuleBasedStateMachine):
         self.said.append((message, readers))
         self._expect(recipients, **message)
 
-    def _acknowledged(self, guest: Guest, number: int | None) -> None:
+    def _acknowledged(self, guest: Guest, number: int | None, *, again: bool) -> None:
         if number is not None:
-            seq = self.sent.setdefault((self.secrets[guest], number), len(self.said))
-            self._expect([guest], type="ack", id=number, seq=seq)
-
-    def _too_late(self, guest: Guest, number: int | None) -> str | None:
-        late = number is not None and number < self.answered.get(self.secrets.get(guest, ""), 0)
-        return "not_recorded" if late and not self._again(guest, number) else None
+            key = self.secrets[guest], number
+            if not again:
+                self.sent[key] = len(self.said)
+                self.noted.add(key)
+            self._expect([guest], type="ack", id=number, seq=self.sent[key])
 
     def _again(self, guest: Guest, number: int | None) -> bool:
-        """Tell whether *guest* has said something under *number* before."""
-        return number is not None and (self.secrets.get(guest, ""), number) in self.sent
+        """Tell whether it is known that *guest* has said something under *number* before."""
+        key = self.secrets.get(guest, ""), -1 if number is None else number
+        remembered = [message["seq"] for message, _ in self.said[-REMEMBERED:]]
+        return key in self.noted or self.sent.get(key) in remembered
 
 
 def _order(item: tuple[str, object]) -> str:

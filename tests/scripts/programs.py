@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 import chat
-from chat.lab.terminal import clean_environment
+from chat.lab.terminal import clean_environment, with_default_signals
 from tests.wire import PATIENCE
 
 ROOT = Path(chat.__file__).resolve().parents[1]
@@ -31,12 +31,13 @@ class Program:
         python: str = sys.executable,
     ) -> None:
         self._process = subprocess.Popen(
-            [python, *arguments],
+            with_default_signals([python, *arguments]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=cwd,
             env=clean_environment() | dict(env or {}),
+            process_group=0,
         )
         self._rest = b""
 

@@ -1,0 +1,3 @@
+from chatapp import client
+
+client.main()

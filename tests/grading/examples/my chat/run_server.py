@@ -1,0 +1,3 @@
+from chatapp import server
+
+server.main()
