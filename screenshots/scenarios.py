@@ -41,152 +41,191 @@ def all_scenarios() -> list[Scenario]:
     return [
         Scenario(
             "server-start",
-            _("The server has started"),
-            _("The server is started on a free port and waits for clients."),
-            _("The first line ends in the address to connect to."),
+            _("The server is ready: its first line ends in its address"),
+            _("The server is started with `--port 0`, so the kernel picks a free port."),
+            _("The address at the end of the first line is where clients connect."),
             server_start,
         ),
         Scenario(
             "first-user",
-            _("The first user"),
-            _("Anya starts the client without a nickname and is asked for one."),
-            _("The client says that she is in, that she is alone, and how to get help."),
+            _("Anya is connected at once, but in the chat only after she has given a nickname"),
+            _("Anya starts the client without a nickname, and the server asks for one."),
+            _("The server's window has two separate lines: connection open, user in the chat."),
             first_user,
         ),
         Scenario(
             "several-users",
-            _("Several users, and the list that each of them gets"),
+            _("Each user gets the list of those who came earlier"),
             _("Anya, Borya and Vera connect one after another."),
-            _("Each newcomer gets the list of those who are here; the others see who has come."),
+            _(
+                "Borya's list holds Anya alone, Vera's holds two; whoever comes later is "
+                "announced in a line."
+            ),
             several_users,
         ),
         Scenario(
             "help",
-            _("The commands of the chat"),
-            _("Anya types /help."),
-            _("One line a command: what to type and what it does."),
+            _("One line for each command"),
+            _("Anya types `/help`."),
+            _("What to type is on the left, what it does is on the right."),
             help_,
         ),
         Scenario(
             "choose-partner",
-            _("Choosing whom to talk to"),
-            _("Anya asks who is here, chooses Borya with /chat, then returns to everybody."),
-            _("The prompt in brackets names the one who gets the next line."),
+            _("The prompt always shows who gets the next line"),
+            _("Anya chooses Borya with `/chat`, writes to him, then returns to everybody."),
+            _("The prompt changes twice. Borya has the private message, Vera does not."),
             choose_partner,
         ),
         Scenario(
             "private-message",
-            _("A private message: two people see it, the third does not"),
-            _("Anya and Borya exchange private messages; Vera is in the same chat."),
+            _("Vera does not see the private messages"),
+            _("Anya and Borya exchange private messages; then Anya writes to everybody."),
             _(
-                "Both private messages are on two screens. Vera's screen shows only the message "
-                "to everybody that was sent after them."
+                "Vera has only the last message. It was sent later, so no earlier one is still on "
+                "its way to her."
             ),
             private_message,
         ),
         Scenario(
             "message-to-all",
-            _("A message to everybody"),
-            _("Anya writes to everybody, and Borya answers to everybody."),
-            _("All others get each message; its author does not get it back."),
+            _("Everybody except the author gets a message"),
+            _("Anya writes to everybody, and Borya answers everybody."),
+            _(
+                "The author has only the line they typed. The server logs a message once, not "
+                "once a recipient."
+            ),
             message_to_all,
         ),
         Scenario(
             "half-typed",
-            _("A message arrives while a line is being typed"),
+            _("Incoming messages leave a half-typed line alone"),
             _("Borya has typed half a line when two messages arrive."),
-            _("They stand above his line, and what he has typed is whole."),
+            _("They appear above the input line, and the cursor stays where it was."),
             half_typed,
         ),
         Scenario(
             "history",
-            _("What was said before"),
-            _("Vera comes later and asks for the history."),
-            _("She gets what was said to everybody, and not the private message."),
+            _("Vera gets the broadcasts, and not somebody else's private message"),
+            _("Vera comes later and types `/history`."),
+            _(
+                "On Borya's screen a private message stands between the two broadcasts; Vera's "
+                "answer lacks it."
+            ),
             history,
         ),
         Scenario(
             "nick-taken",
-            _("The nickname is taken"),
-            _("Somebody else wants to be Anya, in small letters."),
-            _("The server refuses, and the client asks for another nickname at once."),
+            _("A nickname that is taken is refused in small letters too"),
+            _("Anya is in the chat when a second client asks for her nickname in small letters."),
+            _(
+                "The server refuses; the client asks for another nickname on the same connection "
+                "and is let in."
+            ),
             nick_taken,
         ),
         Scenario(
             "no-such-user",
-            _("Nobody of that name"),
+            _("Nothing is sent to somebody who is absent"),
             _("Anya writes to Grisha, who is not in the chat."),
-            _("The client says so and how to learn who is here. Nothing was sent."),
+            _("The client says how to find out who is here; the prompt has not changed."),
             no_such_user,
         ),
         Scenario(
             "errors",
-            _("What cannot be done is said in one sentence"),
-            _("A port in use, a port that is none, a server that is not there any more."),
-            _("One sentence each, no traceback; the exit status is not 0."),
+            _("A mistake at the start gives one sentence and a non-zero status"),
+            _(
+                "A port in use, a port number that is too large, a server that was stopped with "
+                "Ctrl-C."
+            ),
+            _("After each command `echo $?` prints the exit status; there is no traceback."),
             errors,
         ),
         Scenario(
             "exit",
-            _("Leaving, and the nickname is free again"),
-            _("Borya types exit; somebody else takes his nickname."),
-            _("His program ends with status 0, the others are told, the nickname is free."),
+            _("After leaving, the nickname is free"),
+            _("Borya types `exit`; somebody else enters under his nickname."),
+            _(
+                "Borya's client ends with status 0, Anya is told, and the new Borya is let in at "
+                "once."
+            ),
             exit_,
         ),
         Scenario(
             "client-killed",
-            _("A client is killed"),
-            _("The process of Borya's client is ended by the signal KILL: it can say nothing."),
-            _("The server notices by the connection alone and tells the others."),
+            _("The server notices a killed client by its closed connection"),
+            _("The process of Borya's client is ended with the signal KILL from another terminal."),
+            _("Anya is told another reason than after `exit`: the client could send no farewell."),
             client_killed,
         ),
         Scenario(
             "kick",
-            _("The admin removes a user"),
-            _("Anya becomes the admin and removes Borya."),
-            _("Borya reads why; his client ends with status 1, unlike after exit."),
+            _("A user who is removed is told why"),
+            _(
+                "Anya gives the admin's password, which the terminal does not show, and removes "
+                "Borya."
+            ),
+            _(
+                "Borya's client ends with status 1, so a script can tell this from an ordinary "
+                "exit."
+            ),
             kick,
         ),
         Scenario(
             "shutdown",
-            _("The admin stops the server"),
-            _("Borya may not do it, Anya shows the password and may."),
-            _("Everybody is told, all clients end by themselves."),
+            _("Before it stops, the server tells everybody"),
+            _("Borya is refused `/down`; Anya, who has given the password, is not."),
+            _(
+                "All four screens show the same sentence, and all four clients have ended by "
+                "themselves."
+            ),
             shutdown,
         ),
         Scenario(
             "server-terminal",
-            _("The server's terminal without and with the text of messages"),
-            _("The same conversation on two servers: the second was started with --show-text."),
-            _("Without the option the server shows who, to whom and how much, and not what."),
+            _("The server shows texts only if it was asked to"),
+            _("The same conversation on two servers; the second was started with `--show-text`."),
+            _("Without the option the server shows who, to whom and how many bytes, but not what."),
             server_terminal,
         ),
         Scenario(
             "full-screen-choose",
-            _("The full screen: choosing whom to talk to"),
-            _("Anya goes to the list with Shift+Tab, to Vera with the arrow keys, presses Enter."),
-            _("First Vera is highlighted in the list; then her name stands in the prompt."),
+            _("A user chosen in the list appears in the prompt"),
+            _("Anya presses Shift+Tab, ↓ twice and Enter, then writes."),
+            _("Above, Vera is highlighted in the list; below, her nickname is in the prompt."),
             full_screen_choose,
         ),
         Scenario(
             "full-screen-private",
-            _("The full screen: a private conversation has a page of its own"),
-            _("Anya and Borya talk privately; then Vera asks for the history."),
-            _("Both see the same conversation; Vera's history holds the public message alone."),
+            _("A private conversation has a page of its own"),
+            _(
+                "Anya and Borya, in full-screen clients, talk privately; then Vera asks for the "
+                "history."
+            ),
+            _("Both see one conversation from two sides; Vera's answer holds only the broadcast."),
             full_screen_private,
         ),
         Scenario(
             "full-screen-unread",
-            _("The full screen: what has not been read is counted"),
-            _("Borya and Vera write to Anya while she looks at the common conversation."),
-            _("The list and the status line count them; then a mark stands above what is new."),
+            _("Unread messages are counted, and new ones marked"),
+            _(
+                "Borya and Vera write to Anya while she looks at the common page; then she "
+                "presses Alt+↓."
+            ),
+            _("Above, the list and the status line count; below, a rule stands over what is new."),
             full_screen_unread,
         ),
         Scenario(
             "full-screen-reconnecting",
-            _("The full screen: the connection is lost, and comes back"),
-            _("The server is killed; Anya goes on writing; the server is started again."),
-            _("The message waits unconfirmed, and when she is back it reaches Borya, once."),
+            _("After the server's restart the message arrives exactly once"),
+            _(
+                "A server with `--history` is ended with KILL, Anya writes, the server is started "
+                "again."
+            ),
+            _(
+                "Above, the message waits for its acknowledgement; then it has it; below, Borya "
+                "got it once."
+            ),
             full_screen_reconnecting,
         ),
     ]
