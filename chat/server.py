@@ -219,7 +219,7 @@ def _limits() -> dict[str, tuple[Callable[[str], float], float, str]]:
             ).format(burst=Limits.burst),
         ),
         "queue_bytes": (
-            cli.number(int, Limits.history_answer_bytes * 2, 2**30),
+            cli.number(int, 65_536, 2**30),
             Limits.queue_bytes,
             _("bytes that may wait for a client that reads slowly (default: %(default)s)"),
         ),
