@@ -269,6 +269,8 @@ class Chat:
             person.hush()
         for person in self.people:
             person.client.wait_acknowledged(PATIENCE)
+            # The client knows a moment earlier than its events tell.
+            person.wait_for(lambda p=person: p.said.keys() <= p.acknowledged.keys() | p.refused)  # type: ignore[misc]
         for person in self.people:
             wanted = self.meant_for(person)
             # What comes next would be too much: `broken_promises` sees that by the numbers.
