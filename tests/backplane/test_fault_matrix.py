@@ -62,6 +62,7 @@ class House:
     store: RedisProcess
     control: "redis.Redis"
     clusters: list[Cluster]
+    addresses: list[tuple[str, int]]
     people: list[Person]
 
     @property
@@ -80,10 +81,7 @@ class House:
         return sum(event["type"] == "notice" and event["code"] == code for event in events)
 
     def more(self, messages: int = 5) -> None:
-        """Wait until each of the people has been acknowledged so many messages more."""
-        for person in self.people:
-            wanted = len(person.acknowledged) + messages
-            person.wait_for(lambda p=person, n=wanted: len(p.acknowledged) >= n)  # type: ignore[misc]
+        more(self.people, messages)
 
     def wait_until_told(self, code: str) -> None:
         wait_until(lambda: self.told(code), timeout=PATIENCE)
@@ -124,15 +122,10 @@ class House:
 
     def check(self) -> None:
         """Compare the books, and see that newcomers can enter at either server."""
-        chat = Chat(self.people)
-        chat.settle()
-        assert chat.losses() == []
-        assert chat.disorder() == []
-        assert [person.refused for person in self.people] == [{}, {}, {}]
-        for number, one in enumerate(self.clusters):
-            with RecordingClient(self.people[number].client._addresses[0], "Гость") as guest:
+        check(self.people)
+        for address in self.addresses:
+            with RecordingClient(address, "Гость") as guest:
                 assert guest.users == NICKS
-            del one
 
 
 @pytest.fixture
@@ -150,7 +143,7 @@ def house(own_redis: RedisProcess) -> Iterator[House]:
         ]
         for person in people:
             person.wait_for(lambda p=person: len(p.client.users) == 2)  # type: ignore[misc]
-        yield House(own_redis, control, clusters, people)
+        yield House(own_redis, control, clusters, addresses, people)
         for person in people:
             person.hush()
 
@@ -313,3 +306,186 @@ def test_the_chat_goes_on_when_redis_has_lost_its_data(house: House, fault: str)
     house.talk()
     house.more(3)
     house.check()
+
+
+# Other things that happen
+
+
+@pytest.fixture
+def serve(own_redis: RedisProcess) -> Iterator[Callable[..., ChatServer]]:
+    """Start a server in this process: ``serve(some_limit=…)``."""
+    with ExitStack() as stack:
+
+        def start(**limits: float) -> ChatServer:
+            chosen = Limits(**limits)  # type: ignore[arg-type] # names and kinds as in Limits
+            one = Cluster(own_redis.url, chosen, lease=LEASE)
+            return stack.enter_context(assemble(limits=chosen, backplane=one))
+
+        yield start
+
+
+@pytest.fixture
+def control(own_redis: RedisProcess) -> Iterator["redis.Redis"]:
+    with redis.Redis(*own_redis.address, decode_responses=True) as client:
+        yield client
+
+
+@pytest.mark.parametrize("trimmed", [True, False])
+def test_a_server_asleep_while_the_stream_went_on(
+    own_redis: RedisProcess, control: "redis.Redis", trimmed: bool
+) -> None:
+    """It has missed messages, and maybe Redis has no events of them any more: the history does."""
+    with ExitStack() as stack:
+        awake, asleep = (
+            stack.enter_context(ServerProcess("--rate", "0", "--backplane", own_redis.url))
+            for _ in range(2)
+        )
+        anya = stack.enter_context(Person(awake.address, "Аня"))
+        borya = stack.enter_context(Person(awake.address, "Боря"))
+        vera = stack.enter_context(Person(asleep.address, "Вера"))
+        people = [anya, borya, vera]
+        anya.wait_for(lambda: len(anya.client.users) == 2)
+        for person in people:
+            person.talk([None], 0.01)
+        more(people)
+        os.kill(asleep.pid, signal.SIGSTOP)
+        try:
+            more([anya, borya], 20)
+            if trimmed:
+                control.xtrim("chat:events", maxlen=1, approximate=False)
+        finally:
+            os.kill(asleep.pid, signal.SIGCONT)
+        more(people)
+        check(people)
+        assert [server.end() for server in (awake, asleep)] == [0, 0]
+        assert awake.complaints() + asleep.complaints() == ""
+
+
+@pytest.mark.parametrize("code", ["stalled", "killed", "full", "well"])
+def test_a_server_ends_in_time_whatever_redis_does(
+    own_redis: RedisProcess, control: "redis.Redis", code: str
+) -> None:
+    pid = int(control.info("server")["process_id"])
+    with ServerProcess("--backplane", own_redis.url) as server, ExitStack() as stack:
+        people = [stack.enter_context(Person(server.address, nick)) for nick in NICKS]
+        people[0].wait_for(lambda: len(people[0].client.users) == 2)
+        for person in people:
+            person.talk([None], 0.05)
+        more(people, 2)
+        if code == "stalled":
+            os.kill(pid, signal.SIGSTOP)
+            stack.callback(os.kill, pid, signal.SIGCONT)
+        elif code == "killed":
+            own_redis.kill()
+        elif code == "full":
+            control.config_set("maxmemory", "1kb")
+        start = time.monotonic()
+        assert server.end() == 0
+        assert time.monotonic() - start < Limits.drain_timeout + 2
+        assert server.complaints() == ""
+        for person in people:
+            with contextlib.suppress(Exception):
+                person.hush()
+
+
+def test_a_redis_that_may_delete_something_is_warned_of(
+    serve: Callable[..., ChatServer], control: "redis.Redis", caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    control.config_set("maxmemory-policy", "noeviction")
+    serve()
+    assert "evicting" not in {record.getMessage() for record in caplog.records}
+    control.config_set("maxmemory-policy", "allkeys-lru")
+    serve()
+    [facts] = [r.__dict__["event"] for r in caplog.records if r.getMessage() == "evicting"]
+    assert "allkeys-lru" in sentence(facts)
+    assert "noeviction" in sentence(facts)
+
+
+def test_who_was_refused_while_redis_was_away_never_comes(
+    serve: Callable[..., ChatServer], own_redis: RedisProcess, control: "redis.Redis"
+) -> None:
+    server = serve()
+    pid = int(control.info("server")["process_id"])
+    with RecordingClient(server.address, "Аня") as anya:
+        anya.wait_for("ack", id=anya.say("раз"))
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(RefusedError, match="unavailable"):  # before that is known
+                RecordingClient(server.address, "Боря").__enter__()
+            anya.wait_for("notice", code="store_lost", timeout=PATIENCE)
+            with pytest.raises(RefusedError, match="unavailable"):
+                RecordingClient(server.address, "Вера").__enter__()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        anya.wait_for("notice", code="store_back", timeout=PATIENCE)
+        anya.wait_for("ack", id=anya.say("два"), timeout=PATIENCE)
+        wait_until(lambda: anya.users == [], timeout=PATIENCE)
+        members = [key for key in control.hkeys("chat:state") if key.startswith("member:")]
+        assert len(members) == 1
+        assert not server.room.directory._operations  # type: ignore[attr-defined]
+        for nick in ("Боря", "Вера"):
+            with RecordingClient(server.address, nick):
+                pass
+
+
+def test_comings_and_goings_push_no_message_out(
+    serve: Callable[..., ChatServer], control: "redis.Redis"
+) -> None:
+    server = serve()
+    directory = server.room.directory
+    assert isinstance(directory, Cluster)
+    with RecordingClient(server.address, "Аня") as anya:
+        for number in range(30):
+            anya.say(str(number))
+        anya.wait_acknowledged()
+    before = int(control.hget("chat:state", "count") or 0)
+    # Nobody waits for these newcomers: they leave again.
+    for number in range(10_000):
+        user = f'{{"nick":"n{number}","key":"n{number}","session":"{number}",'
+        user += f'"server":"{directory.server}"}}'
+        with directory._condition:
+            directory._submit(cluster._Operation("join", f"t{number}", user))
+    wait_until(
+        lambda: int(control.hget("chat:state", "count") or 0) >= before + 20_000, timeout=PATIENCE
+    )
+    with RecordingClient(serve().address, "Боря") as borya:
+        borya.request_history(100)
+        history = borya.wait_for("history")["messages"]
+    assert [message["text"] for message in history] == [str(number) for number in range(30)]
+    assert control.xlen("chat:events") < 2 * cluster.STREAM_EVENTS
+
+
+def test_what_was_not_written_is_asked_for_again(
+    serve: Callable[..., ChatServer], control: "redis.Redis"
+) -> None:
+    """A stranger strikes a user's connection off the state: what it says is not written."""
+    server = serve()
+    with (
+        RecordingClient(server.address, "Аня", reconnect=True) as anya,
+        RecordingClient(server.address, "Боря") as borya,
+    ):
+        anya.wait_for("ack", id=anya.say("раз"))
+        for name, value in control.hgetall("chat:state").items():
+            if name.startswith("member:") and "\\u0410" in value:
+                control.hdel("chat:state", name)
+        number = anya.say("два")
+        anya.wait_for("ack", id=number)
+        borya.wait_for("message", text="два")
+
+
+def more(people: Sequence[Person], messages: int = 5) -> None:
+    """Wait until each of *people* has been acknowledged so many messages more."""
+    for person in people:
+        wanted = len(person.acknowledged) + messages
+        person.wait_for(lambda p=person, n=wanted: len(p.acknowledged) >= n)  # type: ignore[misc]
+
+
+def check(people: Sequence[Person]) -> None:
+    """Compare the books of *people*."""
+    chat = Chat(people)
+    chat.settle()
+    assert chat.losses() == []
+    assert chat.disorder() == []
+    # A private message for who is not there at the moment is refused, and nothing else.
+    assert {code for one in people for code in one.refused.values()} <= {"no_such_user"}
