@@ -136,8 +136,10 @@ local function mend()
         if written ~= '' then redis.call('XSETID', history, last) end
     end
 end
-local function strike(token, body)
-    local user = cjson.decode(body)
+local function strike(token)
+    local user = redis.call('HGET', state, 'member:' .. token)
+    if not user then return end
+    user = cjson.decode(user)
     redis.call('HDEL', state, 'member:' .. token, 'nick:' .. user.key, 'session:' .. user.session)
 end
 """.replace("STREAM_EVENTS", str(STREAM_EVENTS))
@@ -170,7 +172,7 @@ for i = 9, #ARGV, 5 do
         if holder and holder ~= earlier then
             table.insert(refused, (i - 9) / 5)
         else
-            if earlier then strike(earlier, redis.call('HGET', state, 'member:' .. earlier)) end
+            if earlier then strike(earlier) end
             redis.call('HSET', state, 'member:' .. token, body, 'nick:' .. user.key, token,
                        'session:' .. user.session, token)
             tell(kind, token, body)
@@ -190,7 +192,7 @@ for i = 9, #ARGV, 5 do
             redis.call('EXPIRE', said, said_seconds)
         end
     elseif known then
-        if kind == 'leave' then strike(token, known) end
+        if kind == 'leave' then strike(token) end
         tell(kind, token, body)
     end
 end
@@ -217,7 +219,7 @@ end
 for i = 1, #all, 2 do
     local token, server = all[i]:match('^member:(.*)'), all[i]:match('^done:(.*)')
     if token and not is_alive(cjson.decode(all[i + 1]).server) then
-        strike(token, all[i + 1])
+        strike(token)
         tell('leave', token, '"lost"')
     elseif server and not is_alive(server) then
         redis.call('HDEL', state, all[i])
