@@ -96,15 +96,12 @@ RETRY_AFTER = 0.25
 _COMMON = """
 local state, events, history = KEYS[1], KEYS[2], KEYS[3]
 local function is_whole(log, reached)
-    if redis.call('TYPE', state).ok ~= 'hash' then return false end
     local known, last, count = unpack(redis.call('HMGET', state, 'log', 'last', 'count'))
     return known and last and count and (log == '' or known == log)
         and tonumber(count) >= tonumber(reached)
 end
 local function last_written(stream)
-    local type = redis.call('TYPE', stream).ok
-    if type == 'none' then return '0-0' end
-    if type ~= 'stream' then return '' end
+    if redis.call('EXISTS', stream) == 0 then return '0-0' end
     local info = redis.call('XINFO', 'STREAM', stream)
     for i = 1, #info, 2 do if info[i] == 'last-generated-id' then return info[i + 1] end end
 end
@@ -117,7 +114,7 @@ local function tell(kind, token, body)
     local count = redis.call('HINCRBY', state, 'count', 1)
     redis.call('XADD', events, 'MAXLEN', '~', STREAM_EVENTS, id, 'kind', kind, 'token', token,
                'time', now, 'count', count, 'body', body)
-    redis.call('HSET', state, 'last', id)
+    redis.call('HSET', state, 'last', id, 'time', now)
     return id, seq + 1
 end
 local function mend()
@@ -129,11 +126,10 @@ local function mend()
     last = last:match('%d+') .. '-0'
     local written = last_written(history)
     if written ~= last and written ~= '0-0' then
-        if written == '' then redis.call('DEL', history) end
         for _, entry in ipairs(redis.call('XRANGE', history, '(' .. last, '+')) do
             redis.call('XDEL', history, entry[1])
         end
-        if written ~= '' then redis.call('XSETID', history, last) end
+        redis.call('XSETID', history, last)
     end
 end
 local function strike(token)
@@ -231,11 +227,16 @@ end
 _LOOK = (
     _COMMON
     + """
-local fresh, known, reached, length = unpack(ARGV)
-if redis.call('TYPE', state).ok ~= 'hash' then redis.call('DEL', state) end
-if not is_whole('', (redis.call('HGET', state, 'log') == known) and reached or 0) then
+local fresh, known, reached, position, time_there, length = unpack(ARGV)
+for key, type in pairs({[state] = 'hash', [events] = 'stream', [history] = 'stream'}) do
+    if redis.call('TYPE', key).ok ~= type then redis.call('DEL', key) end
+end
+local same = redis.call('HGET', state, 'log') == known
+local there = redis.call('XREVRANGE', events, position, '-', 'COUNT', 1)[1]
+if there and (there[1] ~= position or there[2][6] ~= time_there) and same
+    or not is_whole('', same and reached or 0) then
     redis.call('DEL', state, events, history)
-    redis.call('HSET', state, 'log', fresh, 'last', '0-0', 'count', 0)
+    redis.call('HSET', state, 'log', fresh, 'last', '0-0', 'time', now, 'count', 0)
 end
 mend()
 local said = {}
@@ -334,7 +335,7 @@ class Cluster(Log, Directory):
         self._batch = 0
         self._sweep_due = Deadline(lease)  # before, the others may not have found Redis again
         # The reader's, and before it starts the caller's.
-        self._position = "0-0"
+        self._position, self._time = "0-0", ""
         self._count = 0  # of the events up to there
         self._ended = False  # it has read our own ``bye``
         # Guards everything below. Taken under the room's lock; no lock is taken under it.
@@ -464,7 +465,9 @@ class Cluster(Log, Directory):
             body = f'["{self.server}",{self._own_count},{body[1:]}'
             self._waiting_messages += 1
             self._waiting_bytes += len(body)
-            self._submit(_Operation("message", token, body, entry.session, said_id, self._own_count))
+            self._submit(
+                _Operation("message", token, body, entry.session, said_id, self._own_count)
+            )
         return False
 
     def find(self, session: str, message_id: int) -> int | None:
@@ -576,7 +579,7 @@ class Cluster(Log, Directory):
                 if event.count != self._count + 1:
                     self._look_around(anew=True)
                     return
-                self._position, self._count = id, event.count
+                self._position, self._time, self._count = id, fields["time"], event.count
                 try:
                     self._apply(event)
                 except Exception as error:  # noqa: BLE001 - what we know is not what others know
@@ -588,7 +591,8 @@ class Cluster(Log, Directory):
     def _look_around(self, *, anew: bool = False) -> None:
         """See what Redis knows; begin with that, unless we can read on where we were."""
         for length in (0, self._limits.history_messages):
-            arguments: list[str | int] = [secrets.token_hex(8), self.id, self._count, length]
+            where = [self._count, self._position, self._time, length]
+            arguments: list[str | int] = [secrets.token_hex(8), self.id, *where]
             state, said = self._look_script(self._keys, arguments)
             state = dict(zip(state[::2], state[1::2], strict=True))
             if not anew and state["log"] == self.id:
@@ -602,7 +606,8 @@ class Cluster(Log, Directory):
             said_there = dict(zip(fields[::2], fields[1::2], strict=True))
             _server, _number, *body = json.loads(said_there["body"])
             entries.append(_entry(body, float(said_there["time"]), _place(id)[0]))
-        self._position, self._count = state["last"], int(state["count"])
+        self._position, self._time = state["last"], state["time"]
+        self._count = int(state["count"])
         with self._lock:
             self.id, self.last_seq = state["log"], _place(state["last"])[0]
             self._replace(entries)

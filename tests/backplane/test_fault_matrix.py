@@ -229,6 +229,13 @@ def delete(key: str) -> Callable[[House], None]:
     return inflict
 
 
+def replace(key: str) -> Callable[[House], None]:
+    def inflict(house: House) -> None:
+        house.control.set(f"chat:{key}", "мусор")
+
+    return inflict
+
+
 KEPT: dict[str, Callable[[House], None]] = {
     "batches repeated, delayed, reordered": repeat_batches,
     "restarted": restart,
@@ -240,6 +247,8 @@ KEPT: dict[str, Callable[[House], None]] = {
     "garbage in the streams": write_garbage,
     "events deleted": delete("events"),
     "history deleted": delete("history"),
+    "events replaced": replace("events"),
+    "history replaced": replace("history"),
     "a lease deleted": delete("lease:*"),
     "said deleted": delete("said:*"),
 }
@@ -268,28 +277,38 @@ def empty(house: House) -> None:
     house.store.start()
 
 
-def lose_last_second(house: House) -> None:
+def lose_last_second(house: House, *, go_on: bool = False) -> None:
     """Have Redis come back with what it knew a moment ago, as after a power cut."""
     folder = house.folder
-    copy = folder.with_name(folder.name + ".copy")
-    shutil.copytree(folder, copy)
-    house.more(3)
-    house.store.kill()
-    shutil.rmtree(folder)
-    shutil.move(copy, folder)
+    with RedisProcess() as other:
+        other.kill()
+        copy = Path(other._folder.name)
+        shutil.copytree(folder, copy, dirs_exist_ok=True)
+        house.more(3)
+        house.store.kill()
+        if go_on:  # another server finds it first, and writes more than was lost
+            other.start()
+            with assemble(backplane=other.url) as server, Person(server.address, "Гость") as guest:
+                for number in range(200):
+                    guest.say(str(number))
+                guest.client.wait_acknowledged()
+            other.kill()
+        shutil.rmtree(folder)
+        shutil.copytree(copy, folder)
     house.store.start()
 
 
-def replace_state(house: House) -> None:
-    house.control.set("chat:state", "мусор")
+def lose_last_second_and_go_on(house: House) -> None:
+    lose_last_second(house, go_on=True)
 
 
 LOST: dict[str, Callable[[House], None]] = {
     "flushed": flush,
     "restarted empty": empty,
     "the last second lost": lose_last_second,
+    "the last second lost, others said since": lose_last_second_and_go_on,
     "state deleted": delete("state"),
-    "state replaced": replace_state,
+    "state replaced": replace("state"),
 }
 
 
