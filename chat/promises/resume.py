@@ -79,7 +79,7 @@ class RememberedSession(Session):
         if message_id > self._largest:
             return None
         place = bisect_left(self._ids, message_id)
-        if place < len(self._ids) and self._ids[place] == message_id:
+        if place < len(self._ids) and self._ids[place] == message_id and self._numbers[place]:
             return self._numbers[place]
         known = self._log.find(self.id, message_id)
         # What was said after it is recorded, so it was refused, and the refusal was lost.

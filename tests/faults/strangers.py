@@ -8,8 +8,8 @@ import contextlib
 import json
 import select
 import socket
-import subprocess
 import struct
+import subprocess
 import sys
 import threading
 import time

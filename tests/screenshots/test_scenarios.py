@@ -79,7 +79,8 @@ class TestGallery:
     @pytest.mark.usefixtures("steps")
     def test_it_speaks_the_language_asked_for_and_leaves_ours_alone(self, folder: Path) -> None:
         set_language("en")
-        assert (
+        title = "Сервер готов: первая строка кончается его адресом"
+        assert screenshots.gallery("ru", folder)[0].title == title
             screenshots.gallery("ru", folder)[0].title
             == "Сервер готов: первая строка кончается его адресом"
         )
