@@ -5,6 +5,7 @@ Run it with ``python -m chat.server`` or ``python chat/server.py``; ``--help`` l
 
 import errno
 import functools
+import gc
 import signal
 import socket
 import sqlite3
@@ -88,6 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         tls=tls is not None,
     )
     as_json = options.log_format == "json"
+    gc.set_threshold(20_000, 20, 20)  # what is said lives long, and is in no cycle
     with journal.on_console(logger, about, show_text=options.show_text, as_json=as_json):
         server.start()
         server.wait()
@@ -217,7 +219,7 @@ def _limits() -> dict[str, tuple[Callable[[str], float], float, str]]:
             ).format(burst=Limits.burst),
         ),
         "queue_bytes": (
-            cli.number(int, Limits.history_answer_bytes * 2, 2**30),
+            cli.number(int, 65_536, 2**30),
             Limits.queue_bytes,
             _("bytes that may wait for a client that reads slowly (default: %(default)s)"),
         ),

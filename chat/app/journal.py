@@ -330,6 +330,10 @@ _SENTENCES = {
     "not_recorded": mark("The history cannot be written, so messages are refused: {reason}"),
     "store_lost": mark("Redis cannot be reached, so what is said waits: {reason}"),
     "store_back": mark("Redis can be reached again"),
+    "evicting": mark(
+        "Redis may delete what it is to keep when its memory is full: its maxmemory-policy is "
+        "{policy} and should be noeviction"
+    ),
     "exhausted": mark("Cannot accept more connections: {reason}"),
     "renewed": mark("The certificate was read again; new connections get it"),
     "not_renewed": mark("The certificate stays as it was: {reason}"),

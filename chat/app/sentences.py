@@ -69,7 +69,7 @@ def phrase(reason: str) -> str:
     return _(known[reason]) if reason in known else reason
 
 
-# Encryption on the way: why a stream cannot go on, or a peer cannot be believed
+# Encryption in transit: why a stream cannot go on, or a peer cannot be believed
 
 _TLS = {
     "": mark("it has sent nothing: a client without --tls?"),

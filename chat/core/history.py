@@ -69,7 +69,8 @@ class Entry:
 
     def visible_to(self, session: str) -> bool:
         """Tell whether the user of *session* was allowed to see it."""
-        return self.to_session is None or session in (self.session, self.to_session)
+        public = self.to_session is None
+        return not self.lost and (public or session in (self.session, self.to_session))
 
 
 class Log:
@@ -137,12 +138,13 @@ class Log:
 
     def find(self, session: str, message_id: int) -> int | None:
         """Return the number of what *session* said under *message_id*, None if that is unknown."""
-        said = (e for e in reversed(self._snapshot()) if e.session == session)
+        said = (e for e in reversed(self._snapshot()) if e.session == session and not e.lost)
         return next((entry.seq for entry in said if entry.message_id == message_id), None)
 
     def last_id(self, session: str) -> int:
         """Return the largest ``message_id`` of what *session* has said, 0 if nothing is known."""
-        said = (e.message_id or 0 for e in self._snapshot() if e.session == session)
+        mine = (e for e in self._snapshot() if e.session == session and not e.lost)
+        said = (e.message_id or 0 for e in mine)
         return max(said, default=0)
 
     def close(self) -> None:

@@ -98,7 +98,7 @@ ERROR_CODES = FATAL_CODES | {
 }
 
 LARGEST_INTEGER = 2**53 - 1
-"""Beyond it a JSON number may lose digits on its way (RFC 7493, section 2.2)."""
+"""Beyond it a JSON number may lose digits in transit (RFC 7493, section 2.2)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,7 +262,7 @@ def decode(frame: bytes) -> Message:
     return message
 
 
-def _object_without_doubles(pairs: list[tuple[str, Any]]) -> Message:
+def _object_without_repeated_keys(pairs: list[tuple[str, Any]]) -> Message:
     message = dict(pairs)
     if len(message) != len(pairs):
         raise ValueError("a key occurs twice")
@@ -275,7 +275,7 @@ def _refuse_constant(name: str) -> None:
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_object_without_doubles, parse_constant=_refuse_constant
+    object_pairs_hook=_object_without_repeated_keys, parse_constant=_refuse_constant
 )
 
 

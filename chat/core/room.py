@@ -223,10 +223,14 @@ class Room:
                 address=address,
             )
             has_number = self.log.append(entry)
-            if message_id is not None:
-                member.session.note(message_id, entry.seq)
-            if has_number:
-                self._deliver(entry, member)
+            try:
+                if message_id is not None:
+                    member.session.note(message_id, entry.seq)
+                if has_number:
+                    self._deliver(entry, member)
+            except Exception:
+                self._cut_off(entry)
+                raise
         return entry
 
     def tell_users(self, member: Member) -> None:
@@ -325,9 +329,9 @@ class Room:
             if self._by_session.get(member.session.id) is not member:
                 return False
             self._remove(member)
+            self._post_left(member.nick, reason)
             if reason != "quit":
                 self._sessions.remember(member.session)
-            self._post_left(member.nick, reason)
             return True
 
     def drop(self, member: Member, reason: str) -> None:
@@ -382,6 +386,12 @@ class Room:
                 frame, to, sender = ack, sender, None
         if to is not None or entry.to_session is None:
             self._writer.post(frame, to, author=sender, entry=entry, ack=ack)
+
+    def _cut_off(self, entry: Entry) -> None:
+        """Give up who was to hear *entry*, which is recorded: they come back and ask for it."""
+        for member in self._by_session.values():
+            if entry.visible_to(member.session.id):
+                self.drop(member, "lost")
 
     def _welcome(self, member: Member, connection: Connection) -> None:
         others = self._sorted()

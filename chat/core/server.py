@@ -64,7 +64,8 @@ logger = logging.getLogger("chat.server")
 
 def log(kind: str, **facts: object) -> None:
     """Log an event of *kind* with its *facts*. Any thread."""
-    logger.info(kind, extra={"event": {"event": kind, **facts}})
+    with contextlib.suppress(Exception):  # a record that cannot be written is lost alone
+        logger.info(kind, extra={"event": {"event": kind, **facts}})
 
 
 class Budget:
@@ -130,6 +131,19 @@ class ClientConnection(threading.Thread):
         """Serve the client until it leaves, is lost, or is told to go."""
         log("connected", address=self.address)
         try:
+            with contextlib.ExitStack() as parting:  # each step, whatever becomes of the others
+                parting.callback(self.server.forget, self)
+                parting.callback(log, "disconnected", address=self.address)
+                parting.callback(self._budget.close)
+                parting.callback(self.server.writer.close, self.connection)
+                parting.callback(self._drain)
+                parting.callback(self._leave)
+                self._serve()
+        except Exception as error:  # noqa: BLE001 - the others go on
+            log("failed", address=self.address, reason=repr(error))
+
+    def _serve(self) -> None:
+        try:
             if self._shake_hands():
                 self._reply(register_request(self.server.limits))
                 self._register()
@@ -141,8 +155,6 @@ class ClientConnection(threading.Thread):
             self.server.dismiss(self._require_member(), "timeout")
         except Exception as error:  # noqa: BLE001 - one client's error is the end of that one alone
             log("failed", address=self.address, reason=repr(error))
-        finally:
-            self._part()
 
     # What the connection goes through
 
@@ -180,23 +192,18 @@ class ClientConnection(threading.Thread):
                 return
             self._handle_all(chunk)
 
-    def _part(self) -> None:
-        """Leave the room, let what is queued out, close."""
+    def _leave(self) -> None:
         reason = "quit" if self._quitting else self.connection.close_reason or "lost"
         if self.server.stopping:  # the user left because we said goodbye
             reason = "shutdown"
-        writer = self.server.writer
-        try:
-            if self._member is not None and self.server.room.leave(self._member, reason):
-                log("left", address=self.address, nick=self._member.nick, reason=reason)
-            writer.finish(self.connection)
-            writer.ring()
-            self.connection.linger(Deadline(self.server.limits.drain_timeout))
-        finally:
-            writer.close(self.connection)
-            self._budget.close()
-            log("disconnected", address=self.address)
-            self.server.forget(self)
+        if self._member is not None and self.server.room.leave(self._member, reason):
+            log("left", address=self.address, nick=self._member.nick, reason=reason)
+
+    def _drain(self) -> None:
+        """Let what is queued out."""
+        self.server.writer.finish(self.connection)
+        self.server.writer.ring()
+        self.connection.linger(Deadline(self.server.limits.drain_timeout))
 
     def _is_open(self) -> bool:
         return self.connection.state is State.OPEN and not self._quitting
@@ -534,10 +541,15 @@ class ChatServer:
         while self._stop_reason is None:
             try:
                 self._accept_all()
-            except OSError as error:  # no descriptor for a selector: daily life goes on
-                log("exhausted", reason=error.strerror)
+            except Exception as error:  # noqa: BLE001 - no descriptor, no memory: try again
+                log("exhausted", reason=repr(error))
                 time.sleep(RETRY_AFTER)
-        self._shut_down(self._stop_reason)
+        try:
+            self._shut_down(self._stop_reason)
+            self._release()
+        except Exception as error:  # noqa: BLE001 - it ends all the same
+            log("failed", reason=repr(error))
+        log("stopped", reason=self._stop_reason)
 
     def _accept_all(self) -> None:
         """Accept clients until the server is to stop. Raises `OSError`."""
@@ -613,7 +625,10 @@ class ChatServer:
         """Tell everybody, let the queues drain, end all threads."""
         with self._lock:
             clients = list(self._clients)
-        self.room.close(reason)
+        try:
+            self.room.close(reason)
+        except Exception as error:  # noqa: BLE001 - nobody can be told, and it ends all the same
+            log("failed", reason=repr(error))
         for client in clients:
             if client.ready:
                 self.writer.finish(client.connection)
@@ -628,18 +643,17 @@ class ChatServer:
         self.writer.ring()
         for client in clients:
             client.join()
-        self._release()
-        log("stopped", reason=reason)
 
     def _release(self) -> None:
         """Give back what `bind` has taken."""
-        for listener in self._listeners:
-            listener.close()
-        self.room.directory.close(self.limits.drain_timeout)
-        self.writer.end()
-        self.room.log.close()
-        if self._waker is not None:
-            self._waker.close()
+        with contextlib.ExitStack() as stack:  # the last first; each, whatever another raises
+            if self._waker is not None:
+                stack.callback(self._waker.close)
+            stack.callback(self.room.log.close)
+            stack.callback(self.writer.end)
+            stack.callback(self.room.directory.close, self.limits.drain_timeout)
+            for listener in self._listeners:
+                stack.callback(listener.close)
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:

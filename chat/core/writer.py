@@ -203,7 +203,7 @@ class Writer:
             self._waiting -= 1
 
     def flush(self, timeout: float) -> bool:
-        """Wait until all that was posted is committed and on its way; False if *timeout* passes."""
+        """Wait until all that was posted is committed and written; False if *timeout* is over."""
         done = threading.Event()
         self._posted.append(Order(Action.FLUSH, done=done))
         self.ring()
@@ -224,7 +224,7 @@ class Writer:
                 for connection in self._wait():
                     self._resume(connection)
                 self._gather()
-            except OSError:
+            except Exception:
                 logger.exception("cannot wait")
             self._write_round()
 
@@ -251,10 +251,10 @@ class Writer:
 
     def _write_round(self) -> None:
         posted = [self._posted.popleft() for _ in range(len(self._posted))]
-        if self._waiting:
-            with self._lock:
-                self._caught_up.notify_all()
         try:
+            if self._waiting:
+                with self._lock:
+                    self._caught_up.notify_all()
             entries = [one[3] for one in posted if type(one) is tuple and one[3] is not None]
             if entries or self._commit_again is not None:
                 self._commit_again = self._commit(entries)
@@ -267,7 +267,13 @@ class Writer:
                     self._fail(connection, error)
         for one in posted:
             if isinstance(one, Order):
-                self._carry_out(one)
+                try:
+                    self._execute(one)
+                except Exception:
+                    logger.exception("cannot execute an order")
+                finally:
+                    if one.done is not None:
+                        one.done.set()
 
     def _distribute(self, posted: Iterable[Frame | Order]) -> None:
         """Put the frames of *posted* together, for all and for each, and write them."""
@@ -319,7 +325,7 @@ class Writer:
             stream.ended = stream.ended or action is not Action.LEAVE
             self._audience.pop(connection, None)
 
-    def _carry_out(self, order: Order) -> None:
+    def _execute(self, order: Order) -> None:
         """Do what *order* asks for behind the frames of its round."""
         connection = order.connection
         if connection is None:
@@ -330,11 +336,11 @@ class Writer:
         elif order.action is Action.ABORT:
             self._abort(connection)
         elif order.action is Action.CLOSE:
-            self._abort(connection)
-            connection.state = State.CLOSED
-            connection.transport.close()
-        if order.done is not None:
-            order.done.set()
+            try:
+                self._abort(connection)
+            finally:
+                connection.state = State.CLOSED
+                connection.transport.close()
 
     # One connection, in the thread: what goes wrong with it is the end of that one alone
 
@@ -396,14 +402,18 @@ class Writer:
         if not isinstance(error, OSError | MemoryError):  # lost, or no room for it: daily life
             logger.error("cannot write to a client", exc_info=error)
         connection.give_up("lost")
-        self._abort(connection)
+        try:
+            self._abort(connection)
+        except Exception:
+            logger.exception("cannot give a connection up")
 
     def _abort(self, connection: Connection) -> None:
         """Write nothing more to *connection*, and wake its reader."""
-        if self._backlogs.pop(connection, None) is not None:
-            self._selector.unregister(connection.transport)
         self._audience.pop(connection, None)
         self._ending.discard(connection)
-        if connection.state is not State.CLOSED:
-            connection.transport.shut_down()
-        connection.flushed.set()
+        with contextlib.ExitStack() as stack:  # the reader wakes, whatever else fails
+            stack.callback(connection.flushed.set)
+            if connection.state is not State.CLOSED:
+                stack.callback(connection.transport.shut_down)
+            if self._backlogs.pop(connection, None) is not None:
+                self._selector.unregister(connection.transport)

@@ -152,7 +152,12 @@ def table(
 
 
 def listing(
-    what: object, *, label: str, caption: str, notes: Mapping[str, str] | None = None
+    what: object,
+    *,
+    label: str,
+    caption: str,
+    notes: Mapping[str, str] | None = None,
+    documentation: bool = True,
 ) -> None:
     """Show source code from its file, with the line numbers it has there.
 
@@ -168,6 +173,8 @@ def listing(
     `notes` stand beside their lines, numbered from the top: a key is a piece of the line that the
     note is about, found in no other line of the listing; the value is the note.
 
+    Without *documentation* the docstrings are left out: an appendix has the code alone.
+
     Besides the usual metadata there are `file` (relative to the repository), `first_line`,
     `last_line`, `line_numbers`: the number of each line shown, None where lines were left out,
     and `notes`.
@@ -176,6 +183,8 @@ def listing(
     TypeError when something has no source in Python.
     """
     path, lines = _extract(what)
+    if not documentation:
+        lines = _without_documentation(ROOT / path, lines)
     placed = _place_notes(label, lines, notes or {})
     code = "\n".join(line.text for line in lines)
     numbers = [line.number for line in lines]
@@ -315,6 +324,32 @@ def _lines_shown(file: Path, spans: list[Span], hidden: list[Span]) -> list[Line
             indent = len(text) - len(text.lstrip())
             lines.append(Line(None, " " * (indent - margin) + ELIDED))
     return lines
+
+
+def _without_documentation(file: Path, lines: list[Line]) -> list[Line]:
+    """Leave out the docstrings; a body of nothing else becomes ``...``."""
+    left_out: set[int] = set()
+    elided: set[int] = set()
+    for node in ast.walk(ast.parse("\n".join(_source(file)))):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            continue
+        for statement in filter(_is_string, node.body):
+            left_out.update(range(statement.lineno, (statement.end_lineno or 0) + 1))
+            if len(node.body) == 1:
+                elided.add(statement.lineno)
+    kept: list[Line] = []
+    for line in lines:
+        if line.number in elided:
+            indent = len(line.text) - len(line.text.lstrip())
+            kept.append(Line(None, " " * indent + ELIDED))
+        elif line.number not in left_out and (line.text or (kept and kept[-1].text)):
+            kept.append(line)
+    # A blank line stands before what begins something; the others stood beside a docstring.
+    return [
+        line
+        for line, after in zip(kept, [*kept[1:], Line(None, "")], strict=True)
+        if line.text or after.text.lstrip().startswith(("def ", "class ", "@", "#"))
+    ]
 
 
 def _margin(texts: list[str]) -> int:

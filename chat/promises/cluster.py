@@ -28,7 +28,7 @@ because the user has gone on elsewhere.
 connected and are told (``notice`` ``store_lost``). What they say waits, up to `WAITING_MESSAGES`
 and `WAITING_BYTES`, and is acknowledged when Redis is back (``store_back``); beyond that it is
 refused, ``not_recorded``. Nobody can enter meanwhile: ``unavailable``. Each batch has a number that
-only grows, so one whose answer was lost, or that comes late, is not carried out twice.
+only grows, so one whose answer was lost, or that comes late, is not executed twice.
 
 *When Redis has forgotten something*, or this server was asleep while the stream went on without it,
 events are missing: each carries the number of events before it. The server then begins anew with
@@ -95,15 +95,15 @@ RETRY_AFTER = 0.25
 
 _COMMON = """
 local state, events, history = KEYS[1], KEYS[2], KEYS[3]
-local function last_written()
-    if redis.call('EXISTS', events) == 0 then return '0-0' end
-    local info = redis.call('XINFO', 'STREAM', events)
-    for i = 1, #info, 2 do if info[i] == 'last-generated-id' then return info[i + 1] end end
-end
 local function is_whole(log, reached)
     local known, last, count = unpack(redis.call('HMGET', state, 'log', 'last', 'count'))
-    return known and (log == '' or known == log) and last == last_written()
+    return known and last and count and (log == '' or known == log)
         and tonumber(count) >= tonumber(reached)
+end
+local function last_written(stream)
+    if redis.call('EXISTS', stream) == 0 then return '0-0' end
+    local info = redis.call('XINFO', 'STREAM', stream)
+    for i = 1, #info, 2 do if info[i] == 'last-generated-id' then return info[i + 1] end end
 end
 local time = redis.call('TIME')
 local now = time[1] .. '.' .. string.format('%06d', time[2])
@@ -114,11 +114,28 @@ local function tell(kind, token, body)
     local count = redis.call('HINCRBY', state, 'count', 1)
     redis.call('XADD', events, 'MAXLEN', '~', STREAM_EVENTS, id, 'kind', kind, 'token', token,
                'time', now, 'count', count, 'body', body)
-    redis.call('HSET', state, 'last', id)
+    redis.call('HSET', state, 'last', id, 'time', now)
     return id, seq + 1
 end
-local function strike(token, body)
-    local user = cjson.decode(body)
+local function mend()
+    local last = redis.call('HGET', state, 'last')
+    if last_written(events) ~= last then
+        redis.call('DEL', events)
+        tell('nothing', '', '""')
+    end
+    last = last:match('%d+') .. '-0'
+    local written = last_written(history)
+    if written ~= last and written ~= '0-0' then
+        for _, entry in ipairs(redis.call('XRANGE', history, '(' .. last, '+')) do
+            redis.call('XDEL', history, entry[1])
+        end
+        redis.call('XSETID', history, last)
+    end
+end
+local function strike(token)
+    local user = redis.call('HGET', state, 'member:' .. token)
+    if not user then return end
+    user = cjson.decode(user)
     redis.call('HDEL', state, 'member:' .. token, 'nick:' .. user.key, 'session:' .. user.session)
 end
 """.replace("STREAM_EVENTS", str(STREAM_EVENTS))
@@ -130,12 +147,17 @@ local lease, said_prefix = KEYS[4], KEYS[5]
 local log, reached, server, batch, lease_ms, length, said_ids, said_seconds = unpack(ARGV, 1, 8)
 if not is_whole(log, reached) then return {'forgotten'} end
 redis.call('SET', lease, 1, 'PX', lease_ms)
+mend()
 local done = redis.call('HGET', state, 'done:' .. server)
 if done then
     local number, answer = done:match('^(%d+) (.*)$')
     if tonumber(number) >= tonumber(batch) then return {'done', answer} end
 end
 local refused = {}
+local function is_new(session, said_id)
+    local said = said_prefix .. session
+    return said_id == '' or #redis.call('ZRANGEBYSCORE', said, said_id, said_id) == 0
+end
 for i = 9, #ARGV, 5 do
     local kind, token, body, session, said_id = unpack(ARGV, i, i + 4)
     local known = redis.call('HGET', state, 'member:' .. token)
@@ -144,9 +166,9 @@ for i = 9, #ARGV, 5 do
         local holder = redis.call('HGET', state, 'nick:' .. user.key)
         local earlier = redis.call('HGET', state, 'session:' .. user.session)
         if holder and holder ~= earlier then
-            table.insert(refused, token)
+            table.insert(refused, (i - 9) / 5)
         else
-            if earlier then strike(earlier, redis.call('HGET', state, 'member:' .. earlier)) end
+            if earlier then strike(earlier) end
             redis.call('HSET', state, 'member:' .. token, body, 'nick:' .. user.key, token,
                        'session:' .. user.session, token)
             tell(kind, token, body)
@@ -154,7 +176,9 @@ for i = 9, #ARGV, 5 do
     elseif kind == 'bye' then
         redis.call('DEL', lease)
         tell(kind, token, body)
-    elseif known and kind == 'message' then
+    elseif kind == 'message' and not (known and is_new(session, said_id)) then
+        table.insert(refused, (i - 9) / 5)
+    elseif kind == 'message' then
         local id, seq = tell(kind, token, body)
         redis.call('XADD', history, 'MAXLEN', '~', length, id, 'time', now, 'body', body)
         if said_id ~= '' then
@@ -164,7 +188,7 @@ for i = 9, #ARGV, 5 do
             redis.call('EXPIRE', said, said_seconds)
         end
     elseif known then
-        if kind == 'leave' then strike(token, known) end
+        if kind == 'leave' then strike(token) end
         tell(kind, token, body)
     end
 end
@@ -179,6 +203,7 @@ _SWEEP = (
     + """
 local lease_prefix, log = unpack(ARGV)
 if not is_whole(log, 0) then return end
+mend()
 local all = redis.call('HGETALL', state)
 local alive = {}
 local function is_alive(server)
@@ -190,7 +215,7 @@ end
 for i = 1, #all, 2 do
     local token, server = all[i]:match('^member:(.*)'), all[i]:match('^done:(.*)')
     if token and not is_alive(cjson.decode(all[i + 1]).server) then
-        strike(token, all[i + 1])
+        strike(token)
         tell('leave', token, '"lost"')
     elseif server and not is_alive(server) then
         redis.call('HDEL', state, all[i])
@@ -202,15 +227,21 @@ end
 _LOOK = (
     _COMMON
     + """
-local fresh, known, reached, length = unpack(ARGV)
-if not is_whole('', (redis.call('HGET', state, 'log') == known) and reached or 0) then
-    redis.call('DEL', state, events, history)
-    redis.call('HSET', state, 'log', fresh, 'last', '0-0', 'count', 0)
+local fresh, known, reached, position, time_there, length = unpack(ARGV)
+for key, type in pairs({[state] = 'hash', [events] = 'stream', [history] = 'stream'}) do
+    if redis.call('TYPE', key).ok ~= type then redis.call('DEL', key) end
 end
-local oldest = redis.call('XRANGE', events, '-', '+', 'COUNT', 1)
+local same = redis.call('HGET', state, 'log') == known
+local there = redis.call('XREVRANGE', events, position, '-', 'COUNT', 1)[1]
+if there and (there[1] ~= position or there[2][6] ~= time_there) and same
+    or not is_whole('', same and reached or 0) then
+    redis.call('DEL', state, events, history)
+    redis.call('HSET', state, 'log', fresh, 'last', '0-0', 'time', now, 'count', 0)
+end
+mend()
 local said = {}
 if tonumber(length) > 0 then said = redis.call('XREVRANGE', history, '+', '-', 'COUNT', length) end
-return {redis.call('HGETALL', state), said, oldest}
+return {redis.call('HGETALL', state), said}
 """
 )
 
@@ -259,6 +290,8 @@ class _Operation:
     body: str
     session: str = ""
     said_id: str = ""
+    number: int = 0
+    """Our own, of a message."""
     cancelled: bool = False
     taken: bool = False
 
@@ -302,7 +335,7 @@ class Cluster(Log, Directory):
         self._batch = 0
         self._sweep_due = Deadline(lease)  # before, the others may not have found Redis again
         # The reader's, and before it starts the caller's.
-        self._position = "0-0"
+        self._position, self._time = "0-0", ""
         self._count = 0  # of the events up to there
         self._ended = False  # it has read our own ``bye``
         # Guards everything below. Taken under the room's lock; no lock is taken under it.
@@ -342,9 +375,9 @@ class Cluster(Log, Directory):
     def close(self, timeout: float = PATIENCE) -> None:
         """Write what waits, within *timeout* seconds, give up the lease, end both threads."""
         with self._condition:
-            self._closing = Deadline(timeout)
+            self._closing = self._closing or Deadline(timeout)
             self._submit(_Operation("bye", self.server, "null"))
-        end = Deadline(timeout + BLOCK)
+        end = Deadline(self._closing.left + BLOCK)
         for thread in self._threads:
             thread.join(end.left)
         for client in (self._writing, self._reading):  # wakes who still waits for an answer
@@ -358,6 +391,7 @@ class Cluster(Log, Directory):
         """Let nobody in any more, nor wait for it."""
         with self._condition:
             self._full = True
+            self._closing = Deadline(self._limits.drain_timeout)
             for newcomer in self._newcomers.values():
                 newcomer.refusal = ProtocolError("server_full")
                 newcomer.decided.set()
@@ -385,7 +419,7 @@ class Cluster(Log, Directory):
             self._newcomers.pop(token, None)
             if not newcomer.decided.is_set():
                 operation.cancelled = True
-                if operation.taken:  # it may still be carried out: nobody is there any more
+                if operation.taken:  # it may still be executed: nobody is there any more
                     self._submit(_Operation("leave", token, '"lost"'))
                 raise ProtocolError("unavailable")
         if newcomer.refusal is not None:
@@ -431,11 +465,17 @@ class Cluster(Log, Directory):
             body = f'["{self.server}",{self._own_count},{body[1:]}'
             self._waiting_messages += 1
             self._waiting_bytes += len(body)
-            self._submit(_Operation("message", token, body, entry.session, said_id))
+            self._submit(
+                _Operation("message", token, body, entry.session, said_id, self._own_count)
+            )
         return False
 
     def find(self, session: str, message_id: int) -> int | None:
         """Return the number of what *session* said under *message_id*. Asks Redis."""
+        with self._condition:
+            own = [(entry.session, entry.message_id) for entry in self._own.values()]
+        if (session, message_id) in own:
+            return 0
         found = self._ask(
             lambda: self._asking.zrange(
                 self._said_prefix + session, message_id, message_id, byscore=True
@@ -449,6 +489,8 @@ class Cluster(Log, Directory):
         return int(found[0].partition(":")[0]) if found else 0
 
     def _ask(self, question: Callable[[], Any]) -> list[str]:
+        if self._troubles:
+            raise ProtocolError("unavailable")
         try:
             found: list[str] = question()
         except redis.RedisError as error:
@@ -493,10 +535,22 @@ class Cluster(Log, Directory):
         outcome, *answer = self._commit_script(keys, arguments)
         if outcome == "forgotten":
             raise ForgottenError("Redis has forgotten what was there")
+        for place in answer[0].split():
+            self._refuse(operations[int(place)])
+
+    def _refuse(self, operation: _Operation) -> None:
+        """Let go of *operation*, which Redis has not carried out."""
         with self._condition:
-            for newcomer in filter(None, map(self._newcomers.get, answer[0].split())):
-                newcomer.refusal = ProtocolError("nick_taken")
-                newcomer.decided.set()
+            newcomer = self._newcomers.get(operation.token)
+            entry = self._own.pop(operation.number, None)
+            member = self._members.get(operation.token)
+        if newcomer is not None:
+            newcomer.refusal = ProtocolError("nick_taken")
+            newcomer.decided.set()
+        if entry is not None:
+            entry.lost = True
+            if member is not None:  # who comes back asks what has become of it
+                self.room.drop(member, "lost")
 
     def _sweep(self) -> None:
         """Say of the users of servers that died that they have left."""
@@ -520,12 +574,12 @@ class Cluster(Log, Directory):
                     event = Event.read(id, fields)
                 except (KeyError, ValueError, TypeError) as error:  # written by somebody else
                     log("failed", reason=repr(error))
-                    self._position = id
-                    continue
+                    self._look_around()
+                    return
                 if event.count != self._count + 1:
                     self._look_around(anew=True)
                     return
-                self._position, self._count = id, event.count
+                self._position, self._time, self._count = id, fields["time"], event.count
                 try:
                     self._apply(event)
                 except Exception as error:  # noqa: BLE001 - what we know is not what others know
@@ -537,13 +591,11 @@ class Cluster(Log, Directory):
     def _look_around(self, *, anew: bool = False) -> None:
         """See what Redis knows; begin with that, unless we can read on where we were."""
         for length in (0, self._limits.history_messages):
-            arguments: list[str | int] = [secrets.token_hex(8), self.id, self._count, length]
-            state, said, oldest = self._look_script(self._keys, arguments)
+            where = [self._count, self._position, self._time, length]
+            arguments: list[str | int] = [secrets.token_hex(8), self.id, *where]
+            state, said = self._look_script(self._keys, arguments)
             state = dict(zip(state[::2], state[1::2], strict=True))
-            reachable = self._position == "0-0" or (
-                oldest and _place(oldest[0][0]) <= _place(self._position)
-            )
-            if not anew and self._count and state["log"] == self.id and reachable:
+            if not anew and state["log"] == self.id:
                 return
         self._begin(state, said)
 
@@ -554,7 +606,8 @@ class Cluster(Log, Directory):
             said_there = dict(zip(fields[::2], fields[1::2], strict=True))
             _server, _number, *body = json.loads(said_there["body"])
             entries.append(_entry(body, float(said_there["time"]), _place(id)[0]))
-        self._position, self._count = state["last"], int(state["count"])
+        self._position, self._time = state["last"], state["time"]
+        self._count = int(state["count"])
         with self._lock:
             self.id, self.last_seq = state["log"], _place(state["last"])[0]
             self._replace(entries)
@@ -601,8 +654,6 @@ class Cluster(Log, Directory):
         entry = _entry(body, event.time, event.seq)
         if server == self.server:
             with self._condition:
-                for earlier in [other for other in self._own if other < number]:
-                    self._own.pop(earlier).lost = True  # it was not written: its author had gone
                 entry = self._own.pop(number, entry)
             entry.seq, entry.time = event.seq, event.time
         with self._lock:

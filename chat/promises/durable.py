@@ -98,14 +98,14 @@ class SqliteLog(Log):
     def commit(self) -> Sequence[Entry]:
         """Write to the file what was appended, in one transaction; return it if that fails."""
         with self._lock:
-            entries, self._appended = self._appended, []
+            entries, self._appended = [e for e in self._appended if not e.lost], []
         if not entries:
             return ()
         try:
             self._file.execute("BEGIN")
             self._file.executemany(_INSERT, map(_COLUMNS, entries))
             self._file.execute("COMMIT")
-        except sqlite3.Error as error:  # no room on the disk, the disk is gone …
+        except Exception as error:  # noqa: BLE001 - no room on the disk, the disk is gone …
             self.failure = str(error)
             if self._file.in_transaction:  # some errors have ended it already
                 self._file.execute("ROLLBACK")
@@ -221,7 +221,7 @@ class _Said:
 
     def add(self, rows: Iterable[tuple[str, int | None, int]]) -> None:
         """Take in *rows*: session, id, number. Without room for them, repeats go unnoticed."""
-        with self._lock, contextlib.suppress(sqlite3.Error):
+        with self._lock, contextlib.suppress(Exception):  # the messages are in the file already
             self._insert(rows)
 
     def find(self, session: str, message_id: int) -> int | None:

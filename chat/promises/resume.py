@@ -66,7 +66,7 @@ class RememberedSession(Session):
 
         self._ids = array("q")  # the last ones, growing, and beside each its number in the log
         self._numbers = array("q")
-        self._answered = -1  # the largest id recorded before the user came back
+        self.answered = -1  # the largest id recorded before the user came back
         self._largest = -1  # the largest id that is known at all
 
     @property
@@ -79,11 +79,11 @@ class RememberedSession(Session):
         if message_id > self._largest:
             return None
         place = bisect_left(self._ids, message_id)
-        if place < len(self._ids) and self._ids[place] == message_id:
+        if place < len(self._ids) and self._ids[place] == message_id and self._numbers[place]:
             return self._numbers[place]
         known = self._log.find(self.id, message_id)
         # What was said after it is recorded, so it was refused, and the refusal was lost.
-        if known is None and message_id < self._answered:
+        if known is None and message_id < self.answered:
             raise ProtocolError("not_recorded")
         return known
 
@@ -113,8 +113,8 @@ class RememberedSession(Session):
         *last_id* is the largest id that the log knows.
         """
         recorded = (pair[0] for pair in zip(self._ids, self._numbers, strict=True) if pair[1])
-        self._answered = max(last_id, self._answered, max(recorded, default=-1))
-        self._largest = max(self._largest, self._answered)
+        self.answered = max(last_id, self.answered, max(recorded, default=-1))
+        self._largest = max(self._largest, self.answered)
 
 
 class RememberedSessions(Sessions):
@@ -146,6 +146,8 @@ class RememberedSessions(Sessions):
         if remembered is not None:
             self._bytes -= remembered.size
             if remembered.log_id == self._log.id:
+                if isinstance(session, RememberedSession):
+                    remembered.come_back(session.answered)
                 session = remembered
         if isinstance(session, RememberedSession):
             session.come_back()

@@ -361,3 +361,34 @@ def test_who_waits_for_room_is_woken_when_it_is_over(monkeypatch: pytest.MonkeyP
         talker.join(AT_ONCE)
         assert not talker.is_alive()
     assert len(outcome) == 1
+
+
+# What waits for somebody is for them alone
+
+
+def test_what_waits_for_somebody_is_not_given_to_who_took_their_nickname(
+    server: ChatServer, dial: Dial
+) -> None:
+    """Not even after they have left and somebody else has come while there was no connection."""
+    borya = dial(server, "Боря")
+    with socket.create_server(("127.0.0.1", 0)) as nobody, Wiretap(server.address) as tap:
+        nowhere = nobody.getsockname()
+        nobody.close()
+        with RecordingClient(tap.address, "Аня", reconnect=True) as anya:
+            tap.upstream = nowhere
+            tap.cut()
+            anya.wait_for("reconnecting", attempt=2)
+            number = anya.say("код от сейфа: 4711", to="Боря")
+            borya.send({"type": "quit"})
+            borya.skip_to("left", nick="Аня")
+            borya.expect_end()
+            thief = dial(server, "Боря")
+            tap.upstream = server.address
+            held = anya.wait_for("held", timeout=20)
+            assert held["message"]["text"] == "код от сейфа: 4711"
+            assert held["id"] == number
+            anya.wait_acknowledged(10)
+            thief.expect("joined", nick="Аня")
+            thief.expect_silence()
+            anya.say("а это новому Боре", to="Боря")
+            thief.expect("message", text="а это новому Боре")

@@ -1,5 +1,6 @@
 """What the notebooks show must arrive in every form, with the metadata that the report reads."""
 
+import ast
 import base64
 import importlib
 import inspect
@@ -304,6 +305,34 @@ def test_listing_of_an_assignment_brings_its_comment_and_docstring(module: Any) 
 def test_listing_of_a_module(module: Any) -> None:
     code, _ = listed(module)
     assert code == SOURCE.rstrip("\n")
+
+
+def test_listing_without_documentation_is_the_same_code() -> None:
+    """Only docstrings are missing: of the module, classes, functions, and attributes."""
+    protocol = importlib.import_module("chat.core.protocol")
+    output = shown(
+        lambda: show.listing(protocol, label="lst-p", caption="Протокол.", documentation=False)
+    )
+    code = output.data["text/plain"]
+
+    def undocumented(source: str) -> str:
+        tree = ast.parse(source)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                body = [
+                    statement
+                    for statement in node.body
+                    if not (
+                        isinstance(statement, ast.Expr)
+                        and isinstance(statement.value, ast.Constant)
+                    )
+                ]
+                node.body = body or [ast.Pass()]
+        return ast.dump(tree)
+
+    assert '"""' not in code
+    assert undocumented(code) == undocumented(inspect.getsource(protocol))
+    assert "\n\n\n" not in code
 
 
 def test_listing_numbers_lines_in_html(module: Any) -> None:

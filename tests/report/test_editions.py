@@ -18,8 +18,6 @@ RUSSIAN = re.compile("[А-Яа-яЁё]")
 # Where the text or the experiment is about letters of several bytes, or letters that look alike.
 ABOUT_CYRILLIC = {
     "02_theory.ipynb": "theory-025-text theory-026-code theory-027-code theory-120-code",
-    "03_practice.ipynb": "practice-008-code practice-009-text practice-015-code practice-016-code "
-    "practice-020-text practice-029-text practice-030-code",
 }
 
 

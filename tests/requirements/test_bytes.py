@@ -188,3 +188,18 @@ def test_what_is_left_to_send_reaches_a_slow_reader_who_has_said_goodbye(
 def small_send_buffer(server: ChatServer) -> None:
     """Make the sockets that *server* accepts full soon."""
     server._listeners[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+
+def test_a_web_page_that_sends_a_browser_here_does_not_get_to_speak(
+    server: ChatServer, dial: Dial
+) -> None:
+    """A browser begins with a line of HTTP, whatever the page has put into the request."""
+    watcher, browser = dial(server, "Аня"), dial(server)
+    browser.expect("register")
+    browser.send_raw(
+        b"POST / HTTP/1.1\r\nHost: localhost:9090\r\nContent-Type: text/plain\r\n\r\n"
+        b'{"type":"register","nick":"evil"}\n{"type":"message","text":"click here"}\n'
+    )
+    browser.expect("error", code="bad_frame")
+    browser.expect_end()
+    watcher.expect_silence()

@@ -1,5 +1,6 @@
 """Coming in: the server asks for a name, checks it, and says whom one can talk to."""
 
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -242,3 +243,19 @@ def test_who_says_quit_before_giving_a_name_is_let_go(server: ChatServer, dial: 
     newcomer.send({"type": "quit"}, {"type": "register", "nick": "Аня"})
     newcomer.expect_end()
     assert server.room.users() == []
+
+
+@pytest.mark.parametrize("host", ["::", "localhost", "0.0.0.0"])
+def test_a_server_listens_on_all_addresses_of_its_name(host: str) -> None:
+    """``::`` takes IPv4 as well, and a name with several addresses stands for all of them."""
+    try:
+        wanted = {found[4][0] for found in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)}
+        server = ChatServer(host)
+        server.bind()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    reached = {"::": {"127.0.0.1", "::1"}, "0.0.0.0": {"127.0.0.1"}}.get(host, wanted)
+    with server:
+        for address in sorted(str(one) for one in reached):
+            with socket.create_connection((address, server.address[1]), PATIENCE) as sock:
+                assert b"register" in sock.recv(1000)

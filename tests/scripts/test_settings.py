@@ -192,7 +192,7 @@ print(options._read_file(options.config_path(), needed=False))
 
 # Values at the edge
 
-LEAST = ("--max-clients=1", "--rate=0.01", "--queue-bytes=524288", "--queue-frames=16")
+LEAST = ("--max-clients=1", "--rate=0.01", "--queue-bytes=65536", "--queue-frames=16")
 SHORT = ("--register-timeout=1", "--ping-after=1", "--answer-timeout=1")
 MOST = (
     "--max-clients=1000000",

@@ -1,0 +1,510 @@
+"""Whatever happens to Redis, the servers work or say so, and recover by themselves.
+
+Two servers, three people who talk to everyone and in private, and a real Redis to which something
+is done. While it keeps its data, everything acknowledged is heard exactly once and in one order.
+"""
+
+import contextlib
+import logging
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from chat.app.journal import sentence
+from chat.core.client import RefusedError
+from chat.core.protocol import Limits
+from chat.core.server import ChatServer
+from chat.lab import redis_process
+from chat.lab.background import RecordingClient
+from chat.lab.faults import Chat, Person, ServerProcess
+from chat.lab.redis_process import RedisProcess
+from chat.lab.waiting import wait_until
+from chat.promises import cluster, resume
+from chat.promises.cluster import Cluster
+from chat.server import assemble
+
+NICKS = ["Аня", "Боря", "Вера"]
+PATIENCE = 20.0
+LEASE = 2.0
+
+
+@pytest.fixture(autouse=True)
+def nobody_waits_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(resume, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(cluster, "PATIENCE", 1.5)
+    monkeypatch.setattr(cluster, "RETRY_AFTER", 0.05)
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisProcess]:
+    """A Redis to which anything may be done."""
+    if not redis_process.available():
+        pytest.skip(redis_process.HOW_TO_GET_IT)
+    with RedisProcess() as process:
+        yield process
+
+
+@dataclass
+class House:
+    """Two servers, the people, and the Redis where something happens."""
+
+    store: RedisProcess
+    control: "redis.Redis"
+    clusters: list[Cluster]
+    addresses: list[tuple[str, int]]
+    people: list[Person]
+
+    @property
+    def pid(self) -> int:
+        """The number of Redis' process."""
+        return int(self.control.info("server")["process_id"])
+
+    @property
+    def folder(self) -> Path:
+        """Where Redis keeps its data."""
+        return Path(self.control.config_get("dir")["dir"])
+
+    def told(self, code: str) -> int:
+        """Return how often the people were told *code*."""
+        events = [event for person in self.people for event in list(person.events)]
+        return sum(event["type"] == "notice" and event["code"] == code for event in events)
+
+    def more(self, messages: int = 5) -> None:
+        more(self.people, messages)
+
+    def wait_until_told(self, code: str) -> None:
+        wait_until(lambda: self.told(code), timeout=PATIENCE)
+
+    @contextlib.contextmanager
+    def in_trouble(self) -> Iterator[None]:
+        """Wait for the servers to say that they cannot reach Redis; afterwards, that they can."""
+        self.wait_until_told("store_lost")
+        yield
+        self.wait_until_told("store_back")
+
+    def talk(self) -> None:
+        for number, person in enumerate(self.people):
+            person.talk([None, NICKS[number - 1], None], 0.01)
+
+    def wait_answered(self, person: Person) -> None:
+        person.wait_for(lambda: person.said.keys() <= person.acknowledged.keys() | person.refused)
+
+    def forget(self) -> None:
+        """Begin new books, once everything in the old ones has its answer."""
+        for person in self.people:
+            person.hush()
+        for person in self.people:
+            self.wait_answered(person)
+        marks = {person.nick: f"Конец: {person.nick}" for person in self.people}
+        for person in self.people:
+            person.say(marks[person.nick])
+        for person in self.people:
+            others = {marks[nick] for nick in NICKS if nick != person.nick}
+            person.wait_for(lambda p=person, o=others: o <= p.heard_at.keys())  # type: ignore[misc]
+            self.wait_answered(person)
+        for person in self.people:
+            for book in (person.said, person.said_at, person.acknowledged, person.refused):
+                book.clear()  # type: ignore[attr-defined]
+            for page in (person.heard, person.events):
+                page.clear()
+            person.heard_at.clear()
+
+    def check(self) -> None:
+        """Compare the books, and see that newcomers can enter at either server."""
+        check(self.people)
+        for address in self.addresses:
+            with RecordingClient(address, "Гость") as guest:
+                assert guest.users == NICKS
+
+
+@pytest.fixture
+def house(own_redis: RedisProcess) -> Iterator[House]:
+    with ExitStack() as stack:
+        control = stack.enter_context(redis.Redis(*own_redis.address, decode_responses=True))
+        clusters = [Cluster(own_redis.url, lease=LEASE) for _ in range(2)]
+        servers = [stack.enter_context(assemble(backplane=one)) for one in clusters]
+        addresses = [server.address for server in servers]
+        people = [
+            stack.enter_context(Person(first, nick, also=[second]))
+            for nick, (first, second) in zip(
+                NICKS, [addresses, addresses[::-1], addresses], strict=True
+            )
+        ]
+        for person in people:
+            person.wait_for(lambda p=person: len(p.client.users) == 2)  # type: ignore[misc]
+        yield House(own_redis, control, clusters, addresses, people)
+        for person in people:
+            person.hush()
+
+
+# What leaves Redis its data
+
+
+def repeat_batches(house: House) -> None:
+    """Have each batch come twice, and older ones come late."""
+    dice = random.Random(1)
+    for one in house.clusters:
+        script = one._commit_script
+        earlier: list[tuple[Any, Any]] = []
+
+        def again(keys: Any, arguments: Any, script: Any = script, earlier: Any = earlier) -> Any:
+            if earlier:
+                script(*dice.choice(earlier))
+            script(keys, arguments)
+            earlier.append((keys, arguments))
+            return script(keys, arguments)
+
+        one._commit_script = again  # type: ignore[assignment]
+    house.more(20)
+
+
+def restart(house: House) -> None:
+    house.store.kill()
+    with house.in_trouble():
+        house.store.start()
+
+
+def stall(house: House) -> None:
+    pid = house.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        house.wait_until_told("store_lost")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    house.wait_until_told("store_back")
+
+
+def fill_memory(house: House) -> None:
+    house.control.config_set("maxmemory", "1kb")
+    with house.in_trouble():
+        house.control.config_set("maxmemory", "0")
+
+
+def demote(house: House) -> None:
+    house.control.replicaof("127.0.0.1", "1")  # nobody listens there, so it keeps what it has
+    with house.in_trouble():
+        house.control.replicaof("NO", "ONE")
+
+
+def change_password(house: House) -> None:
+    house.control.config_set("requirepass", "сова")
+    house.control.client_kill_filter(_type="normal", skipme=True)
+    with house.in_trouble():
+        house.control.config_set("requirepass", "")
+
+
+def cut_connections(house: House) -> None:
+    for _time in range(5):
+        house.control.client_kill_filter(_type="normal", skipme=True)
+        house.more(2)
+
+
+def write_garbage(house: House) -> None:
+    body = {"body": "[]", "time": "1", "token": "?", "count": "1"}
+    for fields in ({"какой-то": "мусор"}, body | {"kind": "message"}, body | {"kind": "join"}):
+        house.control.xadd("chat:events", fields)  # type: ignore[arg-type]
+        house.more(2)
+    house.control.xadd("chat:history", {"какой-то": "мусор"})
+    house.more(2)
+
+
+def delete(key: str) -> Callable[[House], None]:
+    def inflict(house: House) -> None:
+        for _time in range(3):
+            [name, *_others] = house.control.scan_iter(f"chat:{key}", count=1000)
+            house.control.delete(name)
+            house.more(2)
+
+    return inflict
+
+
+def replace(key: str) -> Callable[[House], None]:
+    def inflict(house: House) -> None:
+        house.control.set(f"chat:{key}", "мусор")
+
+    return inflict
+
+
+KEPT: dict[str, Callable[[House], None]] = {
+    "batches repeated, delayed, reordered": repeat_batches,
+    "restarted": restart,
+    "stalled": stall,
+    "no memory": fill_memory,
+    "demoted, promoted": demote,
+    "password changed": change_password,
+    "connections cut": cut_connections,
+    "garbage in the streams": write_garbage,
+    "events deleted": delete("events"),
+    "history deleted": delete("history"),
+    "events replaced": replace("events"),
+    "history replaced": replace("history"),
+    "a lease deleted": delete("lease:*"),
+    "said deleted": delete("said:*"),
+}
+
+
+@pytest.mark.parametrize("fault", KEPT)
+def test_nothing_is_lost_when_redis_keeps_its_data(house: House, fault: str) -> None:
+    house.talk()
+    house.more(3)
+    KEPT[fault](house)
+    house.more(3)
+    house.check()
+
+
+# What takes its data away
+
+
+def flush(house: House) -> None:
+    house.control.flushall()
+
+
+def empty(house: House) -> None:
+    house.store.kill()
+    house.store.forget_everything()
+    house.wait_until_told("store_lost")
+    house.store.start()
+
+
+def lose_last_second(house: House, *, go_on: bool = False) -> None:
+    """Have Redis come back with what it knew a moment ago, as after a power cut."""
+    folder = house.folder
+    with RedisProcess() as other:
+        other.kill()
+        copy = Path(other._folder.name)
+        shutil.copytree(folder, copy, dirs_exist_ok=True)
+        house.more(3)
+        house.store.kill()
+        if go_on:  # another server finds it first, and writes more than was lost
+            other.start()
+            with assemble(backplane=other.url) as server, Person(server.address, "Гость") as guest:
+                for number in range(200):
+                    guest.say(str(number))
+                guest.client.wait_acknowledged()
+            other.kill()
+        shutil.rmtree(folder)
+        shutil.copytree(copy, folder)
+    house.store.start()
+
+
+def lose_last_second_and_go_on(house: House) -> None:
+    lose_last_second(house, go_on=True)
+
+
+LOST: dict[str, Callable[[House], None]] = {
+    "flushed": flush,
+    "restarted empty": empty,
+    "the last second lost": lose_last_second,
+    "the last second lost, others said since": lose_last_second_and_go_on,
+    "state deleted": delete("state"),
+    "state replaced": replace("state"),
+}
+
+
+@pytest.mark.parametrize("fault", LOST)
+def test_the_chat_goes_on_when_redis_has_lost_its_data(house: House, fault: str) -> None:
+    house.talk()
+    house.more(3)
+    log = house.clusters[0].id
+    LOST[fault](house)
+    wait_until(lambda: log not in {one.id for one in house.clusters}, timeout=PATIENCE)
+    assert len({one.id for one in house.clusters}) == 1
+    house.more(3)
+    house.forget()
+    house.talk()
+    house.more(3)
+    house.check()
+
+
+# Other things that happen
+
+
+@pytest.fixture
+def serve(own_redis: RedisProcess) -> Iterator[Callable[..., ChatServer]]:
+    """Start a server in this process: ``serve(some_limit=…)``."""
+    with ExitStack() as stack:
+
+        def start(**limits: float) -> ChatServer:
+            chosen = Limits(**limits)  # type: ignore[arg-type] # names and kinds as in Limits
+            one = Cluster(own_redis.url, chosen, lease=LEASE)
+            return stack.enter_context(assemble(limits=chosen, backplane=one))
+
+        yield start
+
+
+@pytest.fixture
+def control(own_redis: RedisProcess) -> Iterator["redis.Redis"]:
+    with redis.Redis(*own_redis.address, decode_responses=True) as client:
+        yield client
+
+
+@pytest.mark.parametrize("trimmed", [True, False])
+def test_a_server_asleep_while_the_stream_went_on(
+    own_redis: RedisProcess, control: "redis.Redis", trimmed: bool
+) -> None:
+    """It has missed messages, and maybe Redis has no events of them any more: the history does."""
+    with ExitStack() as stack:
+        awake, asleep = (
+            stack.enter_context(ServerProcess("--rate", "0", "--backplane", own_redis.url))
+            for _ in range(2)
+        )
+        anya = stack.enter_context(Person(awake.address, "Аня"))
+        borya = stack.enter_context(Person(awake.address, "Боря"))
+        vera = stack.enter_context(Person(asleep.address, "Вера"))
+        people = [anya, borya, vera]
+        anya.wait_for(lambda: len(anya.client.users) == 2)
+        for person in people:
+            person.talk([None], 0.01)
+        more(people)
+        os.kill(asleep.pid, signal.SIGSTOP)
+        try:
+            more([anya, borya], 20)
+            if trimmed:
+                control.xtrim("chat:events", maxlen=1, approximate=False)
+        finally:
+            os.kill(asleep.pid, signal.SIGCONT)
+        more(people)
+        check(people)
+        assert [server.end() for server in (awake, asleep)] == [0, 0]
+        assert awake.complaints() + asleep.complaints() == ""
+
+
+@pytest.mark.parametrize("code", ["stalled", "killed", "full", "well"])
+def test_a_server_ends_in_time_whatever_redis_does(
+    own_redis: RedisProcess, control: "redis.Redis", code: str
+) -> None:
+    pid = int(control.info("server")["process_id"])
+    with ServerProcess("--backplane", own_redis.url) as server, ExitStack() as stack:
+        people = [stack.enter_context(Person(server.address, nick)) for nick in NICKS]
+        people[0].wait_for(lambda: len(people[0].client.users) == 2)
+        for person in people:
+            person.talk([None], 0.05)
+        more(people, 2)
+        if code == "stalled":
+            os.kill(pid, signal.SIGSTOP)
+            stack.callback(os.kill, pid, signal.SIGCONT)
+        elif code == "killed":
+            own_redis.kill()
+        elif code == "full":
+            control.config_set("maxmemory", "1kb")
+        start = time.monotonic()
+        assert server.end() == 0
+        assert time.monotonic() - start < Limits.drain_timeout + 2
+        assert server.complaints() == ""
+        for person in people:
+            with contextlib.suppress(Exception):
+                person.hush()
+
+
+def test_a_redis_that_may_delete_something_is_warned_of(
+    serve: Callable[..., ChatServer], control: "redis.Redis", caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    control.config_set("maxmemory-policy", "noeviction")
+    serve()
+    assert "evicting" not in {record.getMessage() for record in caplog.records}
+    control.config_set("maxmemory-policy", "allkeys-lru")
+    serve()
+    [facts] = [r.__dict__["event"] for r in caplog.records if r.getMessage() == "evicting"]
+    assert "allkeys-lru" in sentence(facts)
+    assert "noeviction" in sentence(facts)
+
+
+def test_who_was_refused_while_redis_was_away_never_comes(
+    serve: Callable[..., ChatServer], own_redis: RedisProcess, control: "redis.Redis"
+) -> None:
+    server = serve()
+    pid = int(control.info("server")["process_id"])
+    with RecordingClient(server.address, "Аня") as anya:
+        anya.wait_for("ack", id=anya.say("раз"))
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(RefusedError, match="unavailable"):  # before that is known
+                RecordingClient(server.address, "Боря").__enter__()
+            anya.wait_for("notice", code="store_lost", timeout=PATIENCE)
+            with pytest.raises(RefusedError, match="unavailable"):
+                RecordingClient(server.address, "Вера").__enter__()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        anya.wait_for("notice", code="store_back", timeout=PATIENCE)
+        anya.wait_for("ack", id=anya.say("два"), timeout=PATIENCE)
+        wait_until(lambda: anya.users == [], timeout=PATIENCE)
+        members = [key for key in control.hkeys("chat:state") if key.startswith("member:")]
+        assert len(members) == 1
+        assert not server.room.directory._operations  # type: ignore[attr-defined]
+        for nick in ("Боря", "Вера"):
+            with RecordingClient(server.address, nick):
+                pass
+
+
+def test_comings_and_goings_push_no_message_out(
+    serve: Callable[..., ChatServer], control: "redis.Redis"
+) -> None:
+    server = serve()
+    directory = server.room.directory
+    assert isinstance(directory, Cluster)
+    with RecordingClient(server.address, "Аня") as anya:
+        for number in range(30):
+            anya.say(str(number))
+        anya.wait_acknowledged()
+    before = int(control.hget("chat:state", "count") or 0)
+    # Nobody waits for these newcomers: they leave again.
+    for number in range(10_000):
+        user = f'{{"nick":"n{number}","key":"n{number}","session":"{number}",'
+        user += f'"server":"{directory.server}"}}'
+        with directory._condition:
+            directory._submit(cluster._Operation("join", f"t{number}", user))
+    wait_until(
+        lambda: int(control.hget("chat:state", "count") or 0) >= before + 20_000, timeout=PATIENCE
+    )
+    with RecordingClient(serve().address, "Боря") as borya:
+        borya.request_history(100)
+        history = borya.wait_for("history")["messages"]
+    assert [message["text"] for message in history] == [str(number) for number in range(30)]
+    assert control.xlen("chat:events") < 2 * cluster.STREAM_EVENTS
+
+
+def test_what_was_not_written_is_asked_for_again(
+    serve: Callable[..., ChatServer], control: "redis.Redis"
+) -> None:
+    """A stranger strikes a user's connection off the state: what it says is not written."""
+    server = serve()
+    with (
+        RecordingClient(server.address, "Аня", reconnect=True) as anya,
+        RecordingClient(server.address, "Боря") as borya,
+    ):
+        anya.wait_for("ack", id=anya.say("раз"))
+        for name, value in control.hgetall("chat:state").items():
+            if name.startswith("member:") and "\\u0410" in value:
+                control.hdel("chat:state", name)
+        number = anya.say("два")
+        anya.wait_for("ack", id=number)
+        borya.wait_for("message", text="два")
+
+
+def more(people: Sequence[Person], messages: int = 5) -> None:
+    """Wait until each of *people* has been acknowledged so many messages more."""
+    for person in people:
+        wanted = len(person.acknowledged) + messages
+        person.wait_for(lambda p=person, n=wanted: len(p.acknowledged) >= n)  # type: ignore[misc]
+
+
+def check(people: Sequence[Person]) -> None:
+    """Compare the books of *people*."""
+    chat = Chat(people)
+    chat.settle()
+    assert chat.losses() == []
+    assert chat.disorder() == []
+    # A private message for who is not there at the moment is refused, and nothing else.
+    assert {code for one in people for code in one.refused.values()} <= {"no_such_user"}
