@@ -277,13 +277,8 @@ class Chat:
             person.hush()
         for person in self.people:
             person.client.wait_acknowledged(PATIENCE)
-<<<<<<< HEAD
             # The client knows of an answer a moment before it tells the person.
             person.wait_for(lambda p=person: not p.unanswered())  # type: ignore[misc]
-=======
-            # The client knows a moment earlier than its events tell.
-            person.wait_for(lambda p=person: p.said.keys() <= p.acknowledged.keys() | p.refused)  # type: ignore[misc]
->>>>>>> redisfaults
         for person in self.people:
             wanted = self.meant_for(person)
             # What comes next would be too much: `broken_promises` sees that by the numbers.
