@@ -81,9 +81,6 @@ class TestGallery:
         set_language("en")
         title = "Сервер готов: первая строка кончается его адресом"
         assert screenshots.gallery("ru", folder)[0].title == title
-            screenshots.gallery("ru", folder)[0].title
-            == "Сервер готов: первая строка кончается его адресом"
-        )
         assert language() == "en"
 
     @pytest.mark.usefixtures("steps")
