@@ -534,6 +534,14 @@ raise SystemExit(main())
 """
 """A server whose wall clock goes back by an hour on SIGUSR1."""
 
+_UNHINDERED = """
+from chat.promises import limits
+limits.BYTES = (1e9, 1e9)
+from chat.server import main
+raise SystemExit(main())
+"""
+"""A server whose users may send megabytes at once: so much fits into the kernel's buffers."""
+
 
 class NotPossibleError(Exception):
     """The machine does not allow the experiment; the text says why."""
@@ -559,7 +567,10 @@ FAULTS: dict[str, Fault] = {
     "half-close": Fault(lambda: _("one direction of the connection has ended"), _half_close),
     "reset": Fault(lambda: _("the connection is reset (RST)"), _reset),
     "stalled": Fault(
-        lambda: _("somebody does not read any more"), _stall, options=("--queue-bytes", "524288")
+        lambda: _("somebody does not read any more"),
+        _stall,
+        program=("-c", _UNHINDERED),
+        options=("--queue-bytes", "524288"),
     ),
     "server killed": Fault(lambda: _("the server is killed (kill -9)"), _kill_server, "all"),
     "client killed": Fault(lambda: _("a client is killed (kill -9)"), _kill_client),
