@@ -28,11 +28,7 @@ COMPILED := $(patsubst %.po,%.mo,$(wildcard chat/app/locale/*/LC_MESSAGES/*.po))
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-<<<<<<< HEAD
-.PHONY: help report publish test anywhere grade describe grade-all bench exercise fuzz soak notebooks screenshots cert lint edition locale lock clean
-=======
-.PHONY: help report publish test anywhere grade grade-all bench exercise fuzz torture soak notebooks screenshots cert lint edition locale lock clean
->>>>>>> faults
+.PHONY: help report publish test anywhere grade describe grade-all bench exercise fuzz torture soak notebooks screenshots cert lint edition locale lock clean
 
 help: ## показать этот список || show this list
 	@awk -F ':.*## | [|][|] ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$$(if $(ENGLISH),3,2) }' \
