@@ -589,8 +589,8 @@ class Cluster(Log, Directory):
     def _look_around(self, *, anew: bool = False) -> None:
         """See what Redis knows; begin with that, unless we can read on where we were."""
         for length in (0, self._limits.history_messages):
-            where = [self._count, self._position, self._time, length]
-            arguments: list[str | int] = [secrets.token_hex(8), self.id, *where]
+            arguments: list[str | int] = [secrets.token_hex(8), self.id, self._count]
+            arguments += [self._position, self._time, length]
             state, said = self._look_script(self._keys, arguments)
             state = dict(zip(state[::2], state[1::2], strict=True))
             if not anew and state["log"] == self.id:
