@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from chat.lab.faults import ServerProcess
+from chat.promises import limits
 from tests.faults.strangers import KINDS, strangers
-from tests.wire import PATIENCE, Wire
+from tests.wire import PATIENCE, Message, Wire
 
 MEGABYTE = 1024 * 1024
 MOST_GROWTH = 32 * MEGABYTE
@@ -124,9 +125,39 @@ def pair(password: Path) -> Iterator[tuple[ServerProcess, ServerProcess]]:
 def test_nobody_waits_twice_as_long_because_of(
     kind: str, pair: tuple[ServerProcess, ServerProcess]
 ) -> None:
-    found = compare(kind, 2, *pair)
+    found = compare(kind, 10, *pair)
     assert found.ratio < MOST_RATIO, (found.ratio, len(found.with_them), len(found.without))
     assert found.growth < MOST_GROWTH, f"{found.growth / MEGABYTE:.0f} MB more"
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer", "budget", "cost"),
+    [
+        ({"type": "users"}, "users", limits.REQUESTS, 1),
+        ({"type": "ping"}, "pong", limits.REQUESTS, 1),
+        ({"type": "history"}, "history", limits.REQUESTS, limits.HISTORY),
+        ({"type": "message", "text": "x", "to": "?"}, "error", limits.REFUSALS, 1),
+        ({"type": "kick", "nick": "x"}, "error", limits.REFUSALS, 1),
+    ],
+    ids=["users", "pings", "history", "refusals", "kicks"],
+)
+def test_a_budget_holds(
+    request_: Message, answer: str, budget: tuple[float, float], cost: int
+) -> None:
+    """One who asks without end is answered as often as the table says."""
+    rate, burst = budget
+    with (
+        ServerProcess("--rate", "0", develop=False) as server,
+        Wire(server.address, "Ева") as eve,
+    ):
+        start = time.monotonic()
+        eve.send(*[request_] * 1000)
+        answers, most = 0, 0.0
+        while time.monotonic() < start + 1:
+            answers += eve.next()["type"] == answer
+            most = (burst + rate * (time.monotonic() - start)) / cost + 2
+            assert answers <= most
+        assert answers >= 0.5 * burst / cost
 
 
 def test_somebody_elses_guesses_do_not_lock_out_the_right_password(
