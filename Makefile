@@ -28,7 +28,7 @@ COMPILED := $(patsubst %.po,%.mo,$(wildcard chat/app/locale/*/LC_MESSAGES/*.po))
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help report publish test anywhere grade describe grade-all bench exercise fuzz soak notebooks screenshots cert lint edition locale lock clean
+.PHONY: help report publish test anywhere grade describe grade-all bench exercise fuzz torture soak notebooks screenshots cert lint edition locale lock clean
 
 help: ## показать этот список || show this list
 	@awk -F ':.*## | [|][|] ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$$(if $(ENGLISH),3,2) }' \
@@ -65,6 +65,9 @@ exercise: $(VENV)/notebooks.installed ## проверить упражнение
 
 fuzz: $(VENV)/test.installed ## прислать серверу и разборщику сто тысяч случайных потоков: make fuzz N=1000 || send the server and the decoder a hundred thousand random streams: make fuzz N=1000
 	@FUZZ_INPUTS=$(or $(N),100000) $(BIN)/python -m pytest tests/fuzz $(ARGS)
+
+torture: $(VENV)/test.installed ## пять минут делать с чатом всё, что он обязан выдержать || do to the chat for five minutes all that it must survive
+	@$(BIN)/python -m tests.faults.torture $(ARGS)
 
 soak: $(VENV)/test.installed ## десять минут под двумя сотнями людей: make soak ARGS='--minutes 1' || ten minutes under two hundred people: make soak ARGS='--minutes 1'
 	@$(BIN)/python -m tests.benchmarks.soak $(ARGS)

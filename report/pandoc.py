@@ -141,7 +141,7 @@ def _abstract(document: Document) -> dict[str, object]:
     counted = {
         "figures": _("{number} fig."),
         "tables": _("{number} tab."),
-        "sources": _("{number} sources"),
+        "sources": _("{number} src."),
         "appendices": _("{number} app."),
     }
     sizes = [

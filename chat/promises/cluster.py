@@ -30,11 +30,13 @@ and `WAITING_BYTES`, and is acknowledged when Redis is back (``store_back``); be
 refused, ``not_recorded``. Nobody can enter meanwhile: ``unavailable``. Each batch has a number that
 only grows, so one whose answer was lost, or that comes late, is not executed twice.
 
-*When Redis has forgotten something*, or this server was asleep while the stream went on without it,
-events are missing: each carries the number of events before it. The server then begins anew with
-what Redis knows; its users' connections are closed, and their clients come back and ask for what
-they have missed. If Redis itself has lost events that a server has seen, or a key, there is a new
-log, whose numbers begin at 1.
+*When this server was asleep* while the stream went on without it, or somebody has deleted the
+stream, events are missing: each carries the number of events before it. The server then begins anew
+with what Redis knows; its users' connections are closed, and their clients come back and ask for
+what they have missed. What a stranger writes to the streams is removed again.
+
+*When Redis has forgotten something* that a server has seen, because it came back with older data or
+has lost its state, there is a new log, whose numbers begin at 1.
 
 *What Redis promises* is what its settings say (https://redis.io/docs/latest/operate/oss_and_stack/
 management/persistence/). ``appendonly yes`` with ``appendfsync always``: an acknowledged message
@@ -154,10 +156,6 @@ if done then
     if tonumber(number) >= tonumber(batch) then return {'done', answer} end
 end
 local refused = {}
-local function is_new(session, said_id)
-    local said = said_prefix .. session
-    return said_id == '' or #redis.call('ZRANGEBYSCORE', said, said_id, said_id) == 0
-end
 for i = 9, #ARGV, 5 do
     local kind, token, body, session, said_id = unpack(ARGV, i, i + 4)
     local known = redis.call('HGET', state, 'member:' .. token)
@@ -176,7 +174,7 @@ for i = 9, #ARGV, 5 do
     elseif kind == 'bye' then
         redis.call('DEL', lease)
         tell(kind, token, body)
-    elseif kind == 'message' and not (known and is_new(session, said_id)) then
+    elseif kind == 'message' and not known then
         table.insert(refused, (i - 9) / 5)
     elseif kind == 'message' then
         local id, seq = tell(kind, token, body)
@@ -591,8 +589,8 @@ class Cluster(Log, Directory):
     def _look_around(self, *, anew: bool = False) -> None:
         """See what Redis knows; begin with that, unless we can read on where we were."""
         for length in (0, self._limits.history_messages):
-            where = [self._count, self._position, self._time, length]
-            arguments: list[str | int] = [secrets.token_hex(8), self.id, *where]
+            arguments: list[str | int] = [secrets.token_hex(8), self.id, self._count]
+            arguments += [self._position, self._time, length]
             state, said = self._look_script(self._keys, arguments)
             state = dict(zip(state[::2], state[1::2], strict=True))
             if not anew and state["log"] == self.id:
@@ -604,8 +602,11 @@ class Cluster(Log, Directory):
         entries = []
         for id, fields in reversed(said):
             said_there = dict(zip(fields[::2], fields[1::2], strict=True))
-            _server, _number, *body = json.loads(said_there["body"])
-            entries.append(_entry(body, float(said_there["time"]), _place(id)[0]))
+            try:
+                _server, _number, *body = json.loads(said_there["body"])
+                entries.append(_entry(body, float(said_there["time"]), _place(id)[0]))
+            except (KeyError, ValueError, TypeError) as error:  # written by somebody else
+                log("failed", reason=repr(error))
         self._position, self._time = state["last"], state["time"]
         self._count = int(state["count"])
         with self._lock:
@@ -700,7 +701,7 @@ class Cluster(Log, Directory):
         while True:
             try:
                 work()
-            except redis.RedisError as error:
+            except Exception as error:  # noqa: BLE001 - a thread that ended would end the chat
                 self._set_trouble(who, str(error) or type(error).__name__)
                 if self._wait_a_little():
                     return False
@@ -745,6 +746,7 @@ def _client(url: str) -> "redis.Redis":
         return redis.Redis.from_url(
             url,
             decode_responses=True,
+            encoding_errors="replace",  # what a stranger wrote there is read as well
             socket_timeout=PATIENCE,
             socket_connect_timeout=PATIENCE,
             retry=Retry(NoBackoff(), 0),  # we try again ourselves, and can be woken meanwhile

@@ -1,5 +1,7 @@
 """The books notice what they are there to notice: each kind of broken promise, once."""
 
+import threading
+
 from chat.lab.faults import Chat, Person
 
 NOWHERE = ("127.0.0.1", 9)
@@ -92,3 +94,13 @@ def test_the_slowest_message() -> None:
     anya.said_at = {"раз": 10.0, "три": 11.0}
     borya.heard_at = {"раз": 10.25, "три": 11.5}
     assert Chat([anya, borya]).slowest([anya, borya]) == 0.5
+
+
+def test_an_answer_that_the_client_knows_of_already_is_waited_for() -> None:
+    anya, borya = conversation()
+    del anya.acknowledged[3]
+    late = threading.Timer(0.1, anya._hear, [{"type": "ack", "id": 3, "seq": 3}])
+    late.start()
+    Chat((anya, borya)).settle()
+    assert problems(anya, borya) == []
+    late.join()

@@ -15,17 +15,17 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 import chat.core.history
 import chat.core.room
 import chat.core.server
-from chat.core.history import Log
+from chat.core.history import Entry, Log
 from chat.core.server import ChatServer, ClientConnection
 from chat.lab.faults import Chat, Person
 from chat.promises import resume
@@ -130,7 +130,13 @@ def lay(fuse: Fuse, point: Point, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(owner, point.name, call)
 
 
-def sqlite_through(fuse: list[Fuse], name: str) -> type[sqlite3.Connection]:
+class Burning(Protocol):
+    """What may fail instead of a call."""
+
+    def burn(self) -> None: ...
+
+
+def sqlite_through(fuse: Sequence[Burning], name: str) -> type[sqlite3.Connection]:
     """Return a connection to SQLite whose method *name* goes through the *fuse*, once there."""
 
     def call(self: sqlite3.Connection, *arguments: Any) -> Any:
@@ -253,6 +259,22 @@ def exchange(anya: Person, borya: Person) -> None:
         )
 
 
+def texts_in(history: Path) -> list[str]:
+    """Return what is recorded in the file."""
+    with contextlib.closing(sqlite3.connect(history)) as file:
+        return [text for (text,) in file.execute("SELECT text FROM messages")]
+
+
+def compare_with_the_file(talk: Chat, history: Path) -> None:
+    """Check that what was acknowledged is recorded once, and what was refused is not."""
+    recorded = texts_in(history)
+    for one in talk.people:
+        kept = [one.said[number][0] for number in one.acknowledged]
+        assert [recorded.count(text) for text in kept] == [1] * len(kept)
+        lost = [one.said[number][0] for number in one.refused]
+        assert not {*lost} & {*recorded}, "refused, and recorded all the same"
+
+
 CASES = [(point, kind) for point in POINTS for kind in ("memory", "file")]
 
 
@@ -312,7 +334,41 @@ def test_one_failure_is_the_end_of_one_thing_at_most(
             start = time.monotonic()
             server.stop()
             assert time.monotonic() - start < server.limits.drain_timeout + 2
+            if history is not None:
+                compare_with_the_file(talk, history)
     finally:
         fuse.armed.clear()
         server.stop()
         logging.getLogger("chat").removeHandler(extra)
+
+
+@pytest.mark.parametrize("statement", ["executemany", "execute"])
+@pytest.mark.parametrize("make", ERRORS.values(), ids=ERRORS)
+def test_a_commit_that_fails_costs_what_was_in_it_and_nothing_else(
+    make: Callable[[str], Exception],
+    statement: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    armed: list[Exception] = []
+
+    class Once:
+        def burn(self) -> None:
+            if armed:
+                raise armed.pop()
+
+    connect, factory = sqlite3.connect, sqlite_through([Once()], statement)
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k, factory=factory))
+    history = tmp_path / "history.db"
+    with contextlib.closing(SqliteLog(history)) as log:
+        entries = [
+            Entry("Аня", "session", None, None, text, 0.0, n) for n, text in enumerate("абв")
+        ]
+        outcomes = []
+        for number, entry in enumerate(entries):
+            log.append(entry)
+            armed.extend([make("injected")] * (number == 1))
+            outcomes.append([*log.commit()])
+    assert outcomes == [[], [entries[1]], []]
+    assert entries[1].lost
+    assert texts_in(history) == ["а", "в"]

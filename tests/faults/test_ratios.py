@@ -33,6 +33,9 @@ class Friends:
 
     anya: Wire
     borya: Wire
+    pause: float = 0.012
+    """Seconds that they think before they answer."""
+
     said: int = 0
 
     def talk(self, seconds: float) -> list[float]:
@@ -47,7 +50,7 @@ class Friends:
             self.borya.skip_to("message", text=str(self.said))
             delays.append(time.monotonic() - start)
             self.anya.skip_to("ack", id=self.said)
-            time.sleep(0.012)  # they think before they answer: a pace, not a wait for something
+            time.sleep(self.pause)  # a pace, not a wait for something
         return delays
 
 
