@@ -553,7 +553,7 @@ FAULTS: dict[str, Fault] = {
     "half-close": Fault(lambda: _("one direction of the connection has ended"), _half_close),
     "reset": Fault(lambda: _("the connection is reset (RST)"), _reset),
     "stalled": Fault(
-        lambda: _("somebody does not read any more"), _stall, options=("--queue-bytes", "100000")
+        lambda: _("somebody does not read any more"), _stall, options=("--queue-bytes", "524288")
     ),
     "server killed": Fault(lambda: _("the server is killed (kill -9)"), _kill_server, "all"),
     "client killed": Fault(lambda: _("a client is killed (kill -9)"), _kill_client),
