@@ -223,7 +223,7 @@ def test_the_server_stops_in_time_under_three_hundred(kind: str) -> None:
         strangers(kind, 300, server.address),
     ):
         process = psutil.Process(server.pid)
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + 3 * PATIENCE  # they come slowly where the machine is busy
         while process.num_threads() < 250 and kind != "garbage outside":
             assert time.monotonic() < end, process.num_threads()
             time.sleep(0.01)
