@@ -139,7 +139,7 @@ def chapters() -> Iterator[str]:
         notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
         for cell in notebook.cells:
             if cell.cell_type == "code":
-                yield from imports(cell.source, "")
+                yield from imports(re.sub("^%%.*", "", cell.source), "")
 
 
 @pytest.mark.parametrize("group", ["chat", "grade", "notebooks", "report", "test"])

@@ -99,7 +99,7 @@ class ClientBudget(Budget):
         self._neighbours = neighbours
         self._lock = lock  # guards the neighbours' buckets
         self._messages: TokenBucket | None = None  # made when the client has entered
-        self._bytes = TokenBucket(*BYTES)
+        self._bytes = TokenBucket(*BYTES) if limits.rate else TokenBucket(0, 0)
         self._unpaid = 0  # bytes, counted and not taken out of the bucket yet
         self._requests = TokenBucket(*REQUESTS)
         self._refusals = TokenBucket(*REFUSALS)

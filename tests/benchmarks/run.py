@@ -139,7 +139,11 @@ def codec(*, quick: bool) -> dict[str, float]:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
         command += [str(Path(__file__).with_name("codec.py")), f"--benchmark-json={report}"]
         command += [f"--benchmark-max-time={0.2 if quick else 1.0}"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        command += ["-p", "no:xdist"]
+        alone = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=300, check=False, env=alone
+        )
         if done.returncode:
             raise MeasurementError(done.stdout[-2000:])
         benchmarks = json.loads(report.read_text())["benchmarks"]

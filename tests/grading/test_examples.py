@@ -84,11 +84,18 @@ def test_the_points_are_of_the_examples_and_the_rubric() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", CHATS)
 def test_how_a_chat_is_spoken_to_is_found_by_trying(
-    name: str, described: dict[str, Description]
+    name: str, described: dict[str, Description], tmp_path: Path
 ) -> None:
     place, said = described[name]
-    found, ours = (read_submission(one / "submission.toml") for one in (place, EXAMPLES / name))
-    for what in ("server_command", "client_command", "port", "encoding", "steps", "signs"):
+    ours = read_submission(EXAMPLES / name / "submission.toml")
+    kept = ("server_command", "client_command", "port", "encoding", "steps", "signs")
+    found = read_submission(place / "submission.toml")
+    if any(getattr(found, what) != getattr(ours, what) for what in kept):
+        # All were described at once, on a busy machine what is slow stays a question: now alone.
+        place = copied(name, tmp_path)
+        _done, said = describe_apart(place)
+        found = read_submission(place / "submission.toml")
+    for what in kept:
         assert getattr(found, what) == getattr(ours, what), f"{what}\n{said}"
     assert (found.log_files, found.report_files) == (ours.log_files, ours.report_files)
 
