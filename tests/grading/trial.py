@@ -317,6 +317,8 @@ class Trial:
         return self._sandbox.terminal(argv, title, COLUMNS, ROWS)
 
     def _failed(self, command: Sequence[str], window: Window) -> str:
+        if not window.terminal.is_alive:
+            window.terminal.wait_until_exit()  # what it wrote last may still be to be read
         rows = [row for row in window.text.split("\n") if row.strip()]
         line = f"  ✗ {' '.join(command)}: {rows[-1] if rows else ''}"
         self._say(line)
