@@ -99,7 +99,6 @@ POINTS = [
     *([Point(select, "poll")] if hasattr(select, "poll") else ()),
     Point(threading.Thread, "start"),
     Point(sqlite3, "execute", durable=True),
-    Point(sqlite3, "executemany", durable=True),
     *(Point(Log, name) for name in ("append", "commit", "before", "after", "find", "last_id")),
     *(Point(RememberedSessions, name) for name in ("open", "resume", "remember")),
     Point(Budgets, "admit"),
