@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS messages (
 );
 """
 _INSERT = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_SAID = "INSERT OR REPLACE INTO said VALUES (?, ?, ?)"
 _COLUMNS = attrgetter(
     "sender", "session", "to", "to_session", "text", "time", "message_id", "sealed", "seq"
 )
@@ -102,13 +103,9 @@ class SqliteLog(Log):
         if not entries:
             return ()
         try:
-            self._file.execute("BEGIN")
-            self._file.executemany(_INSERT, map(_COLUMNS, entries))
-            self._file.execute("COMMIT")
+            _insert(self._file, _INSERT, map(_COLUMNS, entries))
         except Exception as error:  # noqa: BLE001 - no room on the disk, the disk is gone …
             self.failure = str(error)
-            if self._file.in_transaction:  # some errors have ended it already
-                self._file.execute("ROLLBACK")
             for entry in entries:
                 entry.lost = True
             return entries
@@ -172,8 +169,20 @@ class SqliteLog(Log):
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Open the database; used by one thread at a time. Autocommit: BEGIN is said above."""
+    """Open the database; used by one thread at a time. Autocommit: `_insert` says BEGIN."""
     return sqlite3.connect(path, timeout=1, check_same_thread=False, isolation_level=None)
+
+
+def _insert(file: sqlite3.Connection, statement: str, rows: Iterable[Sequence[object]]) -> None:
+    """Insert *rows* in one transaction, all or none of them. Raises `sqlite3.Error`."""
+    try:
+        file.execute("BEGIN")
+        file.executemany(statement, rows)
+        file.execute("COMMIT")
+    except BaseException:
+        if file.in_transaction:  # some errors have ended it already
+            file.execute("ROLLBACK")
+        raise
 
 
 class _Said:
@@ -217,12 +226,12 @@ class _Said:
             rows = messages.execute(
                 "SELECT session, message_id, seq FROM messages WHERE seq > ?", [self.last_seq]
             )
-            self._insert(rows)
+            _insert(self._file, _INSERT_SAID, rows)
 
     def add(self, rows: Iterable[tuple[str, int | None, int]]) -> None:
         """Take in *rows*: session, id, number. Without room for them, repeats go unnoticed."""
         with self._lock, contextlib.suppress(Exception):  # the messages are in the file already
-            self._insert(rows)
+            _insert(self._file, _INSERT_SAID, rows)
 
     def find(self, session: str, message_id: int) -> int | None:
         """Return the number of what *session* said under *message_id*."""
@@ -244,15 +253,3 @@ class _Said:
         except sqlite3.Error as error:
             raise ProtocolError("unavailable") from error
         return found
-
-    # Under the lock
-
-    def _insert(self, rows: Iterable[tuple[str, int | None, int]]) -> None:
-        try:
-            self._file.execute("BEGIN")
-            self._file.executemany("INSERT OR REPLACE INTO said VALUES (?, ?, ?)", rows)
-            self._file.execute("COMMIT")
-        except BaseException:
-            if self._file.in_transaction:
-                self._file.execute("ROLLBACK")
-            raise
