@@ -312,7 +312,7 @@ def test_a_reader_too_slow_is_given_up_when_too_many_bytes_wait() -> None:
     ):
         fill(writer, connection)
         waiting = pool.submit(connection.receive)
-        while len(writer._backlogs[connection]) + 1000 <= 200_000:
+        while len(writer._backlogs[connection].data) + 1000 <= 200_000:
             writer.post(b"x" * 999 + b"\n", connection)
             flush(writer)
             assert connection.close_reason is None
@@ -332,7 +332,7 @@ def test_a_reader_too_slow_is_given_up_when_too_many_frames_wait() -> None:
         connected(writer, small=True) as (connection, _unread),
     ):
         fill(writer, connection)
-        while writer._backlogs[connection].count(b"\n") < 10:
+        while writer._backlogs[connection].frames < 10:
             writer.post(b"\n", connection)
             flush(writer)
             assert connection.close_reason is None
@@ -715,6 +715,21 @@ def test_the_writer_ends_when_all_that_was_posted_is_done() -> None:
 
 def test_a_writer_that_was_never_opened_ends_at_once() -> None:
     Writer(Limits()).end()
+
+
+def test_closing_a_connection_after_the_writer_has_ended() -> None:
+    accepted, peer = tcp_pair()
+    connection, writer = Connection(Transport(accepted)), Writer(Limits())
+    writer.open()
+    writer.end()
+    with peer, ThreadPoolExecutor(1) as pool:
+        closing = pool.submit(writer.close, connection)
+        try:
+            closing.result(PATIENCE)
+        finally:
+            writer._run()  # whoever waits is released
+        assert read_to_end(peer) == b""
+        assert connection.state is State.CLOSED
 
 
 def test_ending_twice() -> None:
