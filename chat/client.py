@@ -23,7 +23,13 @@ from chat.app.console import Console, Screen, stop_signals
 from chat.app.conversation import Conversation
 from chat.app.i18n import gettext as _
 from chat.app.sentences import error_sentence, phrase, setting, why
-from chat.core.client import ChatClient, Cipher, ConnectionClosedError, RefusedError
+from chat.core.client import (
+    ChatClient,
+    Cipher,
+    ConnectionClosedError,
+    RefusedError,
+    plain_transport,
+)
 from chat.core.connection import Transport, TransportError
 from chat.core.protocol import DEFAULT_HOST, DEFAULT_PORT, Message
 from chat.promises import UnusableError
@@ -100,7 +106,7 @@ def _run(options: Namespace, log: TextIO | None) -> int:
 
         cipher = encryption.Cipher(encryption.read_passphrase(options.passphrase_file))
     kind: type[ChatClient] = ChatClient
-    transport: Callable[[socket.socket, str], Transport] | None = None
+    transport: Callable[[socket.socket, str], Transport] = plain_transport
     if not options.no_reconnect:  # promise: resume
         kind = ResumingClient
     if _wants_tls(options):  # promise: tls

@@ -156,7 +156,9 @@ class Person:
     ) -> None:
         """Prepare to enter the chat at *address* as *nick*; it is to be found at *also* too."""
         self.nick = nick
-        self.client = ResumingClient(address, nick, on_event=self._hear, limits=limits, also=also)
+        self.client = ResumingClient(
+            address, nick, on_event=self._hear, limits=limits or Limits(), also=list(also)
+        )
         self.said: dict[int, tuple[str, str | None]] = {}
         """Texts and recipients by the messages' ids."""
         self.said_at: dict[str, float] = {}

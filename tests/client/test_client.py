@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -209,6 +210,19 @@ def test_after_closing_nothing_can_be_said(server: ChatServer) -> None:
         anya.close()
         with pytest.raises(ConnectionClosedError):
             anya.say("поздно")
+
+
+def test_after_closing_there_is_no_way_back(server: ChatServer) -> None:
+    """Not even to who has never listened: nobody would write what is asked for."""
+    client = ChatClient(server.address, "Аня")
+    client.connect()
+    client.register("Аня")
+    client.close()
+    assert client.closed
+    for ask in (client.connect, lambda: client.register("Аня"), lambda: client.say("поздно")):
+        with ThreadPoolExecutor(1) as pool, pytest.raises(ConnectionClosedError):
+            pool.submit(ask).result(PATIENCE)
+    client.close()
 
 
 def test_what_was_said_before_closing_is_heard(server: ChatServer, dial: Dial) -> None:
