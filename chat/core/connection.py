@@ -194,14 +194,29 @@ class Connection:
         self.close_reason: str | None = None
         """Why this side gave the connection up, None while it has not."""
 
-        self.flushed = threading.Event()
-        """Set by the writer when it has sent all that it will."""
+        self.flushed = False
+        """Whether the writer has sent all that it will."""
+
+        # Taken until then. An Event would do the same in ten times the memory.
+        self._flushing = threading.Lock()
+        self._flushing.acquire()
 
     def give_up(self, reason: str) -> None:
         """Note that nothing more is sent or read, because of *reason*. For the writer only."""
         if self.state is not State.CLOSED:
             self.close_reason = self.close_reason or reason
             self.state = State.ABORTED
+
+    def note_flushed(self) -> None:
+        """Note that nothing more will be sent, and wake who waits for that. For the writer only."""
+        if not self.flushed:
+            self.flushed = True
+            self._flushing.release()
+
+    def wait_flushed(self, timeout: float) -> None:
+        """Wait until the writer has sent all that it will, *timeout* seconds at most."""
+        if self._flushing.acquire(timeout=timeout):
+            self._flushing.release()
 
     def receive(self, timeout: float | None = None) -> bytes:
         """Wait for the next chunk of the stream and return it; ``b""`` means that it has ended.
@@ -223,4 +238,4 @@ class Connection:
         with contextlib.suppress(TimeoutError):
             while self.receive(deadline.remaining()):
                 pass
-            self.flushed.wait(deadline.remaining())
+            self.wait_flushed(deadline.remaining())

@@ -266,7 +266,7 @@ class ClientConnection(threading.Thread):
             self.server.writer.ring()
             if self._member is None:
                 seconds = min(seconds, self._registering.left)
-            self.connection.flushed.wait(seconds)
+            self.connection.wait_flushed(seconds)
 
     def _post(self, message: Message) -> None:
         self.server.writer.post(encode(message), self.connection)

@@ -346,15 +346,13 @@ class Writer:
                 stream.at = len(shared)
                 self._audience[connection] = None
             return
-        stream.put(b"", len(shared), len(shared))
-        stream.at = None
+        self._write(connection, stream.joined(shared))
         self._audience.pop(connection, None)
-        if action is not Action.LEAVE:
-            self._write(connection, streams.pop(connection).joined(shared))
-            if action is Action.FINISH:
-                self._finish(connection)
-            else:
-                self._abort(connection)
+        del streams[connection]
+        if action is Action.FINISH:
+            self._finish(connection)
+        elif action is not Action.LEAVE:
+            self._abort(connection)
 
     def _conclude(self, order: Order) -> None:
         """Do what is to be done when the round of *order* is written, and tell who waits for it."""
@@ -374,7 +372,7 @@ class Writer:
 
     def _write(self, connection: Connection, data: bytes) -> None:
         """Write *data*; what the socket does not take waits until it can be written again."""
-        if not data or connection.flushed.is_set():
+        if not data or connection.flushed:
             return
         backlog = self._backlogs.get(connection)
         try:
@@ -421,10 +419,10 @@ class Writer:
         """Close the stream behind all that was written."""
         if connection in self._backlogs:
             self._backlogs[connection].ending = True
-        elif not connection.flushed.is_set():
+        elif not connection.flushed:
             try:
                 connection.transport.end()
-                connection.flushed.set()
+                connection.note_flushed()
             except Exception as error:  # noqa: BLE001 - one client's error is not everybody's
                 self._fail(connection, error)
 
@@ -439,7 +437,7 @@ class Writer:
         self._audience.pop(connection, None)
         try:
             with contextlib.ExitStack() as stack:  # the reader wakes, whatever else fails
-                stack.callback(connection.flushed.set)
+                stack.callback(connection.note_flushed)
                 stack.callback(connection.transport.shut_down)
                 if self._backlogs.pop(connection, None) is not None:
                     self._selector.unregister(connection.transport)

@@ -384,7 +384,7 @@ def test_finish_sends_everything_and_then_fin(writer: Writer) -> None:
         assert read_to_end(peer) == b"goodbye\n"
         peer.close()
         connection.linger(Deadline(PATIENCE))
-        assert connection.flushed.is_set()
+        assert connection.flushed
 
 
 def test_finish_of_an_idle_connection_is_a_fin(writer: Writer) -> None:
@@ -404,10 +404,11 @@ def test_finish_of_a_full_socket_sends_everything_and_then_fin(writer: Writer) -
         assert is_full(writer, connection)
         writer.finish(connection)
         flush(writer)
-        assert not connection.flushed.is_set()
+        assert not connection.flushed
         writer.post(b"too late\n", connection)
         assert read_to_end(peer) == whole
-        assert connection.flushed.wait(PATIENCE)
+        connection.wait_flushed(PATIENCE)
+        assert connection.flushed
 
 
 def test_a_peer_that_has_gone_is_lost_and_its_reader_wakes(writer: Writer) -> None:
@@ -455,7 +456,7 @@ def test_the_ends_of_a_connection_in_every_order(
                 flush(writer)
         writer.close(connection)
         assert connection.state is State.CLOSED
-        assert connection.flushed.is_set()
+        assert connection.flushed
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
         got = read_to_end(peer).lstrip(b"x\n") if not full else b""
@@ -520,7 +521,8 @@ def test_an_error_of_one_connection_is_the_end_of_that_one_alone(
             assert read_to_end(peer) == b""
             assert connection.close_reason == "lost"
             assert connection.receive() == b""
-            assert connection.flushed.wait(PATIENCE)
+            connection.wait_flushed(PATIENCE)
+            assert connection.flushed
 
 
 def test_after_a_round_that_failed_nobody_stays_who_has_missed_something(
@@ -722,12 +724,8 @@ def test_closing_a_connection_after_the_writer_has_ended() -> None:
     connection, writer = Connection(Transport(accepted)), Writer(Limits())
     writer.open()
     writer.end()
-    with peer, ThreadPoolExecutor(1) as pool:
-        closing = pool.submit(writer.close, connection)
-        try:
-            closing.result(PATIENCE)
-        finally:
-            writer._run()  # whoever waits is released
+    with peer:
+        writer.close(connection)
         assert read_to_end(peer) == b""
         assert connection.state is State.CLOSED
 
