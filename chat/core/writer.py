@@ -70,20 +70,21 @@ class _Stream:
 
     def __init__(self, at: int | None) -> None:
         self.at = at  # from which byte of the shared frames on; None outside the audience
-        self.pieces: list[bytes | slice] = []  # own frames, and ranges of the shared ones
+        self.pieces: list[bytes | tuple[int, int]] = []  # own frames, ranges of shared ones
 
     def put(self, frame: bytes, begin: int, end: int) -> None:
         """Take *frame* in the place of the shared bytes from *begin* to *end*."""
         if self.at is not None:
-            self.pieces.append(slice(self.at, begin))
+            if self.at < begin:
+                self.pieces.append((self.at, begin))
             self.at = end
         self.pieces.append(frame)
 
-    def joined(self, shared: bytearray) -> bytes:
+    def joined(self, shared: memoryview) -> bytes:
         """Return it as bytes, with what is *shared* since the last piece."""
         self.put(b"", len(shared), len(shared))
-        view = memoryview(shared)
-        return b"".join([view[one] if isinstance(one, slice) else one for one in self.pieces])
+        pieces = [shared[one[0] : one[1]] if isinstance(one, tuple) else one for one in self.pieces]
+        return b"".join(pieces)
 
 
 class _Streams(dict[Connection, _Stream]):
@@ -333,8 +334,9 @@ class Writer:
             data = bytes(shared)
             for connection in [one for one in self._audience if one not in streams]:
                 self._write(connection, data)
+        view = memoryview(shared)
         for connection, stream in streams.items():
-            self._write(connection, stream.joined(shared))
+            self._write(connection, stream.joined(view))
 
     def _execute(
         self, action: Action, connection: Connection, streams: _Streams, shared: bytearray
@@ -346,7 +348,7 @@ class Writer:
                 stream.at = len(shared)
                 self._audience[connection] = None
             return
-        self._write(connection, stream.joined(shared))
+        self._write(connection, stream.joined(memoryview(shared)))
         self._audience.pop(connection, None)
         del streams[connection]
         if action is Action.FINISH:
