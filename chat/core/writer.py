@@ -258,7 +258,7 @@ class Writer:
     # The thread
 
     def _run(self) -> None:
-        while not self._ended:
+        while self._posted or not self._ended:
             try:
                 for connection in self._wait():
                     self._resume(connection)
@@ -266,7 +266,6 @@ class Writer:
             except Exception:
                 logger.exception("cannot wait")
             self._write_round()
-        self._write_round()  # what was posted during the last one
 
     def _wait(self) -> list[Connection]:
         """Wait until there is something to do; return whose sockets can be written again."""
@@ -374,12 +373,13 @@ class Writer:
 
     def _write(self, connection: Connection, data: bytes) -> None:
         """Write *data*; what the socket does not take waits until it can be written again."""
-        if not data or connection.flushed:
-            return
         backlog = self._backlogs.get(connection)
+        if not data or connection.flushed or (backlog is not None and backlog.ending):
+            return
         try:
             if backlog is not None:
-                self._add(connection, backlog, data)
+                backlog.add(data)
+                self._check_size(connection, backlog)
                 return
             sent = connection.transport.send(data)
             if sent < len(data) or connection.transport.unsent:
@@ -389,14 +389,12 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - one client's error is not everybody's
             self._fail(connection, error)
 
-    def _add(self, connection: Connection, backlog: _Backlog, data: bytes) -> None:
-        """Have *data* wait as well; when that is more than may, the reader is too slow."""
-        if not backlog.ending:
-            backlog.add(data)
-            limits = self._limits
-            if len(backlog.data) > limits.queue_bytes or backlog.frames > limits.queue_frames:
-                connection.give_up("slow")
-                self._abort(connection)
+    def _check_size(self, connection: Connection, backlog: _Backlog) -> None:
+        """Abort *connection* when more waits for it than may: its reader is too slow."""
+        limits = self._limits
+        if len(backlog.data) > limits.queue_bytes or backlog.frames > limits.queue_frames:
+            connection.give_up("slow")
+            self._abort(connection)
 
     def _resume(self, connection: Connection) -> None:
         """Write on to a socket that was full."""

@@ -89,7 +89,9 @@ class RememberedSession(Session):
 
     def note(self, message_id: int, seq: int) -> None:
         """Note the number of what was said under *message_id*."""
-        place, is_here = self._place_of(message_id)
+        place, is_here = len(self._ids), False
+        if message_id <= self._largest:
+            place, is_here = self._place_of(message_id)
         if is_here:
             self._numbers[place] = seq
             return
