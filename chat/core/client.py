@@ -320,7 +320,7 @@ class ChatClient:
     def close(self) -> None:
         """Leave the chat: say so, wait for the end, leave no thread and no socket.
 
-        In *on_event* it does not wait: that is the last event but ``closed``.
+        In *on_event* it does not wait: the listener ends after that event.
         """
         self._leaving.set()
         if threading.current_thread() is self._thread:
@@ -423,10 +423,11 @@ class ChatClient:
                 self._set_users(event["users"])
             elif kind in ("joined", "left"):
                 key = nick_key(event["nick"])
-                self._users.pop(key, None)
-                self._persons[key] = event.get("person")
                 if kind == "joined":
-                    self._users[key] = event["nick"]
+                    self._users[key], self._persons[key] = event["nick"], event.get("person")
+                else:
+                    self._users.pop(key, None)
+                    self._persons.pop(key, None)
 
     def _settle(self, event: Message) -> None:
         event.pop("message", None)  # that is for us to add
@@ -546,6 +547,7 @@ class ChatClient:
         self._send(message)
 
     def _send(self, message: Message) -> None:
+        """Send *message*. Raises `ConnectionClosedError` when there is no connection."""
         connection = self._connection
         if connection is None or self.closed:
             raise ConnectionClosedError

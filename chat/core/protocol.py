@@ -203,10 +203,8 @@ class ProtocolError(Exception):
 
     def message(self) -> Message:
         """Return the ``error`` message that tells a client of it."""
-        known = {"id": self.id, "re": self.re}
-        return {"type": "error", "code": self.code} | {
-            key: value for key, value in known.items() if value is not None
-        }
+        told = {"type": "error", "code": self.code, "id": self.id, "re": self.re}
+        return {key: value for key, value in told.items() if value is not None}
 
 
 class FrameDecoder:
