@@ -359,18 +359,22 @@ def write(text: str, stream: TextIO | None = None) -> None:
             )
 
 
+def wrapped(sentence: str, stream: TextIO, indent: int) -> str:
+    """Return *sentence* broken between words for a terminal; a program reads whole lines."""
+    if not stream.isatty():
+        return sentence
+    return textwrap.fill(
+        sentence,
+        max(20, shutil.get_terminal_size().columns),
+        subsequent_indent=" " * indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
 def complain(sentence: str) -> None:
-    """Say *sentence* on stderr; on a terminal it is broken between words."""
-    if sys.stderr.isatty():
-        columns = max(20, shutil.get_terminal_size().columns)
-        sentence = textwrap.fill(
-            sentence,
-            columns,
-            subsequent_indent="  ",
-            break_on_hyphens=False,
-            break_long_words=False,
-        )
-    write(sentence + "\n", sys.stderr)
+    """Say *sentence* on stderr."""
+    write(wrapped(sentence, sys.stderr, indent=2) + "\n", sys.stderr)
 
 
 def fail(sentence: str) -> int:
