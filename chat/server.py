@@ -193,7 +193,7 @@ def _heed_signals(server: ChatServer, tls: ssl.SSLContext | None, options: Names
         signal.signal(signal.SIGHUP, renew)
 
 
-def _limits() -> dict[str, tuple[Callable[[str], float], str]]:
+def _limits() -> dict[str, tuple[cli.Kind, str]]:
     """Return the limits that the command line sets: what reads each, and what it means."""
     seconds = cli.number(float, 0.1, DAY)
     return {

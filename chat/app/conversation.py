@@ -213,22 +213,20 @@ class Conversation(abc.ABC):
     # The user's thread
 
     def _handle(self, line: str) -> None:
-        name, words = command_in(line), line.split(maxsplit=1)
+        name = command_in(line)
+        word, rest = (*line.split(maxsplit=1), "", "")[:2]
         if meant := command_meant(line):
             sentence = _(
                 "Nothing was sent. Commands begin with a slash: /{command}. "
                 "To say the word, put a full stop behind it."
             )
             self._warn(sentence.format(command=meant))
-        elif not words:
-            pass
-        elif name is None:
-            self._say(line.lstrip()[1:] if words[0].startswith("//") else line)
         elif name in COMMANDS:
-            self._handle_command(COMMANDS[name], words[1].rstrip() if len(words) > 1 else "")
-        else:
-            sentence = _("There is no command {name}. /help lists them.")
-            self._warn(sentence.format(name=words[0]))
+            self._handle_command(COMMANDS[name], rest.rstrip())
+        elif name is not None:
+            self._warn(_("There is no command {name}. /help lists them.").format(name=word))
+        elif word:
+            self._say(line.lstrip()[1:] if word.startswith("//") else line)
 
     def _handle_command(self, command: "Command", rest: str) -> None:
         try:
@@ -276,13 +274,13 @@ class Conversation(abc.ABC):
 
     def _find(self, nick: str) -> str | None:
         """Return the user called *nick* as it is shown; None, and a warning, if nobody is."""
+        key = nick_key(nick)
         for user in self._client.users:
-            if nick_key(user) == nick_key(nick):
+            if nick_key(user) == key:
                 return user
-        if nick_key(nick) == nick_key(self._client.nick):
-            self._warn(_("That is you. /users shows who else is here."))
-            return None
         sentence = _("There is no user {nick}. /users shows who is here.")
+        if key == nick_key(self._client.nick):
+            sentence = _("That is you. /users shows who else is here.")
         self._warn(sentence.format(nick=nick))
         return None
 

@@ -4,7 +4,8 @@ The server logs facts through the standard `logging`, with the facts in ``record
 become sentences, or JSON for machines. A terminal can stop taking output (Ctrl-S is enough), and
 the threads that serve clients must not wait for it: they put records into a queue, and one thread
 prints what is in it. Nor may a flood fill the terminal or the memory: of one second only
-`LINES_A_SECOND` lines are printed about one address, and one line says how much more there was.
+`LINES_OF_ONE` lines are printed about one address and `LINES_OF_ALL` about all, and one line says
+how much more there was. While the terminal stands still, no new second begins.
 """
 
 import contextlib
@@ -27,11 +28,11 @@ from chat.app.options import address_text, wrapped, write
 from chat.app.sentences import left_sentence, phrase
 from chat.core.protocol import Limits, nick_key, printable
 
-LINES_A_SECOND = 300
+LINES_OF_ONE = 300
 """Lines of one second about one address: more than anybody can read."""
 
-WAITING_LINES = 10_000
-"""Lines that wait for a terminal that stands still; further ones are counted."""
+LINES_OF_ALL = 3000
+"""Lines of one second in all, whoever has many addresses."""
 
 TICK = 0.05
 """Seconds between two looks into the queue: a thread that woke for every record would take the
@@ -66,6 +67,7 @@ class Journal(QueueHandler):
         # Guarded by the handler's own lock.
         self._tally = Tally()
         self._lines: Counter[str] = Counter()  # of this second, by host
+        self._all_lines = 0  # of this second
         self._omitted: Counter[str] = Counter()  # messages, bytes and other lines
 
     # Any thread
@@ -89,8 +91,9 @@ class Journal(QueueHandler):
         for facts in self._one_by_one(happened):
             self._tally.note(facts)
             host = facts["address"][0] if facts.get("address") else ""
-            if self._lines[host] < LINES_A_SECOND and self.records.qsize() < WAITING_LINES:
+            if self._lines[host] < LINES_OF_ONE and self._all_lines < LINES_OF_ALL:
                 self._lines[host] += 1
+                self._all_lines += 1
                 self._put(facts, record.created)
             elif facts["event"] == "message":
                 self._omitted["messages"] += 1
@@ -141,6 +144,7 @@ class Journal(QueueHandler):
             self._second = now
             with self.lock or contextlib.nullcontext():
                 self._lines.clear()
+                self._all_lines = 0
                 self._put_omitted()
         lines = []
         while not self.records.empty():

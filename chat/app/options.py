@@ -24,7 +24,7 @@ import textwrap
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TextIO, TypeVar
+from typing import Any, NoReturn, TextIO
 
 from chat.app.i18n import LANGUAGES, set_language
 from chat.app.i18n import gettext as _
@@ -32,7 +32,8 @@ from chat.app.sentences import setting, why
 from chat.core.protocol import DEFAULT_HOST, DEFAULT_PORT
 from chat.promises import UnusableError
 
-N = TypeVar("N", int, float)
+Kind = Callable[[str], object]
+"""Makes of a text what an option may be, or raises `argparse.ArgumentTypeError`."""
 
 USAGE_STATUS = 2
 FAILURE_STATUS = 1
@@ -57,12 +58,7 @@ class ArgumentParser(argparse.ArgumentParser):
         super().exit(status, message)
 
     def add(
-        self,
-        option: str,
-        kind: Callable[[str], object],
-        metavar: str,
-        meaning: str,
-        default: object = None,
+        self, option: str, kind: Kind, metavar: str, meaning: str, default: object = None
     ) -> None:
         """Add an *option* whose value *kind* makes of a text; its help ends with the *default*."""
         if default is not None:
@@ -292,12 +288,10 @@ def file_path(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{text}: {why(error)}") from None
 
 
-def number(
-    kind: Callable[[str], N], least: float, most: float, *others: float
-) -> Callable[[str], N]:
+def number(kind: type[float], least: float, most: float, *others: float) -> Kind:
     """Return what reads a number of that *kind* from *least* to *most*, or one of *others*."""
 
-    def read(text: str) -> N:
+    def read(text: str) -> float:
         with contextlib.suppress(ValueError):
             if least <= (value := kind(text)) <= most or value in others:
                 return value

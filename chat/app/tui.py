@@ -69,7 +69,7 @@ KEPT_LINES = 5000
 TICK = 1 / 30
 """Seconds between two looks at what other threads have to show."""
 
-TASKS_AT_ONCE = 100
+TASKS_AT_ONCE = 500
 """How much of it is shown before keys get their turn."""
 
 NARROW = 60

@@ -125,9 +125,9 @@ def test_a_flood_from_one_address_hides_nobody_else(
         log("joined", address=("192.0.2.2", 1), nick="Аня")
         log("stopped", reason="stopped")
     text = "".join(printed)
-    assert text.count("192.0.2.1:") == journal.LINES_A_SECOND
+    assert text.count("192.0.2.1:") == journal.LINES_OF_ONE
     assert "Аня (192.0.2.2:1) теперь в чате" in text
-    assert f"… и ещё, не показано по отдельности: {5000 - journal.LINES_A_SECOND} строк\n" in text
+    assert f"… и ещё, не показано по отдельности: {5000 - journal.LINES_OF_ONE} строк\n" in text
     assert text.endswith("Сервер остановлен\n")
 
 
@@ -142,8 +142,8 @@ def test_messages_beyond_what_anybody_reads_are_counted(
         log("joined", address=("192.0.2.2", 1), nick="Боря")
         log("stopped", reason="stopped")
     text = "".join(printed)
-    assert text.count("→") == journal.LINES_A_SECOND
-    rest = 1200 - journal.LINES_A_SECOND
+    assert text.count("→") == journal.LINES_OF_ONE
+    rest = 1200 - journal.LINES_OF_ONE
     assert f"не показано по отдельности: {rest} сообщений ({4 * rest} байт)" in text
     assert "Боря (192.0.2.2:1) теперь в чате" in text
     assert "1200 сообщений" in text  # the summary counts them all
@@ -155,7 +155,7 @@ def test_what_was_omitted_is_said_when_the_second_is_over_though_nothing_else_ha
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     with journalling() as log:
-        for port in range(journal.LINES_A_SECOND + 7):
+        for port in range(journal.LINES_OF_ONE + 7):
             log("connected", address=("192.0.2.1", port))
         now += 1
         eventually(lambda: "не показано по отдельности: 7 строк\n" in "".join(printed))
@@ -170,8 +170,8 @@ def test_what_waits_for_a_terminal_that_stands_still_is_bounded() -> None:
     for host in range(100):
         said = [((f"192.0.2.{host}", 1), entry)] * 1000
         handler.emit(logging.makeLogRecord({"event": {"event": "messages", "messages": said}}))
-        assert handler.records.qsize() <= (host + 1) * journal.LINES_A_SECOND
-    assert handler.records.qsize() == journal.WAITING_LINES
+        assert handler.records.qsize() <= (host + 1) * journal.LINES_OF_ONE
+    assert handler.records.qsize() == journal.LINES_OF_ALL
 
 
 def test_who_leaves_from_another_server_has_no_address(printed: list[str]) -> None:
