@@ -57,7 +57,7 @@ def _run(options: Namespace) -> int:
 
 def _open_log(path: str | None) -> contextlib.AbstractContextManager[TextIO | None]:
     """Open the transcript, which nobody else may read: private messages are in it."""
-    if path is None:
+    if not path:
         return contextlib.nullcontext()
     try:
         return open(path, "a", encoding="utf-8", buffering=1, opener=_open_for_us_alone)

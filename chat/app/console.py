@@ -309,10 +309,7 @@ class Console(Conversation):
                 line = self._screen.read(f"[{self.addressee}] ")
             if is_goodbye(line):
                 return
-            try:
-                self._handle(line)
-            except TimeoutError:
-                self._warn(_("The server does not answer. Not sent: {line}").format(line=line))
+            self._handle(line)
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from logging.handlers import QueueHandler
 from typing import Any
@@ -53,12 +53,12 @@ class Journal(QueueHandler):
     It is no `QueueListener`: that wakes, and writes, for each record.
     """
 
-    def __init__(self, formatter: logging.Formatter, *, show_text: bool = False) -> None:
-        """Print by *formatter*, and the texts of messages with *show_text*."""
+    def __init__(self, line_for: Callable[[float, Facts], str], *, show_text: bool = False) -> None:
+        """Make lines by *line_for*, which gets when what happened; the texts with *show_text*."""
         # Its `put` may be interrupted by a signal's handler that logs, too.
-        self.records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
-        super().__init__(self.records)
-        self.setFormatter(formatter)
+        self.waiting: queue.SimpleQueue[tuple[float, Facts]] = queue.SimpleQueue()
+        super().__init__(self.waiting)
+        self._line_for = line_for
         self._show_text = show_text
         self._stopping = threading.Event()
         # A daemon, because it may wait for the terminal for ever.
@@ -85,8 +85,8 @@ class Journal(QueueHandler):
         happened: Facts = record.__dict__.get("event", {"event": record.getMessage()})
         if happened["event"] == "stopped":
             self._put_omitted()
-            self._put(self._tally.summary())
-            self._put(happened)
+            self.waiting.put((record.created, self._tally.summary()))
+            self.waiting.put((record.created, happened))
             return
         for facts in self._one_by_one(happened):
             self._tally.note(facts)
@@ -94,7 +94,7 @@ class Journal(QueueHandler):
             if self._lines[host] < LINES_OF_ONE and self._all_lines < LINES_OF_ALL:
                 self._lines[host] += 1
                 self._all_lines += 1
-                self._put(facts, record.created)
+                self.waiting.put((record.created, facts))
             elif facts["event"] == "message":
                 self._omitted["messages"] += 1
                 self._omitted["bytes"] += facts["bytes"]
@@ -112,13 +112,9 @@ class Journal(QueueHandler):
                 said["text"] = entry.text
             yield said | {"sealed": entry.sealed, "bytes": len(entry.text.encode())}
 
-    def _put(self, facts: Facts, created: float | None = None) -> None:
-        values = {"event": facts, "created": created or time.time()}
-        self.records.put(logging.makeLogRecord(values))
-
     def _put_omitted(self) -> None:
         if self._omitted:
-            self._put({"event": "omitted", **self._omitted})
+            self.waiting.put((time.time(), {"event": "omitted", **self._omitted}))
             self._omitted.clear()
 
     # The main thread
@@ -147,12 +143,12 @@ class Journal(QueueHandler):
                 self._all_lines = 0
                 self._put_omitted()
         lines = []
-        while not self.records.empty():
-            record = self.records.get()
+        while not self.waiting.empty():
+            moment, facts = self.waiting.get()
             try:
-                lines.append(self.format(record) + "\n")
-            except Exception:  # noqa: BLE001 - one record that cannot be said
-                self.handleError(record)
+                lines.append(self._line_for(moment, facts) + "\n")
+            except Exception:  # noqa: BLE001 - one that cannot be said is lost alone
+                self.handleError(logging.makeLogRecord({"msg": facts}))
         if lines:
             write("".join(lines))
 
@@ -200,10 +196,10 @@ def on_console(
 
     Begins with *about*, see `about`.
     """
-    formatter = JsonFormatter() if as_json else Formatter()
-    start = [formatter.line(time.time(), about)] if as_json else _start_sentences(about)
+    line_for = json_line if as_json else line
+    start = [json_line(time.time(), about)] if as_json else _start_sentences(about)
     write("\n".join(start) + "\n")
-    journal = Journal(formatter, show_text=show_text)
+    journal = Journal(line_for, show_text=show_text)
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.addHandler(journal)
@@ -218,32 +214,25 @@ def on_console(
 # A line
 
 
-class Formatter(logging.Formatter):
-    """Turns a record into a line for people: the local time, then a sentence."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line for *record*."""
-        return self.line(record.created, record.__dict__["event"])
-
-    def line(self, moment: float, facts: Facts) -> str:
-        """Return the line that says *facts* of *moment* (Unix seconds)."""
-        text = sentence(facts)
-        if "text" in facts and not facts["sealed"]:
-            text += ": " + facts["text"]
-        text = printable(text).replace("\n", " ⏎ ")
-        return f"{time.strftime('%H:%M:%S', time.localtime(moment))}  {text}"
+def line(moment: float, facts: Facts) -> str:
+    """Return the line that tells people *facts* of *moment* (Unix seconds), in local time."""
+    text = sentence(facts)
+    if "text" in facts and not facts["sealed"]:
+        text += ": " + facts["text"]
+    text = printable(text).replace("\n", " ⏎ ")
+    return f"{time.strftime('%H:%M:%S', time.localtime(moment))}  {text}"
 
 
-class JsonFormatter(Formatter):
-    """For machines: one JSON object a line, with the time in ISO 8601 and UTC."""
+def json_line(moment: float, facts: Facts) -> str:
+    """Return the line for machines: a JSON object, with the time in ISO 8601 and UTC.
 
-    def line(self, moment: float, facts: Facts) -> str:
-        """Return the object; an address is one string, ``HOST:PORT``."""
-        stamp = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
-        shown = {"time": stamp, **facts}
-        if facts.get("address"):
-            shown["address"] = _address(facts)
-        return json.dumps(shown, ensure_ascii=False)
+    An address is one string, ``HOST:PORT``.
+    """
+    stamp = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+    shown = {"time": stamp, **facts}
+    if facts.get("address"):
+        shown["address"] = _address(facts)
+    return json.dumps(shown, ensure_ascii=False)
 
 
 # What a line says

@@ -161,7 +161,7 @@ class Talk(Conversation):
     def refuse(self, partner: str) -> None:
         """Say that *partner* has left, and that what was typed for them stays where it is."""
         sentence = _("{nick} has left, so nothing was sent. Alt+↑ or /all: talk to everybody.")
-        self._warn(sentence.format(nick=shown_nick(partner)))
+        self._warn(sentence, nick=shown_nick(partner))
 
     def keys(self) -> list[tuple[str, str]]:
         """Return what the keys do."""
@@ -186,9 +186,7 @@ class Talk(Conversation):
             self._handle(line)
         except ConnectionClosedError:
             self.unsent.append(line)
-            self._warn(_("The conversation is over. Not sent: {line}").format(line=line))
-        except TimeoutError:
-            self._warn(_("The server does not answer. Not sent: {line}").format(line=line))
+            self._warn(_("The conversation is over. Not sent: {line}"), line=line)
 
     def talk_to(self, partner: str | None) -> None:
         """Talk to *partner*, and show the conversation with them."""
@@ -575,10 +573,10 @@ class ChatApp(App[None]):
 
     def on_mount(self) -> None:
         """Begin the conversation."""
-        self._screen_loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         for number in stop_signals():
             with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows; a test's thread
-                self._screen_loop.add_signal_handler(number, self.action_leave)
+                loop.add_signal_handler(number, self.action_leave)
         self.draft.focus()
         self.scrollback.show(self._pane)
         self.talk.start(self, self._users)
@@ -594,11 +592,6 @@ class ChatApp(App[None]):
     def deliver(self, task: Callable[[], None]) -> None:
         """Do *task* in the screen's thread; return at once."""
         self._inbox.append(task)
-
-    def lose_terminal(self) -> None:
-        """Leave, because there is nothing to write to any more."""
-        with contextlib.suppress(RuntimeError):  # the screen has gone, too
-            self._screen_loop.call_soon_threadsafe(self.action_leave)
 
     # The screen's thread
 
@@ -842,16 +835,15 @@ class _Output:
 
 def run(talk: Talk, users: list[str], options: Namespace) -> int:
     """Show *talk* on the full screen until the user leaves; return the exit status."""
-    about = {}
-    if options.tls or options.tls_ca:
-        about["encryption"] = "TLS"
+    encryption = ["TLS"] if options.tls or options.tls_ca else []
     if options.passphrase_file:
-        words = [*about.values(), _("encrypted end-to-end")]
-        about["encryption"] = " · ".join(words)
-    about = {"address": cli.address_text(options.host, options.port), **about}
+        encryption.append(_("encrypted end-to-end"))
+    about = {"address": cli.address_text(options.host, options.port)}
+    if encryption:
+        about["encryption"] = " · ".join(encryption)
     os.environ.pop("NO_COLOR", None)  # `COLOURS` knows
     app = ChatApp(talk, users, about)
-    sys.__stderr__ = _Output(sys.stderr, app.lose_terminal)  # type: ignore[misc, assignment]
+    sys.__stderr__ = _Output(sys.stderr, partial(app.deliver, app.action_leave))  # type: ignore[misc, assignment]
     try:
         app.run()
     finally:

@@ -165,13 +165,13 @@ def test_what_was_omitted_is_said_when_the_second_is_over_though_nothing_else_ha
 
 def test_what_waits_for_a_terminal_that_stands_still_is_bounded() -> None:
     """However many addresses there are: one record can have a thousand messages."""
-    handler = journal.Journal(journal.Formatter())
+    handler = journal.Journal(journal.line)
     entry = Entry("Аня", "s", None, None, "да", 0.0)
     for host in range(100):
         said = [((f"192.0.2.{host}", 1), entry)] * 1000
         handler.emit(logging.makeLogRecord({"event": {"event": "messages", "messages": said}}))
-        assert handler.records.qsize() <= (host + 1) * journal.LINES_OF_ONE
-    assert handler.records.qsize() == journal.LINES_OF_ALL
+        assert handler.waiting.qsize() <= (host + 1) * journal.LINES_OF_ONE
+    assert handler.waiting.qsize() == journal.LINES_OF_ALL
 
 
 def test_who_leaves_from_another_server_has_no_address(printed: list[str]) -> None:
