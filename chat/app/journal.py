@@ -26,6 +26,7 @@ from chat.app.i18n import gettext as _
 from chat.app.i18n import mark, ngettext, nmark
 from chat.app.options import address_text, wrapped, write
 from chat.app.sentences import left_sentence, phrase
+from chat.core.history import Entry
 from chat.core.protocol import Limits, nick_key, printable
 
 LINES_OF_ONE = 300
@@ -42,6 +43,7 @@ STOP_TIMEOUT = 2.0
 """Seconds that a terminal gets for what is left at the end."""
 
 Facts = dict[str, Any]
+Address = tuple[str, int]
 
 
 # From the threads that log to the one that prints
@@ -82,35 +84,40 @@ class Journal(QueueHandler):
         It is called by `emit`, which holds the lock, and makes a record with which something is
         wrong the only one lost.
         """
-        happened: Facts = record.__dict__.get("event", {"event": record.getMessage()})
-        if happened["event"] == "stopped":
+        facts: Facts = record.__dict__.get("event", {"event": record.getMessage()})
+        self._tally.note(facts)
+        if facts["event"] == "messages":
+            for address, entry in facts["messages"]:
+                self._put_message(record.created, address, entry)
+        elif facts["event"] == "stopped":
             self._put_omitted()
             self.waiting.put((record.created, self._tally.summary()))
-            self.waiting.put((record.created, happened))
-            return
-        for facts in self._one_by_one(happened):
-            self._tally.note(facts)
-            host = facts["address"][0] if facts.get("address") else ""
-            if self._lines[host] < LINES_OF_ONE and self._all_lines < LINES_OF_ALL:
-                self._lines[host] += 1
-                self._all_lines += 1
-                self.waiting.put((record.created, facts))
-            elif facts["event"] == "message":
-                self._omitted["messages"] += 1
-                self._omitted["bytes"] += facts["bytes"]
-            else:
-                self._omitted["lines"] += 1
+            self.waiting.put((record.created, facts))
+        elif self._has_room(facts.get("address")):
+            self.waiting.put((record.created, facts))
+        else:
+            self._omitted["lines"] += 1
 
-    def _one_by_one(self, facts: Facts) -> Iterator[Facts]:
-        """Yield *facts*, or those of each message in them."""
-        if facts["event"] != "messages":
-            yield facts
-            return
-        for address, entry in facts["messages"]:
-            said = {"event": "message", "address": address, "nick": entry.sender, "to": entry.to}
+    def _put_message(self, moment: float, address: Address, entry: Entry) -> None:
+        size = len(entry.text.encode())
+        self._tally.note_message(size)
+        if self._has_room(address):
+            said: Facts = {"event": "message", "address": address, "nick": entry.sender}
+            said |= {"to": entry.to, "sealed": entry.sealed, "bytes": size}
             if self._show_text:
                 said["text"] = entry.text
-            yield said | {"sealed": entry.sealed, "bytes": len(entry.text.encode())}
+            self.waiting.put((moment, said))
+        else:
+            self._omitted["messages"] += 1
+            self._omitted["bytes"] += size
+
+    def _has_room(self, address: Address | None) -> bool:
+        host = address[0] if address else ""
+        if self._all_lines >= LINES_OF_ALL or self._lines[host] >= LINES_OF_ONE:
+            return False
+        self._all_lines += 1
+        self._lines[host] += 1
+        return True
 
     def _put_omitted(self) -> None:
         if self._omitted:
@@ -160,21 +167,18 @@ class Tally:
         """Start counting now."""
         self._started = time.monotonic()
         self._present: set[str] = set()
-        self._nicks: dict[tuple[str, int], str] = {}  # by the clients' addresses
-        self._counted = Counter(users=0, most_users=0, messages=0, bytes=0)
+        self._nicks: dict[Address, str] = {}  # by the clients' addresses
+        self._users = self._most_users = 0
+        self._messages = self._bytes = 0
 
     def note(self, facts: Facts) -> None:
         """Count *facts*, and add to a refusal the nickname of who was refused."""
-        counted = self._counted
         match facts["event"]:
-            case "message":
-                counted["messages"] += 1
-                counted["bytes"] += facts["bytes"]
             case "joined":
                 self._nicks[facts["address"]] = facts["nick"]
                 self._present.add(nick_key(facts["nick"]))
-                counted["users"] += 1
-                counted["most_users"] = max(counted["most_users"], len(self._present))
+                self._users += 1
+                self._most_users = max(self._most_users, len(self._present))
             case "left":
                 self._present.discard(nick_key(facts["nick"]))
             case "disconnected":
@@ -182,10 +186,21 @@ class Tally:
             case "refused":
                 facts["nick"] = self._nicks.get(facts["address"])
 
+    def note_message(self, size: int) -> None:
+        """Count a message of *size* bytes."""
+        self._messages += 1
+        self._bytes += size
+
     def summary(self) -> Facts:
         """Return the numbers as something that has happened."""
-        seconds = round(time.monotonic() - self._started, 3)
-        return {"event": "summary", "seconds": seconds, **self._counted}
+        return {
+            "event": "summary",
+            "seconds": round(time.monotonic() - self._started, 3),
+            "users": self._users,
+            "most_users": self._most_users,
+            "messages": self._messages,
+            "bytes": self._bytes,
+        }
 
 
 @contextlib.contextmanager
