@@ -218,6 +218,10 @@ class Conversation(abc.ABC):
             self._obey(line)
         except TimeoutError:
             self._warn(_("The server does not answer. Not sent: {line}"), line=line)
+        except ConnectionClosedError:
+            if self._client.closed or command_in(line) is None:
+                raise
+            self._warn(_("There is no connection at the moment. Try again when it is back."))
 
     def _obey(self, line: str) -> None:
         name = command_in(line)
@@ -229,19 +233,11 @@ class Conversation(abc.ABC):
             )
             self._warn(sentence, command=meant)
         elif name in COMMANDS:
-            self._handle_command(COMMANDS[name], rest.rstrip())
+            COMMANDS[name](self, rest.rstrip())
         elif name is not None:
             self._warn(_("There is no command {name}. /help lists them."), name=word)
         elif word:
             self._say(line.lstrip()[1:] if word.startswith("//") else line)
-
-    def _handle_command(self, command: "Command", rest: str) -> None:
-        try:
-            command(self, rest)
-        except ConnectionClosedError:
-            if self._client.closed:
-                raise
-            self._warn(_("There is no connection at the moment. Try again when it is back."))
 
     def _say(self, text: str, to: str | None = None) -> None:
         if len(text) > self._client.text_chars:

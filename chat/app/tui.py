@@ -264,6 +264,8 @@ class Pane:
         del self.lines[:surplus]
         if self.first_unread is not None:
             self.first_unread = max(0, self.first_unread - surplus)
+        if self.top is not None:
+            self.top = max(0, self.top - surplus)
         return surplus
 
 
@@ -274,45 +276,44 @@ class Scrollback(ScrollView, can_focus=False):
         """Show nothing yet."""
         super().__init__()
         self.pane = Pane(None)
-        self.following = True
-        """Whether the view goes along with what comes."""
         self._rows: list[Strip] = []
         self._starts: list[int] = []  # the first row of each line
         self._started = date(time.time())
         self._day = self._started
 
+    @property
+    def following(self) -> bool:
+        """Whether the view goes along with what comes."""
+        return self.pane.top is None
+
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Follow what comes when the last row is in view, and only then."""
         super().watch_scroll_y(old_value, new_value)
-        self.following = new_value >= self.max_scroll_y
+        line = max(0, bisect_right(self._starts, self.scroll_offset.y) - 1)
+        self.pane.top = None if new_value >= self.max_scroll_y else line
 
     def follow(self) -> None:
         """Go to the last row and follow what comes."""
-        self.following = True
         self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
+        self.pane.top = None
 
     def show(self, pane: Pane) -> None:
         """Show *pane* where it was left."""
-        self._note_top()
         self.pane = pane
         self._wrap_all()
 
     def on_resize(self) -> None:
         """Wrap anew for the new width."""
-        self._note_top()
         self._wrap_all()
 
     def add(self, line: Line, dropped: int) -> None:
         """Show *line*, which was added to the pane when the first *dropped* were dropped."""
         if dropped:
-            self._note_top()
-            if self.pane.top is not None:
-                self.pane.top = max(0, self.pane.top - dropped)
             self._wrap_all()
         else:
-            following = self.following
+            top = self.pane.top
             self._wrap(len(self.pane.lines) - 1, line)
-            self._resize_virtually(following)
+            self._resize_virtually(top)
 
     def show_last(self, number: int) -> None:
         """Scroll to the beginning of the last *number* lines if not all of them are in view."""
@@ -328,24 +329,22 @@ class Scrollback(ScrollView, can_focus=False):
             return Strip.blank(width, self.rich_style)
         return self._rows[row].crop_extend(0, width, self.rich_style)
 
-    def _note_top(self) -> None:
-        line = bisect_right(self._starts, self.scroll_offset.y) - 1
-        self.pane.top = None if self.following else max(0, line)
-
     def _wrap_all(self) -> None:
+        top = self.pane.top
         self._rows.clear()
         self._starts.clear()
         self._day = self._started
         for number, line in enumerate(self.pane.lines):
             self._wrap(number, line)
-        self._resize_virtually(self.pane.top is None)
-        if self.pane.top is not None and self._starts:
-            top = self._starts[min(self.pane.top, len(self._starts) - 1)]
-            self.scroll_to(y=top, animate=False, immediate=True)
+        self._resize_virtually(top)
+        if top is not None and self._starts:
+            row = self._starts[min(top, len(self._starts) - 1)]
+            self.scroll_to(y=row, animate=False, immediate=True)
 
-    def _resize_virtually(self, following: bool) -> None:
+    def _resize_virtually(self, top: int | None) -> None:
         self.virtual_size = Size(self.scrollable_content_region.width, len(self._rows))
-        if following:
+        self.pane.top = top  # which a view that became smaller has changed
+        if top is None:
             self.follow()
         self.refresh()
 
