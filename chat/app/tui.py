@@ -6,7 +6,7 @@ It needs Textual, the extra ``tui``; without it there is `chat.app.console`. Thr
 * `Talk` has one that handles what was typed, in order, and may wait for the server;
 * the client's listener hands on what comes.
 
-The last two put what they have to show into an inbox, into which the first looks.
+The last two put what they have to show into an inbox, which the first empties every `TICK`.
 """
 
 import asyncio
