@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -153,7 +154,8 @@ def test_what_was_omitted_is_said_when_the_second_is_over_though_nothing_else_ha
     printed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
+    journals_time = SimpleNamespace(**vars(time) | {"monotonic": lambda: now})
+    monkeypatch.setattr(journal, "time", journals_time)  # `eventually` looks at the real one
     with journalling() as log:
         for port in range(journal.LINES_OF_ONE + 7):
             log("connected", address=("192.0.2.1", port))
