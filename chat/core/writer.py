@@ -84,8 +84,8 @@ class _Stream:
             self.pieces.append(frame)
 
 
-def _nothing_to_commit(_entries: Sequence[Entry]) -> float | None:
-    return None
+def _nothing_to_commit(_entries: Sequence[Entry]) -> None:
+    pass
 
 
 class Writer:
@@ -98,14 +98,13 @@ class Writer:
     def __init__(
         self,
         limits: Limits,
-        commit: Callable[[Sequence[Entry]], float | None] = _nothing_to_commit,
+        commit: Callable[[Sequence[Entry]], None] = _nothing_to_commit,
         name: str = "writer",
     ) -> None:
         """Prepare a writer: what is posted before `open` waits for it.
 
         *commit* is called in the writer's thread, before anything of a round is sent, with the
-        entries that its frames tell of; it marks those that are lost. It may return after how many
-        seconds it is to be called again, if there are no others before.
+        entries that its frames tell of; it marks those that are lost.
         """
         self._limits = limits
         self._commit = commit
@@ -121,7 +120,6 @@ class Writer:
         self._audience: dict[Connection, None] = {}
         self._backlogs: dict[Connection, bytearray] = {}
         self._ending: set[Connection] = set()
-        self._commit_again: float | None = None
         self._ended = False
 
     def open(self) -> None:
@@ -231,7 +229,7 @@ class Writer:
     def _wait(self) -> list[Connection]:
         """Wait until there is something to do; return whose sockets can be written again."""
         self._idle = True  # before looking: who posts now rings
-        events = self._selector.select(0 if self._posted else self._commit_again)
+        events = self._selector.select(0 if self._posted else None)
         self._idle = False
         writable: list[Connection] = [key.data for key, _events in events if key.data is not None]
         if len(writable) < len(events):
@@ -256,8 +254,8 @@ class Writer:
                 with self._lock:
                     self._caught_up.notify_all()
             entries = [one[3] for one in posted if type(one) is tuple and one[3] is not None]
-            if entries or self._commit_again is not None:
-                self._commit_again = self._commit(entries)
+            if entries:
+                self._commit(entries)
             self._distribute(posted)
         except Exception as error:  # no memory: nobody shall miss something and not notice
             logger.exception("a round of writing has failed")
