@@ -51,6 +51,9 @@ BACKLOG = 1024
 RETRY_AFTER = 1.0
 """Seconds before the next try when the system had no room for another connection."""
 
+RECORD_INTERVAL = 0.02
+"""Seconds between two records of messages: one record costs more than a message does."""
+
 _HTTP = re.compile(rb"[A-Z]+ \S* HTTP/\d")
 
 Address = tuple[str, int]
@@ -381,13 +384,7 @@ class ChatServer:
         """
         self.limits = limits or Limits()
         self.writer = Writer(self.limits, self._commit)
-        self.room = Room(
-            self.writer,
-            self.limits,
-            log=log,
-            sessions=sessions,
-            directory=directory,
-        )
+        self.room = Room(self.writer, self.limits, log=log, sessions=sessions, directory=directory)
         self._gate = gate or Gate()
         self._transport = transport
         self._wanted = (host, port)
@@ -396,7 +393,10 @@ class ChatServer:
         self._waker: Waker | None = None
         self._thread = threading.Thread(target=self._run, name="listener")
         self._stop_reason: str | None = None
-        self._log_failure: str | None = None  # why the log fails; the writer's thread's
+        # The writer's thread's: why the log fails, and what was said and is not in the journal yet.
+        self._log_failure: str | None = None
+        self._said: list[tuple[Address, Entry]] = []
+        self._record_due = Deadline(0)
         self._resources = contextlib.ExitStack()  # what is to be closed; the last first
         self._resources.callback(self.room.log.close)
         self._lock = threading.Lock()  # guards the clients
@@ -430,15 +430,14 @@ class ChatServer:
         accepted before `start`.
         """
         try:
-            self._listeners = _listen(*self._wanted)
-            self._address: Address = self._listeners[0].getsockname()[:2]
-            for listener in self._listeners:
-                self._resources.callback(listener.close)
             self._waker = Waker()
             self._resources.callback(self._waker.close)
             self._selector = self._resources.enter_context(selectors.DefaultSelector())
             self._selector.register(self._waker.watched, selectors.EVENT_READ, self._waker.clear)
+            self._listeners = _listen(*self._wanted)
+            self._address: Address = self._listeners[0].getsockname()[:2]
             for listener in self._listeners:
+                self._resources.callback(listener.close)
                 accept = functools.partial(self._accept, listener)
                 self._selector.register(listener, selectors.EVENT_READ, accept)
             self.writer.open()
@@ -511,8 +510,11 @@ class ChatServer:
 
     # The writer's thread
 
-    def _commit(self, entries: Sequence[Entry]) -> None:
-        """Have the log keep *entries* before any of them is delivered; tell what was lost."""
+    def _commit(self, entries: Sequence[Entry]) -> float | None:
+        """Have the log keep *entries* before any of them is delivered; tell what was lost.
+
+        Returns when to call it again, because some are not in the journal yet.
+        """
         try:
             lost, failure = self.room.log.commit(), self.room.log.failure
         except Exception as error:  # noqa: BLE001 - a log that fails must not silence the server
@@ -524,9 +526,13 @@ class ChatServer:
             if self._log_failure is None:
                 log("not_recorded", reason=failure)
         self._log_failure = failure
-        said = [(one.address, one) for one in entries if one.address is not None and not one.lost]
-        if said:  # one record for all: it costs more than a message
-            log("messages", messages=said)
+        self._said += [
+            (one.address, one) for one in entries if one.address is not None and not one.lost
+        ]
+        if self._said and not self._record_due.left:
+            log("messages", messages=self._said)
+            self._said, self._record_due = [], Deadline(RECORD_INTERVAL)
+        return self._record_due.left if self._said else None
 
     # The listener's thread
 

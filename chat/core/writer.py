@@ -84,8 +84,8 @@ class _Stream:
             self.pieces.append(frame)
 
 
-def _nothing_to_commit(_entries: Sequence[Entry]) -> None:
-    pass
+def _nothing_to_commit(_entries: Sequence[Entry]) -> float | None:
+    return None
 
 
 class Writer:
@@ -98,13 +98,14 @@ class Writer:
     def __init__(
         self,
         limits: Limits,
-        commit: Callable[[Sequence[Entry]], None] = _nothing_to_commit,
+        commit: Callable[[Sequence[Entry]], float | None] = _nothing_to_commit,
         name: str = "writer",
     ) -> None:
         """Prepare a writer: what is posted before `open` waits for it.
 
         *commit* is called in the writer's thread, before anything of a round is sent, with the
-        entries that its frames tell of; it marks those that are lost.
+        entries that its frames tell of; it marks those that are lost. It may return after how many
+        seconds it is to be called again, if there are no others before.
         """
         self._limits = limits
         self._commit = commit
@@ -120,6 +121,7 @@ class Writer:
         self._audience: dict[Connection, None] = {}
         self._backlogs: dict[Connection, bytearray] = {}
         self._ending: set[Connection] = set()
+        self._commit_again: float | None = None
         self._ended = False
 
     def open(self) -> None:
@@ -229,7 +231,7 @@ class Writer:
     def _wait(self) -> list[Connection]:
         """Wait until there is something to do; return whose sockets can be written again."""
         self._idle = True  # before looking: who posts now rings
-        events = self._selector.select(0 if self._posted else None)
+        events = self._selector.select(0 if self._posted else self._commit_again)
         self._idle = False
         writable: list[Connection] = [key.data for key, _events in events if key.data is not None]
         if len(writable) < len(events):
@@ -254,8 +256,8 @@ class Writer:
                 with self._lock:
                     self._caught_up.notify_all()
             entries = [one[3] for one in posted if type(one) is tuple and one[3] is not None]
-            if entries:
-                self._commit(entries)
+            if entries or self._commit_again is not None:
+                self._commit_again = self._commit(entries)
             self._distribute(posted)
         except Exception as error:  # no memory: nobody shall miss something and not notice
             logger.exception("a round of writing has failed")

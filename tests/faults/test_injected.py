@@ -383,8 +383,9 @@ def test_a_server_that_cannot_have_all_it_needs_does_not_start_and_leaves_nothin
 
     before = Snapshot()
     server = assemble()
-    with monkeypatch.context() as patched, pytest.raises(Exception, match="injected"):
+    with monkeypatch.context() as patched:
         patched.setattr(owner, name, fail)
-        server.bind()
+        with pytest.raises(Exception, match="injected"):
+            server.bind()
     server.stop()
     assert_nothing_left(before)
