@@ -529,10 +529,14 @@ class ChatServer:
         self._said += [
             (one.address, one) for one in entries if one.address is not None and not one.lost
         ]
-        if self._said and not self._record_due.left:
+        if not self._record_due.left:
+            self._record_said()
+        return self._record_due.left if self._said else None
+
+    def _record_said(self) -> None:
+        if self._said:
             log("messages", messages=self._said)
             self._said, self._record_due = [], Deadline(RECORD_INTERVAL)
-        return self._record_due.left if self._said else None
 
     # The listener's thread
 
@@ -545,6 +549,7 @@ class ChatServer:
                 self._waker.wait(0 if self.stopping else RETRY_AFTER)  # a client that leaves wakes
         with _surviving("failed"), self._resources:
             self._shut_down(self._stop_reason)
+        self._record_said()  # the writer has ended
         log("stopped", reason=self._stop_reason)
 
     def _accept_all(self) -> None:
