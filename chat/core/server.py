@@ -442,8 +442,8 @@ class ChatServer:
                 self._selector.register(listener, selectors.EVENT_READ, accept)
             self.writer.open()
             self._resources.callback(self.writer.end)
-            self.room.directory.open(self.dismiss)
             self._resources.callback(self.room.directory.close, self.limits.drain_timeout)
+            self.room.directory.open(self.dismiss)
         except BaseException:
             self._resources.close()
             raise

@@ -519,6 +519,22 @@ def test_what_was_not_written_is_asked_for_again(
         borya.wait_for("message", text="два")
 
 
+@pytest.mark.parametrize("rubbish", ["мусор", "{}", '{"nick":"Ева","key":1,"session":[]}'])
+def test_a_server_starts_whatever_stands_for_a_user(
+    serve: Callable[..., ChatServer], control: "redis.Redis", rubbish: str
+) -> None:
+    with RecordingClient(serve().address, "Аня", reconnect=True) as anya:
+        names = [str(name) for name in control.hkeys("chat:state")]
+        [member] = [name for name in names if name.startswith("member:")]
+        control.hset("chat:state", member, rubbish)
+        control.hset("chat:state", "member:чужой", rubbish)
+        with RecordingClient(serve().address, "Боря") as borya:
+            anya.wait_for("reconnected", timeout=PATIENCE)  # her connection was struck off
+            borya.wait_for("joined", nick="Аня", timeout=PATIENCE)
+            anya.wait_for("ack", id=anya.say("раз"), timeout=PATIENCE)
+            borya.wait_for("message", text="раз")
+
+
 def more(people: Sequence[Person], messages: int = 5) -> None:
     """Wait until each of *people* has been acknowledged so many messages more."""
     for person in people:
