@@ -70,7 +70,7 @@ def log(kind: str, **facts: object) -> None:
 
 @contextlib.contextmanager
 def _surviving(kind: str, **facts: object) -> Iterator[None]:
-    """Log as *kind* what goes wrong inside, and go on: one client's error is not everybody's."""
+    """Log what goes wrong inside, as *kind*, and go on: one error does not end the server."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever it is
@@ -523,8 +523,8 @@ class ChatServer:
                 entry.lost = True
         if lost:
             self.room.tell_lost(lost)
-            if self._log_failure is None:
-                log("not_recorded", reason=failure)
+        if failure is not None and self._log_failure is None:
+            log("not_recorded", reason=failure)
         self._log_failure = failure
         self._said += [
             (one.address, one) for one in entries if one.address is not None and not one.lost
