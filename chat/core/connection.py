@@ -48,6 +48,11 @@ class Waker:
         with contextlib.suppress(OSError):  # there was none
             self.watched.recv(4096)
 
+    def wait(self, timeout: float) -> None:
+        """Wait for a call of `wake`, *timeout* seconds at most, and take note of it."""
+        _wait(self.watched, timeout)
+        self.clear()
+
     def close(self) -> None:
         """Close both ends."""
         self.watched.close()
@@ -187,9 +192,13 @@ class Connection:
     else is asked of the writer, by any thread: `Writer.post`, `finish`, `abort`, `close`.
     """
 
-    def __init__(self, transport: Transport) -> None:
-        """Talk to the peer through *transport*."""
+    address: tuple[str, int] | None = None
+    """The peer's end, if that matters."""
+
+    def __init__(self, transport: Transport, address: tuple[str, int] | None = None) -> None:
+        """Talk to the peer at *address* through *transport*."""
         self.transport = transport
+        self.address = address
         self.state = State.OPEN
         self.close_reason: str | None = None
         """Why this side gave the connection up, None while it has not."""

@@ -33,7 +33,10 @@ only grows, so one whose answer was lost, or that comes late, is not executed tw
 *When this server was asleep* while the stream went on without it, or somebody has deleted the
 stream, events are missing: each carries the number of events before it. The server then begins anew
 with what Redis knows; its users' connections are closed, and their clients come back and ask for
-what they have missed. What a stranger writes to the streams is removed again.
+what they have missed.
+
+*What a stranger writes* to the keys is removed again: entries of the streams, keys of another type,
+users that make no sense (whose connections are closed, and whose clients come back).
 
 *When Redis has forgotten something* that a server has seen, because it came back with older data or
 has lost its state, there is a new log, whose numbers begin at 1.
@@ -97,10 +100,15 @@ RETRY_AFTER = 0.25
 
 _COMMON = """
 local state, events, history = KEYS[1], KEYS[2], KEYS[3]
+local function is_number(text)
+    return text and #text < 16 and text:match('^%d+$')
+end
 local function is_whole(log, reached)
-    local known, last, count = unpack(redis.call('HMGET', state, 'log', 'last', 'count'))
-    return known and last and count and (log == '' or known == log)
-        and tonumber(count) >= tonumber(reached)
+    local known, last, moment, count = unpack(
+        redis.call('HMGET', state, 'log', 'last', 'time', 'count'))
+    local seq, part = (last or ''):match('^(%d+)-(%d+)$')
+    return known and (log == '' or known == log) and is_number(seq) and is_number(part)
+        and tonumber(moment) and is_number(count) and tonumber(count) >= tonumber(reached)
 end
 local function last_written(stream)
     if redis.call('EXISTS', stream) == 0 then return '0-0' end
@@ -134,11 +142,33 @@ local function mend()
         redis.call('XSETID', history, last)
     end
 end
+local function user_of(token)
+    local body = token and redis.call('HGET', state, 'member:' .. token)
+    local is_json, user = pcall(cjson.decode, body or '')
+    if not is_json or type(user) ~= 'table' then return end
+    for _, key in ipairs({'nick', 'key', 'session', 'server'}) do
+        if type(user[key]) ~= 'string' then return end
+    end
+    return user
+end
 local function strike(token)
-    local user = redis.call('HGET', state, 'member:' .. token)
-    if not user then return end
-    user = cjson.decode(user)
-    redis.call('HDEL', state, 'member:' .. token, 'nick:' .. user.key, 'session:' .. user.session)
+    local user = user_of(token)
+    redis.call('HDEL', state, 'member:' .. token)
+    if user then redis.call('HDEL', state, 'nick:' .. user.key, 'session:' .. user.session) end
+end
+local function sweep(is_alive)
+    local all = redis.call('HGETALL', state)
+    for i = 1, #all, 2 do
+        local kind, name = all[i]:match('^(%l+):(.*)')
+        local user = user_of(kind == 'member' and name or all[i + 1])
+        if kind == 'member' and not (user and is_alive(user.server)) then
+            strike(name)
+            tell('leave', name, '"lost"')
+        elseif (kind == 'nick' or kind == 'session') and not user
+            or kind == 'done' and not is_alive(name) then
+            redis.call('HDEL', state, all[i])
+        end
+    end
 end
 """.replace("STREAM_EVENTS", str(STREAM_EVENTS))
 
@@ -150,11 +180,9 @@ local log, reached, server, batch, lease_ms, length, said_ids, said_seconds = un
 if not is_whole(log, reached) then return {'forgotten'} end
 redis.call('SET', lease, 1, 'PX', lease_ms)
 mend()
-local done = redis.call('HGET', state, 'done:' .. server)
-if done then
-    local number, answer = done:match('^(%d+) (.*)$')
-    if tonumber(number) >= tonumber(batch) then return {'done', answer} end
-end
+local done = redis.call('HGET', state, 'done:' .. server) or ''
+local number, earlier_answer = done:match('^(%d+) ([%d ]*)$')
+if number and tonumber(number) >= tonumber(batch) then return {'done', earlier_answer} end
 local refused = {}
 for i = 9, #ARGV, 5 do
     local kind, token, body, session, said_id = unpack(ARGV, i, i + 4)
@@ -163,7 +191,7 @@ for i = 9, #ARGV, 5 do
         local user = cjson.decode(body)
         local holder = redis.call('HGET', state, 'nick:' .. user.key)
         local earlier = redis.call('HGET', state, 'session:' .. user.session)
-        if holder and holder ~= earlier then
+        if holder ~= earlier and user_of(holder) then
             table.insert(refused, (i - 9) / 5)
         else
             if earlier then strike(earlier) end
@@ -177,10 +205,11 @@ for i = 9, #ARGV, 5 do
     elseif kind == 'message' and not known then
         table.insert(refused, (i - 9) / 5)
     elseif kind == 'message' then
+        local said = said_prefix .. session  -- before the rest: a script that fails is not undone
+        if redis.call('TYPE', said).ok ~= 'zset' then redis.call('DEL', said) end
         local id, seq = tell(kind, token, body)
         redis.call('XADD', history, 'MAXLEN', '~', length, id, 'time', now, 'body', body)
         if said_id ~= '' then
-            local said = said_prefix .. session
             redis.call('ZADD', said, said_id, string.format('%s:%d', said_id, seq))
             redis.call('ZREMRANGEBYRANK', said, 0, -said_ids - 1)
             redis.call('EXPIRE', said, said_seconds)
@@ -202,23 +231,13 @@ _SWEEP = (
 local lease_prefix, log = unpack(ARGV)
 if not is_whole(log, 0) then return end
 mend()
-local all = redis.call('HGETALL', state)
 local alive = {}
-local function is_alive(server)
+sweep(function(server)
     if alive[server] == nil then
         alive[server] = redis.call('EXISTS', lease_prefix .. server) == 1
     end
     return alive[server]
-end
-for i = 1, #all, 2 do
-    local token, server = all[i]:match('^member:(.*)'), all[i]:match('^done:(.*)')
-    if token and not is_alive(cjson.decode(all[i + 1]).server) then
-        strike(token)
-        tell('leave', token, '"lost"')
-    elseif server and not is_alive(server) then
-        redis.call('HDEL', state, all[i])
-    end
-end
+end)
 """
 )
 
@@ -237,6 +256,7 @@ if there and (there[1] ~= position or there[2][6] ~= time_there) and same
     redis.call('HSET', state, 'log', fresh, 'last', '0-0', 'time', now, 'count', 0)
 end
 mend()
+sweep(function() return true end)
 local said = {}
 if tonumber(length) > 0 then said = redis.call('XREVRANGE', history, '+', '-', 'COUNT', length) end
 return {redis.call('HGETALL', state), said}
@@ -273,11 +293,6 @@ class Event:
         time, count = float(fields["time"]), int(fields["count"])
         return cls(id, fields["kind"], fields["token"], time, count, body)
 
-    @property
-    def seq(self) -> int:
-        """The number of the message, or of the last one before."""
-        return int(self.id.partition("-")[0])
-
 
 @dataclass(slots=True, eq=False)
 class _Operation:
@@ -290,8 +305,6 @@ class _Operation:
     said_id: str = ""
     number: int = 0
     """Our own, of a message."""
-    cancelled: bool = False
-    taken: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -339,7 +352,7 @@ class Cluster(Log, Directory):
         # Guards everything below. Taken under the room's lock; no lock is taken under it.
         self._condition = threading.Condition()
         self._operations: deque[_Operation] = deque()
-        self._waiting_messages = self._waiting_bytes = 0
+        self._waiting_bytes = 0  # of the messages among them
         self._troubles: dict[str, str] = {}  # which of our threads cannot reach Redis, and why
         self._closing: Deadline | None = None
         self._newcomers: dict[str, _Newcomer] = {}  # by their tokens, as the next two
@@ -348,7 +361,6 @@ class Cluster(Log, Directory):
         self._tokens: dict[str, str] = {}  # of members, by their sessions
         self._own: dict[int, Entry] = {}  # what was said here and not read yet, by our own number
         self._own_count = 0
-        self._full = False
 
     # The directory
 
@@ -388,7 +400,6 @@ class Cluster(Log, Directory):
     def refuse_newcomers(self) -> None:
         """Let nobody in any more, nor wait for it."""
         with self._condition:
-            self._full = True
             self._closing = Deadline(self._limits.drain_timeout)
             for newcomer in self._newcomers.values():
                 newcomer.refusal = ProtocolError("server_full")
@@ -406,7 +417,7 @@ class Cluster(Log, Directory):
         with self._condition:
             here = sum(one.connection is not None for one in self._members.values())
             most = self._limits.max_clients - len(self._newcomers)
-            if self._full or (here >= most and member.session.id not in self._tokens):
+            if self._closing or (here >= most and member.session.id not in self._tokens):
                 raise ProtocolError("server_full")
             if self._troubles:
                 raise ProtocolError("unavailable")
@@ -416,8 +427,9 @@ class Cluster(Log, Directory):
         with self._condition:
             self._newcomers.pop(token, None)
             if not newcomer.decided.is_set():
-                operation.cancelled = True
-                if operation.taken:  # it may still be executed: nobody is there any more
+                try:
+                    self._operations.remove(operation)
+                except ValueError:  # it may still be executed: nobody is there any more
                     self._submit(_Operation("leave", token, '"lost"'))
                 raise ProtocolError("unavailable")
         if newcomer.refusal is not None:
@@ -455,13 +467,12 @@ class Cluster(Log, Directory):
             token = self._tokens.get(entry.session, "")
             if token in self._leaving:
                 raise ProtocolError("not_registered")
-            full = self._waiting_messages >= WAITING_MESSAGES
+            full = len(self._operations) >= WAITING_MESSAGES
             if full or self._waiting_bytes + len(body) > WAITING_BYTES:
                 raise ProtocolError("not_recorded")
             self._own_count += 1
             self._own[self._own_count] = entry
             body = f'["{self.server}",{self._own_count},{body[1:]}'
-            self._waiting_messages += 1
             self._waiting_bytes += len(body)
             self._submit(
                 _Operation("message", token, body, entry.session, said_id, self._own_count)
@@ -474,26 +485,31 @@ class Cluster(Log, Directory):
             own = [(entry.session, entry.message_id) for entry in self._own.values()]
         if (session, message_id) in own:
             return 0
-        found = self._ask(
-            lambda: self._asking.zrange(
-                self._said_prefix + session, message_id, message_id, byscore=True
-            )
-        )
-        return int(found[0].partition(":")[2]) if found else None
+        found = self._ask(session, message_id, message_id, by_id=True)
+        return None if found is None else found[1]
 
     def last_id(self, session: str) -> int:
         """Return the largest ``message_id`` of what *session* has said. Asks Redis."""
-        found = self._ask(lambda: self._asking.zrange(self._said_prefix + session, -1, -1))
-        return int(found[0].partition(":")[0]) if found else 0
+        found = self._ask(session, -1, -1)
+        return 0 if found is None else found[0]
 
-    def _ask(self, question: Callable[[], Any]) -> list[str]:
+    def _ask(
+        self, session: str, first: int, last: int, *, by_id: bool = False
+    ) -> tuple[int, int] | None:
+        """Return id and number of something that *session* has said, None if that is unknown."""
         if self._troubles:
             raise ProtocolError("unavailable")
+        key = self._said_prefix + session
         try:
-            found: list[str] = question()
+            if self._asking.type(key) != "zset":
+                return None
+            found: Any = self._asking.zrange(key, first, last, byscore=by_id)
+            message_id, seq = map(int, found[0].split(":"))
+        except (IndexError, ValueError):  # nothing, or somebody else wrote it
+            return None
         except redis.RedisError as error:
             raise ProtocolError("unavailable") from error
-        return found
+        return message_id, seq
 
     # The writer's thread
 
@@ -512,15 +528,9 @@ class Cluster(Log, Directory):
         """Return the next batch; a mere sign of life when there is nothing to do for a while."""
         with self._condition:
             self._condition.wait_for(lambda: self._operations, self._lease / 3)
-            taken: list[_Operation] = []
-            while self._operations and len(taken) < BATCH:
-                operation = self._operations.popleft()
-                operation.taken = True
-                if operation.kind == "message":
-                    self._waiting_messages -= 1
-                    self._waiting_bytes -= len(operation.body)
-                if not operation.cancelled:
-                    taken.append(operation)
+            count = min(BATCH, len(self._operations))
+            taken = [self._operations.popleft() for _ in range(count)]
+            self._waiting_bytes -= sum(len(one.body) for one in taken if one.kind == "message")
         return taken or [_Operation("nothing", "", "")]
 
     def _carry_out(self, operations: list[_Operation]) -> None:
@@ -604,13 +614,13 @@ class Cluster(Log, Directory):
             said_there = dict(zip(fields[::2], fields[1::2], strict=True))
             try:
                 _server, _number, *body = json.loads(said_there["body"])
-                entries.append(_entry(body, float(said_there["time"]), _place(id)[0]))
+                entries.append(_entry(body, float(said_there["time"]), _seq(id)))
             except (KeyError, ValueError, TypeError) as error:  # written by somebody else
                 log("failed", reason=repr(error))
         self._position, self._time = state["last"], state["time"]
         self._count = int(state["count"])
         with self._lock:
-            self.id, self.last_seq = state["log"], _place(state["last"])[0]
+            self.id, self.last_seq = state["log"], _seq(state["last"])
             self._replace(entries)
         with self._condition:
             for entry in self._own.values():
@@ -619,8 +629,8 @@ class Cluster(Log, Directory):
                 left.set()
             for table in (self._own, self._leaving, self._members, self._tokens):
                 table.clear()
-            for operation in self._operations:
-                operation.cancelled = operation.cancelled or operation.kind not in ("join", "bye")
+            kept = [one for one in self._operations if one.kind in ("join", "bye")]
+            self._operations, self._waiting_bytes = deque(kept), 0
         self.room.empty()
         for name, body in state.items():
             if name.startswith("member:"):
@@ -652,11 +662,11 @@ class Cluster(Log, Directory):
 
     def _apply_message(self, event: Event) -> None:
         server, number, *body = event.body
-        entry = _entry(body, event.time, event.seq)
+        entry = _entry(body, event.time, _seq(event.id))
         if server == self.server:
             with self._condition:
                 entry = self._own.pop(number, entry)
-            entry.seq, entry.time = event.seq, event.time
+            entry.seq, entry.time = _seq(event.id), event.time
         with self._lock:
             self.last_seq = entry.seq
             self._keep(entry)
@@ -755,9 +765,9 @@ def _client(url: str) -> "redis.Redis":
         raise UnusableError("no_redis", reason=error) from error
 
 
-def _place(id: str) -> tuple[int, int]:
-    seq, _dash, part = id.partition("-")
-    return int(seq), int(part)
+def _seq(id: str) -> int:
+    """Return the number of the message at *id* in the stream, or of the last one before."""
+    return int(id.partition("-")[0])
 
 
 def _entry(body: list[Any], time: float, seq: int) -> Entry:
