@@ -12,12 +12,17 @@ import contextlib
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from pathlib import Path
 
 from chat.core.history import Entry, Log
 from chat.core.protocol import Limits, ProtocolError
+from chat.core.server import log
+
+MISSING_ROWS = 10_000
+"""Rows that may wait for the index to be writable again; of older ones repeats go unnoticed."""
 
 LONGEST_READ = 1.0
 """Seconds that one question for old messages may take."""
@@ -140,11 +145,15 @@ class SqliteLog(Log):
 
     def find(self, session: str, message_id: int) -> int | None:
         """Return the number of what *session* said under *message_id*."""
-        return self._said.find(session, message_id)
+        found = self._said.find(session, message_id)
+        if found is None and self._said.behind:
+            return super().find(session, message_id)
+        return found
 
     def last_id(self, session: str) -> int:
         """Return the largest ``message_id`` of what *session* has said."""
-        return self._said.last_id(session)
+        last = self._said.last_id(session)
+        return max(last, super().last_id(session)) if self._said.behind else last
 
     def _select(self, query: str, **values: object) -> list[Entry]:
         """Return what is in the file. Raises `ProtocolError` ``unavailable`` for the asker."""
@@ -198,6 +207,7 @@ class _Said:
         """Open the file beside *database*, or make it. Raises `sqlite3.OperationalError`."""
         path = database.with_name(database.name + "-said")
         self._lock = threading.Lock()  # guards the connection; nothing is taken under it
+        self._missing: deque[tuple[str, int | None, int]] = deque(maxlen=MISSING_ROWS)
         path.touch(mode=0o600)
         try:
             self._open(path)
@@ -228,10 +238,22 @@ class _Said:
             )
             _insert(self._file, _INSERT_SAID, rows)
 
+    @property
+    def behind(self) -> bool:
+        """Whether what was said last is not here yet."""
+        return bool(self._missing)
+
     def add(self, rows: Iterable[tuple[str, int | None, int]]) -> None:
-        """Take in *rows*: session, id, number. Without room for them, repeats go unnoticed."""
-        with self._lock, contextlib.suppress(Exception):  # the messages are in the file already
-            _insert(self._file, _INSERT_SAID, rows)
+        """Take in *rows*: session, id, number; with the next ones if it cannot be now."""
+        was_behind = self.behind
+        self._missing.extend(rows)
+        try:
+            with self._lock:
+                _insert(self._file, _INSERT_SAID, self._missing)
+            self._missing.clear()
+        except Exception as error:  # noqa: BLE001 - the messages are in the file already
+            if not was_behind:
+                log("failed", reason=repr(error))
 
     def find(self, session: str, message_id: int) -> int | None:
         """Return the number of what *session* said under *message_id*."""

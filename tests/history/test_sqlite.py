@@ -1,6 +1,7 @@
 """A history in a file: what is acknowledged is on the disk, and comes back with the next server."""
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -297,6 +298,27 @@ def test_the_index_may_be_missing_or_damaged_and_is_made_anew(
         assert (log.id, log.last_seq) == (first, 3)
         assert log.find("a", 3) == 3
         assert log.last_id("a") == 3
+
+
+def test_what_the_index_could_not_take_is_found_and_taken_later(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise a repeat would be recorded twice after a restart: the index looks complete."""
+    caplog.set_level(logging.INFO, "chat.server")
+    with contextlib.closing(SqliteLog(path)) as log:
+        fill_log(log, 1)
+        index = log._said._file
+        index.execute("PRAGMA query_only = ON")
+        for number in (2, 3):
+            fill_log(log, 1, first=number)
+        assert [log.find("a", number) for number in (1, 2, 3)] == [1, 2, 3]
+        assert log.last_id("a") == 3
+        assert [record.getMessage() for record in caplog.records] == ["failed"]
+        index.execute("PRAGMA query_only = OFF")
+        fill_log(log, 1, first=4)
+        assert index.execute("SELECT count(*) FROM said").fetchone() == (4,)
+    with contextlib.closing(SqliteLog(path)) as log:
+        assert [log.find("a", number) for number in (1, 2, 3, 4)] == [1, 2, 3, 4]
 
 
 def test_damaged_pages_do_not_stop_what_is_said_now(path: Path) -> None:
