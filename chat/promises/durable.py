@@ -28,7 +28,6 @@ LONGEST_READ = 1.0
 """Seconds that one question for old messages may take."""
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS log (id TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS messages (
     sender TEXT NOT NULL,
     session TEXT NOT NULL,
@@ -40,6 +39,7 @@ CREATE TABLE IF NOT EXISTS messages (
     sealed INTEGER NOT NULL,
     seq INTEGER PRIMARY KEY
 );
+CREATE TABLE IF NOT EXISTS log (id TEXT NOT NULL);
 """
 _INSERT = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_SAID = "INSERT OR REPLACE INTO said VALUES (?, ?, ?)"
@@ -64,13 +64,14 @@ class SqliteLog(Log):
         self._resources: contextlib.ExitStack | None = None  # open when it is ready
         self._reading_lock = threading.Lock()  # one question at a time; never under another lock
         with contextlib.ExitStack() as stack:
-            path = Path(path)
+            path = Path(path).resolve()  # a link must not hide that another server has it
             path.touch(mode=0o600)
             if path.is_file():
                 path.chmod(0o600)  # SQLite gives the files beside it the same mode
             self._file, self._reading = (
                 stack.enter_context(contextlib.closing(_connect(path))) for _ in range(2)
             )
+            _check_whose(self._file)
             self._file.execute("PRAGMA journal_mode = WAL")
             self._file.execute("PRAGMA synchronous = FULL")
             self._said = stack.enter_context(contextlib.closing(_Said(path)))
@@ -180,6 +181,14 @@ class SqliteLog(Log):
 def _connect(path: Path) -> sqlite3.Connection:
     """Open the database; used by one thread at a time. Autocommit: `_insert` says BEGIN."""
     return sqlite3.connect(path, timeout=1, check_same_thread=False, isolation_level=None)
+
+
+def _check_whose(file: sqlite3.Connection) -> None:
+    """Raise `sqlite3.DatabaseError` for the database of another program."""
+    columns = {name for _number, name, *_rest in file.execute("PRAGMA table_info(messages)")}
+    [(tables,)] = file.execute("SELECT count(*) FROM sqlite_master")
+    if tables and not columns >= {"sender", "session", "sealed", "seq"}:
+        raise sqlite3.DatabaseError("file is not a database")
 
 
 def _insert(file: sqlite3.Connection, statement: str, rows: Iterable[Sequence[object]]) -> None:

@@ -339,6 +339,26 @@ def test_damaged_pages_do_not_stop_what_is_said_now(path: Path) -> None:
         assert log.find("a", 3199) == 3199
 
 
+@pytest.mark.parametrize("statement", ["CREATE TABLE bookmarks (a)", "CREATE TABLE messages (a)"])
+def test_the_database_of_another_program_is_left_as_it_is(path: Path, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute(statement)
+    before = path.read_bytes()
+    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+        SqliteLog(path)
+    assert path.read_bytes() == before
+
+
+def test_two_servers_cannot_have_one_database_by_two_names(path: Path, tmp_path: Path) -> None:
+    """Both would give out the next number."""
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    with contextlib.closing(SqliteLog(path)) as log:
+        fill_log(log, 1)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            SqliteLog(link)
+
+
 def test_only_the_owner_may_read_it_also_when_it_was_there_before(path: Path) -> None:
     path.touch(mode=0o644)
     path.chmod(0o644)
@@ -454,7 +474,7 @@ def test_a_file_that_is_something_else(path: Path) -> None:
 def test_a_database_of_somebody_else(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.execute("CREATE TABLE messages (subject TEXT, body TEXT)")
-    assert "seq" in refused(path)
+    assert "it is not a history file" in refused(path)
 
 
 def test_a_damaged_file(path: Path) -> None:
