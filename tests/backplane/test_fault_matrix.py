@@ -22,7 +22,7 @@ import redis
 
 from chat.app.journal import sentence
 from chat.core.client import RefusedError
-from chat.core.protocol import Limits
+from chat.core.protocol import Limits, nick_key
 from chat.core.server import ChatServer
 from chat.lab import redis_process
 from chat.lab.background import RecordingClient
@@ -238,6 +238,32 @@ def replace(key: str) -> Callable[[House], None]:
     return inflict
 
 
+def replace_said(house: House) -> None:
+    for key in [*house.control.scan_iter("chat:said:*")]:
+        house.control.set(key, "мусор")
+    house.more(2)
+
+
+def forbid(command: str) -> Callable[[House], None]:
+    """Have a script break off in the middle of a batch."""
+
+    def inflict(house: House) -> None:
+        house.control.execute_command("ACL", "SETUSER", "default", f"-{command}")
+        with house.in_trouble():
+            house.control.execute_command("ACL", "SETUSER", "default", f"+{command}")
+
+    return inflict
+
+
+def write_into_state(house: House) -> None:
+    garbage = {"member:1": "мусор", "member:2": "{}", "member:3": "[]", "done:4": "мусор"}
+    garbage |= {f"nick:{nick_key('Гость')}": "5", "session:6": "7"}
+    house.control.hset("chat:state", mapping=garbage)
+    wait_until(
+        lambda: not garbage.keys() & set(house.control.hkeys("chat:state")), timeout=PATIENCE
+    )
+
+
 KEPT: dict[str, Callable[[House], None]] = {
     "batches repeated, delayed, reordered": repeat_batches,
     "restarted": restart,
@@ -253,6 +279,11 @@ KEPT: dict[str, Callable[[House], None]] = {
     "history replaced": replace("history"),
     "a lease deleted": delete("lease:*"),
     "said deleted": delete("said:*"),
+    "said replaced": replace_said,
+    "zadd forbidden": forbid("zadd"),
+    "expire forbidden": forbid("expire"),
+    "xread forbidden": forbid("xread"),
+    "garbage in the state": write_into_state,
 }
 
 
@@ -304,6 +335,13 @@ def lose_last_second_and_go_on(house: House) -> None:
     lose_last_second(house, go_on=True)
 
 
+def write(field: str, value: str) -> Callable[[House], None]:
+    def inflict(house: House) -> None:
+        house.control.hset("chat:state", field, value)
+
+    return inflict
+
+
 LOST: dict[str, Callable[[House], None]] = {
     "flushed": flush,
     "restarted empty": empty,
@@ -311,6 +349,8 @@ LOST: dict[str, Callable[[House], None]] = {
     "the last second lost, others said since": lose_last_second_and_go_on,
     "state deleted": delete("state"),
     "state replaced": replace("state"),
+    "the last number replaced": write("last", "мусор"),
+    "the count replaced": write("count", str(2**63 - 1)),
 }
 
 
