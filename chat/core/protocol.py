@@ -385,8 +385,15 @@ def _piled(text: str, most: int) -> bool:
 def printable(text: str) -> str:
     """Return *text* with every character that may not be said replaced by ``U+FFFD``.
 
-    For a client, which shows what a server sent: the server may be anybody's.
+    For a client, which shows what a server sent: the server may be anybody's. Combining marks that
+    are too many on one letter may not be said either.
     """
+    if _MAY_BE_A_MARK.search(text):
+        runs = ((mark, "".join(run)) for mark, run in groupby(text, _is_mark))
+        text = "".join(
+            run[:_MARKS_IN_TEXT].ljust(len(run), "\N{REPLACEMENT CHARACTER}") if mark else run
+            for mark, run in runs
+        )
     return _FORBIDDEN_IN_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -405,6 +412,7 @@ def integer(message: Message, key: str) -> int | None:
 
 _LONGEST_NICK = 4 * Limits.nick_chars
 _LONGEST_WORD = 100  # reasons, codes
+_LONGEST_TEXT = 4 * Limits.sealed_chars
 
 
 def _is_nick(value: object) -> bool:
@@ -443,7 +451,7 @@ _SERVER_KEYS: dict[str, dict[str, Callable[[object], bool]]] = {
         "seq": _is_number,
         "from": _is_nick,
         "to": lambda value: value is None or _is_nick(value),
-        "text": lambda value: isinstance(value, str),
+        "text": lambda value: isinstance(value, str) and len(value) <= _LONGEST_TEXT,
         "time": _is_time,
     },
     "ack": {"id": _is_number, "seq": _is_number},
