@@ -186,6 +186,11 @@ class Limits:
     drain_timeout: float = 2.0
     """Seconds that a closing connection gets to take what is still queued for it."""
 
+    @property
+    def queues_bytes(self) -> int:
+        """Bytes waiting for all together; beyond it whoever has the most of them is too slow."""
+        return max(16 * 1024 * 1024, self.queue_bytes, 64 * 1024 * self.max_clients)
+
 
 class ProtocolError(Exception):
     """A refusal: an error code of the protocol, and which message it refuses."""

@@ -259,6 +259,7 @@ class Writer:
             if entries or self._commit_again is not None:
                 self._commit_again = self._commit(entries)
             self._distribute(posted)
+            self._check_total()
         except Exception as error:  # no memory: nobody shall miss something and not notice
             logger.exception("a round of writing has failed")
             named = [[p.connection] if isinstance(p, Order) else p[1:3] for p in posted]
@@ -367,6 +368,15 @@ class Writer:
         if len(backlog) > limits.queue_bytes or backlog.count(b"\n") > limits.queue_frames:
             connection.give_up("slow")
             self._abort(connection)
+
+    def _check_total(self) -> None:
+        """Abort those for whom most waits while more waits for all together than may."""
+        total = sum(map(len, self._backlogs.values()))
+        while total > self._limits.queues_bytes:
+            slowest = max(self._backlogs, key=lambda one: len(self._backlogs[one]))
+            total -= len(self._backlogs[slowest])
+            slowest.give_up("slow")
+            self._abort(slowest)
 
     def _resume(self, connection: Connection) -> None:
         """Write on to a socket that was full."""
