@@ -244,19 +244,28 @@ def replace_said(house: House) -> None:
     house.more(2)
 
 
+def allow(house: House, rule: str) -> None:
+    house.control.execute_command("ACL", "SETUSER", "default", rule)  # type: ignore[no-untyped-call]
+
+
 def forbid(command: str) -> Callable[[House], None]:
     """Have a script break off in the middle of a batch."""
 
     def inflict(house: House) -> None:
-        house.control.execute_command("ACL", "SETUSER", "default", f"-{command}")
+        allow(house, f"-{command}")
         with house.in_trouble():
-            house.control.execute_command("ACL", "SETUSER", "default", f"+{command}")
+            allow(house, f"+{command}")
 
     return inflict
 
 
 def write_into_state(house: House) -> None:
-    garbage = {"member:1": "мусор", "member:2": "{}", "member:3": "[]", "done:4": "мусор"}
+    garbage: dict[Any, Any] = {
+        "member:1": "мусор",
+        "member:2": "{}",
+        "member:3": "[]",
+        "done:4": "мусор",
+    }
     garbage |= {f"nick:{nick_key('Гость')}": "5", "session:6": "7"}
     house.control.hset("chat:state", mapping=garbage)
     wait_until(
