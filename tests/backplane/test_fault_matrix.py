@@ -266,7 +266,7 @@ def write_into_state(house: House) -> None:
         "member:3": "[]",
         "done:4": "мусор",
     }
-    garbage |= {f"nick:{nick_key('Гость')}": "5", "session:6": "7"}
+    garbage |= {f"nick:{nick_key('Гость')}": "5", "session:6": "7", "done:4": "мусор"}
     house.control.hset("chat:state", mapping=garbage)
     wait_until(
         lambda: not garbage.keys() & set(house.control.hkeys("chat:state")), timeout=PATIENCE
