@@ -66,6 +66,9 @@ from chat.core.protocol import Message, nick_key, printable
 KEPT_LINES = 5000
 """Lines of one conversation that stay in memory; the server's history has more."""
 
+PEOPLE_SHOWN = 500
+"""Users in the list beside the conversation: /users shows all of them."""
+
 LINES_AT_ONCE = 500
 """Lines drawn before keys get their turn."""
 
@@ -667,6 +670,9 @@ class ChatApp(App[None]):
     @on(Arrived)
     def _take(self) -> None:
         self._woken = False
+        if self._leaving:  # nobody looks any more
+            self._inbox.clear()
+            return
         for _number in range(LINES_AT_ONCE):
             if not self._inbox:
                 break
@@ -726,8 +732,8 @@ class ChatApp(App[None]):
         self.show_pane(partner)
 
     def _partners(self) -> list[str | None]:
-        """Return whom the list shows: everybody, who is here, and who was talked to."""
-        here = {nick_key(user): user for user in self.talk.users}
+        """Return whom the list shows: everybody, the first who are here, and who was talked to."""
+        here = {nick_key(user): user for user in self.talk.users[:PEOPLE_SHOWN]}
         gone = {key: pane.partner for key, pane in self._panes.items() if key not in here}
         return [None, *here.values(), *(nick for nick in gone.values() if nick is not None)]
 

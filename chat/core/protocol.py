@@ -417,7 +417,7 @@ def integer(message: Message, key: str) -> int | None:
 
 _LONGEST_NICK = 4 * Limits.nick_chars
 _LONGEST_WORD = 100  # reasons, codes
-_LONGEST_TEXT = 4 * Limits.sealed_chars
+_LONGEST_TEXT = Limits.sealed_chars
 
 
 def _is_nick(value: object) -> bool:
