@@ -64,7 +64,7 @@ exercise: $(VENV)/notebooks.installed ## проверить упражнение
 	@$(BIN)/python -m tests.exercises $(N)
 
 fuzz: $(VENV)/test.installed ## прислать серверу и разборщику сто тысяч случайных потоков: make fuzz N=1000 || send the server and the decoder a hundred thousand random streams: make fuzz N=1000
-	@FUZZ_INPUTS=$(or $(N),100000) $(BIN)/python -m pytest tests/fuzz $(ARGS)
+	@FUZZ_INPUTS=$(or $(N),100000) $(BIN)/python -m pytest --numprocesses 2 tests/fuzz $(ARGS)
 
 torture: $(VENV)/test.installed ## пять минут делать с чатом всё, что он обязан выдержать || do to the chat for five minutes all that it must survive
 	@$(BIN)/python -m tests.faults.torture $(ARGS)

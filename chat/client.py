@@ -3,9 +3,13 @@
 Run it with ``python -m chat.client`` or ``python chat/client.py``; ``--help`` lists the options.
 """
 
+import signal
+
+if __name__ == "__main__":  # Ctrl-C before the program is ready ends it without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import contextlib
 import os
-import signal
 import socket
 import sys
 import threading

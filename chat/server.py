@@ -3,10 +3,14 @@
 Run it with ``python -m chat.server`` or ``python chat/server.py``; ``--help`` lists the options.
 """
 
+import signal
+
+if __name__ == "__main__":  # Ctrl-C before the program is ready ends it without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import errno
 import functools
 import gc
-import signal
 import socket
 import sqlite3
 import ssl

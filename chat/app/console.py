@@ -120,9 +120,14 @@ class Screen:
         return line
 
     def read_password(self, prompt: str) -> str:
-        """Return a password, typed unseen; from a pipe, the next line. Raises as `read`."""
+        """Return a password, typed unseen; from a pipe, the next line that is not empty.
+
+        Raises as `read`.
+        """
         if not sys.stdin.isatty():
-            return _next_line()
+            while not (password := _next_line()):
+                pass
+            return password
         try:
             return getpass.getpass(prompt)
         except (EOFError, OSError, KeyboardInterrupt):
@@ -183,7 +188,8 @@ def _next_line() -> str:
     line = sys.stdin.readline(_LONGEST_LINE)
     if not line:
         raise EOFError
-    return line.removesuffix("\n")
+    # A file may come from an editor that marks its beginning, or ends lines in another way.
+    return line.removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
 
 
 def _wrapped(text: str, columns: int, indent: int) -> str:

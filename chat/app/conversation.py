@@ -27,6 +27,9 @@ _NICK_COLOURS = (166, 99, 28, 197, 33, 30, 136, 163, 67, 64, 131, 134)
 
 _NO_NICK = str.maketrans("\n\t", "\N{REPLACEMENT CHARACTER}" * 2)
 
+USERS_NAMED = 1000
+"""Users that one line names at most: more would take a terminal seconds."""
+
 INDENT = 6
 """Columns of a message's time, and by which its further rows stand to the right."""
 
@@ -474,8 +477,10 @@ class Conversation(abc.ABC):
         number = len(users)
         title = ngettext("{n} more user is here:", "{n} more users are here:", number)
         names: list[Part] = []
-        for user in users:
+        for user in users[:USERS_NAMED]:
             names += [Part(", " if names else " "), _nick(user)]
+        if number > USERS_NAMED:
+            names.append(Part(", …"))
         self._show(Line((*fill(title, n=number), *names)))
 
     def _news(self, nick: str, sentence: str) -> None:

@@ -72,6 +72,9 @@ TICK = 1 / 30
 TASKS_AT_ONCE = 500
 """How much of it is shown before keys get their turn."""
 
+PEOPLE_SHOWN = 500
+"""Users in the list beside the conversation: /users shows all of them."""
+
 NARROW = 60
 """Columns below which the list of users shows only when it is asked for."""
 
@@ -589,8 +592,9 @@ class ChatApp(App[None]):
     # Any thread
 
     def deliver(self, task: Callable[[], None]) -> None:
-        """Do *task* in the screen's thread; return at once."""
-        self._inbox.append(task)
+        """Do *task* in the screen's thread, unless the user leaves; return at once."""
+        if not self._leaving:
+            self._inbox.append(task)
 
     # The screen's thread
 
@@ -645,8 +649,8 @@ class ChatApp(App[None]):
         self.show_pane(partner)
 
     def _partners(self) -> dict[str, str | None]:
-        """Return whom the list shows: everybody, who is here, and who was talked to."""
-        here = {_key(user): user for user in self.talk.client.users}
+        """Return whom the list shows: everybody, some who are here, and who was talked to."""
+        here = {_key(user): user for user in self.talk.client.users[:PEOPLE_SHOWN]}
         return (
             {_key(None): None}
             | here
@@ -791,6 +795,7 @@ class ChatApp(App[None]):
         """Leave the chat."""
         if not self._leaving:
             self._leaving = True
+            self._inbox.clear()  # nobody looks any more
             self._refresh_edges()
             self.run_worker(self._leave(), exit_on_error=True)
 

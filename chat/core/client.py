@@ -37,7 +37,7 @@ from chat.core.writer import Writer
 WINDOW_BYTES = 256 * 1024
 """Bytes of messages not yet acknowledged, beyond which `ChatClient.say` waits."""
 
-_OUR_EVENTS = frozenset({"closed", "reconnecting", "reconnected", "untrusted", "gap"})
+_OUR_EVENTS = frozenset({"closed", "held", "reconnecting", "reconnected", "untrusted", "gap"})
 """Events that are for us to say, not for a server."""
 
 
@@ -438,7 +438,7 @@ class ChatClient:
         self._writer.ring()
         if event["type"] == "error" and message is not None:
             event["message"] = message
-            if event["code"] == "another_person":
+            if event["code"] == "another_person" and "to" in message:
                 event["type"] = "held"
 
     def _open(self, message: Message) -> None:

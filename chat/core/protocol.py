@@ -186,6 +186,11 @@ class Limits:
     drain_timeout: float = 2.0
     """Seconds that a closing connection gets to take what is still queued for it."""
 
+    @property
+    def queues_bytes(self) -> int:
+        """Bytes waiting for all together; beyond it whoever has the most of them is too slow."""
+        return max(16 * 1024 * 1024, self.queue_bytes, 64 * 1024 * self.max_clients)
+
 
 class ProtocolError(Exception):
     """A refusal: an error code of the protocol, and which message it refuses."""
@@ -380,8 +385,17 @@ def _piled(text: str, most: int) -> bool:
 def printable(text: str) -> str:
     """Return *text* with every character that may not be said replaced by ``U+FFFD``.
 
-    For a client, which shows what a server sent: the server may be anybody's.
+    For a client, which shows what a server sent: the server may be anybody's. Combining marks that
+    are too many on one letter may not be said either.
     """
+    if _MAY_BE_A_MARK.search(text):
+        runs = ((category, "".join(run)) for category, run in groupby(text, _category))
+        text = "".join(
+            run[:_MARKS_IN_TEXT].ljust(len(run), "\N{REPLACEMENT CHARACTER}")
+            if category == "M"
+            else run
+            for category, run in runs
+        )
     return _FORBIDDEN_IN_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -445,7 +459,7 @@ _SERVER_KEYS: dict[str, dict[str, _Check]] = {
         "seq": _is_number,
         "from": _is_nick,
         "to": _is_none_or(_is_nick),
-        "text": lambda value: isinstance(value, str),
+        "text": _is_text(Limits.sealed_chars),
         "time": _is_time,
     },
     "ack": {"id": _is_number, "seq": _is_number},

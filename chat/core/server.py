@@ -648,7 +648,10 @@ def _listen(host: str, port: int) -> list[socket.socket]:
             try:
                 # On POSIX it sets SO_REUSEADDR: connections of the last run may be in TIME-WAIT.
                 listener = socket.create_server(
-                    (address[0], port), family=family, backlog=BACKLOG, dualstack_ipv6=both
+                    (address[0], port, *address[2:]),
+                    family=family,
+                    backlog=BACKLOG,
+                    dualstack_ipv6=both,
                 )
             except OSError as error:
                 if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):

@@ -298,6 +298,7 @@ class Writer:
             if entries or self._commit_again is not None:
                 self._commit_again = self._commit(entries)
             self._distribute(posted)
+            self._check_total()
         except Exception as error:  # no memory: nobody shall miss something and not notice
             logger.exception("a round of writing has failed")
             concerned: set[Connection | None] = {*self._audience}
@@ -395,6 +396,15 @@ class Writer:
         if len(backlog.data) > limits.queue_bytes or backlog.frames > limits.queue_frames:
             connection.give_up("slow")
             self._abort(connection)
+
+    def _check_total(self) -> None:
+        """Abort those for whom most waits while more waits for all together than may."""
+        total = sum(len(backlog.data) for backlog in self._backlogs.values())
+        while total > self._limits.queues_bytes:
+            slowest = max(self._backlogs, key=lambda one: len(self._backlogs[one].data))
+            total -= len(self._backlogs[slowest].data)
+            slowest.give_up("slow")
+            self._abort(slowest)
 
     def _resume(self, connection: Connection) -> None:
         """Write on to a socket that was full."""

@@ -28,7 +28,8 @@ because the user has gone on elsewhere.
 connected and are told (``notice`` ``store_lost``). What they say waits, up to `WAITING_MESSAGES`
 and `WAITING_BYTES`, and is acknowledged when Redis is back (``store_back``); beyond that it is
 refused, ``not_recorded``. Nobody can enter meanwhile: ``unavailable``. Each batch has a number that
-only grows, so one whose answer was lost, or that comes late, is not executed twice.
+only grows, so one whose answer was lost, or that comes late, is not executed twice; one that Redis
+broke off, because it may not do something, goes on where it was.
 
 *When this server was asleep* while the stream went on without it, or somebody has deleted the
 stream, events are missing: each carries the number of events before it. The server then begins anew
@@ -117,15 +118,17 @@ local function last_written(stream)
 end
 local time = redis.call('TIME')
 local now = time[1] .. '.' .. string.format('%06d', time[2])
-local function tell(kind, token, body)
+local function next_id(kind)
     local seq, part = redis.call('HGET', state, 'last'):match('(%d+)-(%d+)')
-    local id = string.format('%d-%d', seq, part + 1)
-    if kind == 'message' then id = string.format('%d-0', seq + 1) end
+    if kind == 'message' then return string.format('%d-0', seq + 1), seq + 1 end
+    return string.format('%d-%d', seq, part + 1)
+end
+local function tell(kind, token, body)
+    local id = next_id(kind)
     local count = redis.call('HINCRBY', state, 'count', 1)
     redis.call('XADD', events, 'MAXLEN', '~', STREAM_EVENTS, id, 'kind', kind, 'token', token,
                'time', now, 'count', count, 'body', body)
     redis.call('HSET', state, 'last', id, 'time', now)
-    return id, seq + 1
 end
 local function mend()
     local last = redis.call('HGET', state, 'last')
@@ -162,8 +165,8 @@ local function sweep(is_alive)
         local kind, name = all[i]:match('^(%l+):(.*)')
         local user = user_of(kind == 'member' and name or all[i + 1])
         if kind == 'member' and not (user and is_alive(user.server)) then
-            strike(name)
             tell('leave', name, '"lost"')
+            strike(name)
         elseif (kind == 'nick' or kind == 'session') and not user
             or kind == 'done' and not is_alive(name) then
             redis.call('HDEL', state, all[i])
@@ -181,10 +184,14 @@ if not is_whole(log, reached) then return {'forgotten'} end
 redis.call('SET', lease, 1, 'PX', lease_ms)
 mend()
 local done = redis.call('HGET', state, 'done:' .. server) or ''
-local number, earlier_answer = done:match('^(%d+) ([%d ]*)$')
-if number and tonumber(number) >= tonumber(batch) then return {'done', earlier_answer} end
-local refused = {}
-for i = 9, #ARGV, 5 do
+local number, place, answer = done:match('^(%d+) (%d+) ([%d ]*)$')
+local first, refused = 9, {}
+if number and tonumber(number) >= tonumber(batch) then
+    first = tonumber(place)
+    if tonumber(number) > tonumber(batch) or first > #ARGV then return {'done', answer} end
+    for which in answer:gmatch('%d+') do table.insert(refused, which) end
+end
+for i = first, #ARGV, 5 do
     local kind, token, body, session, said_id = unpack(ARGV, i, i + 4)
     local known = redis.call('HGET', state, 'member:' .. token)
     if kind == 'join' then
@@ -205,22 +212,24 @@ for i = 9, #ARGV, 5 do
     elseif kind == 'message' and not known then
         table.insert(refused, (i - 9) / 5)
     elseif kind == 'message' then
-        local said = said_prefix .. session  -- before the rest: a script that fails is not undone
-        if redis.call('TYPE', said).ok ~= 'zset' then redis.call('DEL', said) end
-        local id, seq = tell(kind, token, body)
+        local id, seq = next_id(kind)
         redis.call('XADD', history, 'MAXLEN', '~', length, id, 'time', now, 'body', body)
         if said_id ~= '' then
+            local said = said_prefix .. session
+            if redis.call('TYPE', said).ok ~= 'zset' then redis.call('DEL', said) end
+            redis.call('ZREMRANGEBYSCORE', said, said_id, said_id)
             redis.call('ZADD', said, said_id, string.format('%s:%d', said_id, seq))
             redis.call('ZREMRANGEBYRANK', said, 0, -said_ids - 1)
             redis.call('EXPIRE', said, said_seconds)
         end
-    elseif known then
-        if kind == 'leave' then strike(token) end
         tell(kind, token, body)
+    elseif known then
+        tell(kind, token, body)
+        if kind == 'leave' then strike(token) end
     end
+    answer = table.concat(refused, ' ')
+    redis.call('HSET', state, 'done:' .. server, string.format('%d %d %s', batch, i + 5, answer))
 end
-local answer = table.concat(refused, ' ')
-redis.call('HSET', state, 'done:' .. server, batch .. ' ' .. answer)
 return {'done', answer}
 """
 )
@@ -633,9 +642,14 @@ class Cluster(Log, Directory):
             self._operations, self._waiting_bytes = deque(kept), 0
         self.room.empty()
         for name, body in state.items():
-            if name.startswith("member:"):
-                token, user = name.removeprefix("member:"), json.loads(body)
+            if not name.startswith("member:"):
+                continue
+            token = name.removeprefix("member:")
+            try:
+                user = json.loads(body)
                 self._add(token, user, Member(user["nick"], Session(user["session"]), None))
+            except (KeyError, ValueError, TypeError, ProtocolError) as error:  # somebody else's
+                log("failed", reason=repr(error))
 
     def _apply(self, event: Event) -> None:
         """Have the room do what *event* says."""

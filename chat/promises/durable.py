@@ -12,18 +12,22 @@ import contextlib
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from pathlib import Path
 
 from chat.core.history import Entry, Log
 from chat.core.protocol import Limits, ProtocolError
+from chat.core.server import log
+
+MISSING_ROWS = 10_000
+"""Rows that may wait for the index to be writable again; of older ones repeats go unnoticed."""
 
 LONGEST_READ = 1.0
 """Seconds that one question for old messages may take."""
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS log (id TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS messages (
     sender TEXT NOT NULL,
     session TEXT NOT NULL,
@@ -35,6 +39,7 @@ CREATE TABLE IF NOT EXISTS messages (
     sealed INTEGER NOT NULL,
     seq INTEGER PRIMARY KEY
 );
+CREATE TABLE IF NOT EXISTS log (id TEXT NOT NULL);
 """
 _INSERT = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_SAID = "INSERT OR REPLACE INTO said VALUES (?, ?, ?)"
@@ -59,13 +64,14 @@ class SqliteLog(Log):
         self._resources: contextlib.ExitStack | None = None  # open when it is ready
         self._reading_lock = threading.Lock()  # one question at a time; never under another lock
         with contextlib.ExitStack() as stack:
-            path = Path(path)
+            path = Path(path).resolve()  # a link must not hide that another server has it
             path.touch(mode=0o600)
             if path.is_file():
                 path.chmod(0o600)  # SQLite gives the files beside it the same mode
             self._file, self._reading = (
                 stack.enter_context(contextlib.closing(_connect(path))) for _ in range(2)
             )
+            _check_whose(self._file)
             self._file.execute("PRAGMA journal_mode = WAL")
             self._file.execute("PRAGMA synchronous = FULL")
             self._said = stack.enter_context(contextlib.closing(_Said(path)))
@@ -140,11 +146,15 @@ class SqliteLog(Log):
 
     def find(self, session: str, message_id: int) -> int | None:
         """Return the number of what *session* said under *message_id*."""
-        return self._said.find(session, message_id)
+        found = self._said.find(session, message_id)
+        if found is None and self._said.behind:
+            return super().find(session, message_id)
+        return found
 
     def last_id(self, session: str) -> int:
         """Return the largest ``message_id`` of what *session* has said."""
-        return self._said.last_id(session)
+        last = self._said.last_id(session)
+        return max(last, super().last_id(session)) if self._said.behind else last
 
     def _select(self, query: str, **values: object) -> list[Entry]:
         """Return what is in the file. Raises `ProtocolError` ``unavailable`` for the asker."""
@@ -173,6 +183,14 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=1, check_same_thread=False, isolation_level=None)
 
 
+def _check_whose(file: sqlite3.Connection) -> None:
+    """Raise `sqlite3.DatabaseError` for the database of another program."""
+    columns = {name for _number, name, *_rest in file.execute("PRAGMA table_info(messages)")}
+    [(tables,)] = file.execute("SELECT count(*) FROM sqlite_master")
+    if tables and not columns >= {"sender", "session", "sealed", "seq"}:
+        raise sqlite3.DatabaseError("file is not a database")
+
+
 def _insert(file: sqlite3.Connection, statement: str, rows: Iterable[Sequence[object]]) -> None:
     """Insert *rows* in one transaction, all or none of them. Raises `sqlite3.Error`."""
     try:
@@ -198,6 +216,7 @@ class _Said:
         """Open the file beside *database*, or make it. Raises `sqlite3.OperationalError`."""
         path = database.with_name(database.name + "-said")
         self._lock = threading.Lock()  # guards the connection; nothing is taken under it
+        self._missing: deque[tuple[str, int | None, int]] = deque(maxlen=MISSING_ROWS)
         path.touch(mode=0o600)
         try:
             self._open(path)
@@ -228,10 +247,22 @@ class _Said:
             )
             _insert(self._file, _INSERT_SAID, rows)
 
+    @property
+    def behind(self) -> bool:
+        """Whether what was said last is not here yet."""
+        return bool(self._missing)
+
     def add(self, rows: Iterable[tuple[str, int | None, int]]) -> None:
-        """Take in *rows*: session, id, number. Without room for them, repeats go unnoticed."""
-        with self._lock, contextlib.suppress(Exception):  # the messages are in the file already
-            _insert(self._file, _INSERT_SAID, rows)
+        """Take in *rows*: session, id, number; with the next ones if it cannot be now."""
+        was_behind = self.behind
+        self._missing.extend(rows)
+        try:
+            with self._lock:
+                _insert(self._file, _INSERT_SAID, self._missing)
+            self._missing.clear()
+        except Exception as error:  # noqa: BLE001 - the messages are in the file already
+            if not was_behind:
+                log("failed", reason=repr(error))
 
     def find(self, session: str, message_id: int) -> int | None:
         """Return the number of what *session* said under *message_id*."""

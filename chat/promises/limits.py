@@ -15,6 +15,7 @@ messages           all newcomers of an address     10 × rate   10 × burst  sma
 bytes              a user                          256 KiB     512 KiB     waits
 requests           a user                          50          200         waits
 refusals           a user                          10          20          waits
+``too_fast``       a user                          50          1           waits
 wrong passwords    an address                      0.2         5           waits a second
 =================  ==============================  ==========  ==========  ===============
 
@@ -41,6 +42,7 @@ BYTES = (256 * 1024, 512 * 1024)
 BYTES_AT_ONCE = 16 * 1024
 REQUESTS, HISTORY = (50, 200), 5  # a question for history counts as so many
 REFUSALS = (10, 20)
+TOO_FAST_PAUSE = 0.02
 GUESS_RATE, GUESS_BURST = 0.2, 5
 NEIGHBOURS = 10
 """How many newcomers an address may have whose budget of messages is full."""
@@ -146,10 +148,10 @@ class ClientBudget(Budget):
         return TokenBucket(limits.rate, limits.burst, left)
 
     def refuse(self, code: str) -> float | None:
-        """Take what a refusal costs; who is too fast has had their limit already."""
+        """Take what a refusal costs; who is too fast has had their limit already, and waits."""
         if code != "too_fast":
             return self._refusals.draw(1)
-        return None if self._too_fast > self._limits.refusals else 0
+        return None if self._too_fast > self._limits.refusals else TOO_FAST_PAUSE
 
     def close(self) -> None:
         """Give back what is left: the next one from this address may have it."""

@@ -22,7 +22,7 @@ import redis
 
 from chat.app.journal import sentence
 from chat.core.client import RefusedError
-from chat.core.protocol import Limits
+from chat.core.protocol import Limits, nick_key
 from chat.core.server import ChatServer
 from chat.lab import redis_process
 from chat.lab.background import RecordingClient
@@ -253,6 +253,35 @@ def spoil(field: str, rubbish: str = "мусор") -> Callable[[Scene], None]:
     return inflict
 
 
+def allow(scene: Scene, rule: str) -> None:
+    scene.control.execute_command("ACL", "SETUSER", "default", rule)  # type: ignore[no-untyped-call]
+
+
+def forbid(command: str) -> Callable[[Scene], None]:
+    """Have a script break off in the middle of a batch."""
+
+    def inflict(scene: Scene) -> None:
+        allow(scene, f"-{command}")
+        with scene.in_trouble():
+            allow(scene, f"+{command}")
+
+    return inflict
+
+
+def write_into_state(scene: Scene) -> None:
+    garbage: dict[Any, Any] = {
+        "member:1": "мусор",
+        "member:2": "{}",
+        "member:3": "[]",
+        "done:4": "мусор",
+    }
+    garbage |= {f"nick:{nick_key('Гость')}": "5", "session:6": "7", "done:4": "мусор"}
+    scene.control.hset("chat:state", mapping=garbage)
+    wait_until(
+        lambda: not garbage.keys() & set(scene.control.hkeys("chat:state")), timeout=PATIENCE
+    )
+
+
 KEPT: dict[str, Callable[[Scene], None]] = {
     "batches repeated, delayed, reordered": repeat_batches,
     "restarted": restart,
@@ -274,6 +303,10 @@ KEPT: dict[str, Callable[[Scene], None]] = {
     "nicknames of nobody": spoil("nick:"),
     "sessions of nobody": spoil("session:"),
     "numbers of batches spoilt": spoil("done:"),
+    "zadd forbidden": forbid("zadd"),
+    "expire forbidden": forbid("expire"),
+    "xread forbidden": forbid("xread"),
+    "garbage in the state": write_into_state,
 }
 
 
@@ -325,6 +358,13 @@ def lose_last_second_and_go_on(scene: Scene) -> None:
     lose_last_second(scene, go_on=True)
 
 
+def write(field: str, value: str) -> Callable[[Scene], None]:
+    def inflict(scene: Scene) -> None:
+        scene.control.hset("chat:state", field, value)
+
+    return inflict
+
+
 LOST: dict[str, Callable[[Scene], None]] = {
     "flushed": flush,
     "restarted empty": empty,
@@ -335,6 +375,8 @@ LOST: dict[str, Callable[[Scene], None]] = {
     "number of events spoilt": spoil("count"),
     "last event spoilt": spoil("last", "9"),
     "time of the last event spoilt": spoil("time"),
+    "the last number replaced": write("last", "мусор"),
+    "the count replaced": write("count", str(2**63 - 1)),
 }
 
 

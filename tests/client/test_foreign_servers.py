@@ -207,6 +207,7 @@ HARMLESS = [
     {"type": "pong", "users": 5, "messages": 5},
     {"type": "closed"},
     {"type": "closed", "reason": "quit"},
+    {"type": "held", "message": {"text": "x"}},
     {"type": "ack", "id": 2**53 - 1, "seq": 0},
     {"type": "error", "code": "bad_text", "message": 5},
     {"type": "error", "code": "bad_text", "id": None, "message": {"text": None}},
@@ -228,6 +229,13 @@ def test_nonsense_that_does_no_harm(message: Message) -> None:
             assert "message" not in event
     [closed] = [event for event in client.events if event["type"] == "closed"]
     assert closed["reason"] == "quit"
+
+
+def test_what_was_for_everyone_is_not_held_for_another_person() -> None:
+    with conversation(Limits(drain_timeout=0.05)) as (server, client):
+        number = client.say("всем")
+        server.send({"type": "error", "code": "another_person", "id": number})
+        assert client.wait_for("error")["message"] == {"type": "message", "id": 1, "text": "всем"}
 
 
 def test_a_server_that_vanishes() -> None:

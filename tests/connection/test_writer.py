@@ -342,6 +342,30 @@ def test_a_reader_too_slow_is_given_up_when_too_many_frames_wait() -> None:
         assert connection.close_reason == "slow"
 
 
+def test_when_too_much_waits_for_all_together_who_has_most_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A bound for each alone would be no bound of the memory."""
+    monkeypatch.setattr(Limits, "queues_bytes", 400_000)
+    with (
+        writing() as writer,
+        connected(writer, small=True) as (one, _unread),
+        connected(writer, small=True) as (other, _unread_too),
+    ):
+        for connection in (one, other):
+            fill(writer, connection)
+        while len(writer._backlogs[one].data) < 250_000:
+            writer.post(b"x" * 999 + b"\n", one)
+            flush(writer)
+        while one.close_reason is None and len(writer._backlogs[other].data) < 250_000:
+            writer.post(b"x" * 999 + b"\n", other)
+            flush(writer)
+        assert one.close_reason == "slow"
+        assert other.close_reason is None
+        assert is_full(writer, other)
+        assert not is_full(writer, one)
+
+
 def test_who_reads_slowly_but_reads_is_kept() -> None:
     """What counts is what waits, not what has been sent in all."""
     sent = frames(5_000)

@@ -121,7 +121,8 @@ def strangers(kind: str, count: int, address: Address) -> Iterator[int]:
 
 def main(kind: str, count: str, host: str, port: str) -> None:
     """Be so many strangers until killed."""
-    os.nice(19)  # they stand for other people's machines, which take no time of ours
+    # They stand for other people's machines, which take no time of ours.
+    os.setpriority(os.PRIO_PROCESS, 0, 19)
     print("here", flush=True)
     for number in range(int(count)):
         nick = f"Чужой-{number}"

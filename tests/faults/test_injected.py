@@ -98,7 +98,7 @@ POINTS = [
     *(Point(selectors.DefaultSelector, name) for name in ("select", "register", "unregister")),
     *([Point(select, "poll")] if hasattr(select, "poll") else ()),
     Point(threading.Thread, "start"),
-    Point(sqlite3, "execute", durable=True),
+    *(Point(sqlite3, name, durable=True) for name in ("execute", "executemany")),
     *(Point(Log, name) for name in ("append", "commit", "before", "after", "find", "last_id")),
     *(Point(RememberedSessions, name) for name in ("open", "resume", "remember")),
     Point(Budgets, "admit"),

@@ -169,6 +169,17 @@ def test_a_budget_holds(
         assert answers >= 0.5 * burst / cost
 
 
+def test_who_is_too_fast_is_told_so_slowly() -> None:
+    """Otherwise a hundred refusals at once, and coming back for more, keep the server busy."""
+    with ServerProcess("--rate", "1", develop=False) as server, Wire(server.address, "Ева") as eve:
+        eve.send(*[{"type": "message", "text": "x"}] * 100)
+        eve.skip_to("error", code="too_fast")
+        start = time.monotonic()
+        for number in range(1, 30):
+            eve.skip_to("error", code="too_fast")
+            assert time.monotonic() - start > 0.5 * number * limits.TOO_FAST_PAUSE
+
+
 def test_somebody_elses_guesses_do_not_lock_out_the_right_password(
     pair: tuple[ServerProcess, ServerProcess],
 ) -> None:

@@ -1,6 +1,7 @@
 """A history in a file: what is acknowledged is on the disk, and comes back with the next server."""
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -299,6 +300,27 @@ def test_the_index_may_be_missing_or_damaged_and_is_made_anew(
         assert log.last_id("a") == 3
 
 
+def test_what_the_index_could_not_take_is_found_and_taken_later(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise a repeat would be recorded twice after a restart: the index looks complete."""
+    caplog.set_level(logging.INFO, "chat.server")
+    with contextlib.closing(SqliteLog(path)) as log:
+        fill_log(log, 1)
+        index = log._said._file
+        index.execute("PRAGMA query_only = ON")
+        for number in (2, 3):
+            fill_log(log, 1, first=number)
+        assert [log.find("a", number) for number in (1, 2, 3)] == [1, 2, 3]
+        assert log.last_id("a") == 3
+        assert [record.getMessage() for record in caplog.records] == ["failed"]
+        index.execute("PRAGMA query_only = OFF")
+        fill_log(log, 1, first=4)
+        assert index.execute("SELECT count(*) FROM said").fetchone() == (4,)
+    with contextlib.closing(SqliteLog(path)) as log:
+        assert [log.find("a", number) for number in (1, 2, 3, 4)] == [1, 2, 3, 4]
+
+
 def test_damaged_pages_do_not_stop_what_is_said_now(path: Path) -> None:
     """Only who asks for what was on them hears of it."""
     with contextlib.closing(SqliteLog(path, Limits(history_messages=10))) as log:
@@ -315,6 +337,26 @@ def test_damaged_pages_do_not_stop_what_is_said_now(path: Path) -> None:
             fill_log(log, 1, first=number)
         assert log.failure is None
         assert log.find("a", 3199) == 3199
+
+
+@pytest.mark.parametrize("statement", ["CREATE TABLE bookmarks (a)", "CREATE TABLE messages (a)"])
+def test_the_database_of_another_program_is_left_as_it_is(path: Path, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute(statement)
+    before = path.read_bytes()
+    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+        SqliteLog(path)
+    assert path.read_bytes() == before
+
+
+def test_two_servers_cannot_have_one_database_by_two_names(path: Path, tmp_path: Path) -> None:
+    """Both would give out the next number."""
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    with contextlib.closing(SqliteLog(path)) as log:
+        fill_log(log, 1)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            SqliteLog(link)
 
 
 def test_only_the_owner_may_read_it_also_when_it_was_there_before(path: Path) -> None:
@@ -432,7 +474,7 @@ def test_a_file_that_is_something_else(path: Path) -> None:
 def test_a_database_of_somebody_else(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.execute("CREATE TABLE messages (subject TEXT, body TEXT)")
-    assert "seq" in refused(path)
+    assert "it is not a history file" in refused(path)
 
 
 def test_a_damaged_file(path: Path) -> None:

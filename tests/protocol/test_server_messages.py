@@ -79,6 +79,7 @@ BAD = [
     SAID | {"seq": -1},
     SAID | {"seq": True},
     SAID | {"from": "x" * 1000},
+    SAID | {"text": "x" * 100_000},
     {"type": "joined", "nick": "Z" + "\u0301" * 800_000},
     {"type": "users", "users": ["x" * 1000]},
     {"type": "ack", "id": 2**60, "seq": 1},

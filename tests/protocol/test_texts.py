@@ -80,7 +80,7 @@ def test_the_longest_text_fits_into_a_frame_even_if_every_character_is_escaped()
     assert escaped + 1000 < limits.frame_bytes
 
 
-@given(st.text())
+@given(st.text() | st.text("а\u0301\u0489", max_size=100))
 def test_printable_leaves_what_may_be_said_and_replaces_the_rest(text: str) -> None:
     shown = printable(text)
     assert len(shown) == len(text)

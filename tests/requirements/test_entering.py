@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
 from chat.core import server as server_module
@@ -259,3 +260,18 @@ def test_a_server_listens_on_all_addresses_of_its_name(host: str) -> None:
         for address in sorted(str(one) for one in reached):
             with socket.create_connection((address, server.address[1]), PATIENCE) as sock:
                 assert b"register" in sock.recv(1000)
+
+
+def test_a_server_listens_on_an_address_that_is_only_good_on_one_link() -> None:
+    found = [one.address for ends in psutil.net_if_addrs().values() for one in ends]
+    host = next((address for address in found if address.startswith("fe80:")), None)
+    if host is None:
+        pytest.skip("no network here has such an address")
+    with ChatServer(host) as server:
+        [(_family, *_kind, end)] = socket.getaddrinfo(
+            host, server.address[1], type=socket.SOCK_STREAM
+        )
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.settimeout(PATIENCE)
+            sock.connect(end)
+            assert b"register" in sock.recv(1000)

@@ -202,6 +202,22 @@ def test_a_terminal_that_stands_still_keeps_no_server_alive() -> None:
         assert server.wait_until_exit() == 0
 
 
+# A signal while the program starts
+
+
+@pytest.mark.parametrize("program", [CLIENT, SERVER])
+def test_ctrl_c_before_the_program_is_ready_ends_it_without_a_traceback(
+    program: tuple[str, ...],
+) -> None:
+    with Program("-X", "importtime", *program) as process:
+        while "socket" not in process.complaint_line():
+            pass
+        process.signal(signal.SIGINT)
+        status, _output, complaint = process.end()
+    assert status in (-signal.SIGINT, 0)
+    assert "Traceback" not in complaint
+
+
 # SIGHUP
 
 

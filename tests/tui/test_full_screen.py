@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from textual import events
 
 from chat.app import tui
+from chat.app.conversation import Line, Part
 from chat.core.server import ChatServer
 from tests.client.fakes import FakeServer
 from tests.tui.screens import say, sitting
@@ -62,6 +63,29 @@ async def test_who_leaves_goes_from_the_list_unless_there_was_a_talk(
         await anya.press("alt+down")
         await anya.sees("Боря покидает чат")
         assert "шёпот" in anya.conversation
+
+
+@run
+async def test_of_a_crowd_the_screen_names_some(server: ChatServer) -> None:
+    """A server may make up any number of them."""
+    crowd = [f"n{number:05}" for number in range(20_000)]
+    async with sitting(server.address) as anya:
+        anya.app.talk.on_event({"type": "users", "users": crowd})
+        await anya.sees("n00999, …")
+        anya.app.talk._client._set_users(crowd)
+        anya.app._refresh_edges()
+        await anya.until(lambda: len(anya.people) == 1 + tui.PEOPLE_SHOWN)
+
+
+@run
+async def test_who_leaves_does_not_wait_for_what_is_still_to_be_shown(server: ChatServer) -> None:
+    async with sitting(server.address) as anya:
+        line = Line((Part("x" * 500),))
+        for _number in range(100 * tui.TASKS_AT_ONCE):
+            anya.app.deliver(lambda: anya.app.add([line]))
+        anya.app.action_leave()
+        await anya.until(lambda: not anya.app._inbox)
+        assert len(anya.app._pane.lines) < 10 * tui.TASKS_AT_ONCE
 
 
 # Talking
