@@ -34,7 +34,9 @@ from chat.lab.terminal import Terminal, wait_for_all
 
 from .python import is_foreign, own_files
 
-_CONFINE = str(Path(__file__).with_name("confine.py"))
+_CONFINE, _NETWORK = (
+    str(Path(__file__).with_name(f"{name}.py")) for name in ("confine", "network")
+)
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 _LOOK_SECONDS = 0.02  # the processes are not looked at more often than this
 _COUNT_SECONDS = 0.2  # nor are they counted
@@ -269,14 +271,15 @@ class Sandbox:
 
     def _confined(self, argv: Sequence[str]) -> list[str]:
         limits = self.limits
-        command = [sys.executable, "-I", "-S", _CONFINE]
+        holder = processes = 0
         if self._holder is not None:
-            command += ["--network", str(self._holder.pid)]
-        if os.getuid() != 0 and self._holder is not None:  # the namespace counts its own alone
-            command += ["--processes", str(limits.processes)]
-        command += ["--memory", str(limits.memory_mb << 20), "--cpu", str(limits.cpu_seconds)]
-        command += ["--file-size", str(limits.output_mb << 20)]
-        return [*command, "--", *argv]
+            holder = self._holder.pid
+            # An ordinary user's network counts its own processes alone. Four times as many as are
+            # allowed: we count them too, and say so; this only stops an avalanche.
+            processes = 4 * limits.processes if os.getuid() != 0 else 0
+        output = limits.output_mb << 20
+        numbers = (holder, limits.memory_mb << 20, limits.cpu_seconds, output, processes)
+        return [sys.executable, "-I", "-S", _CONFINE, *map(str, numbers), *argv]
 
     # The network
 
@@ -306,7 +309,7 @@ class Sandbox:
             self.without.append(sentence.format(reason=sys.platform))
             return
         holder = subprocess.Popen(
-            [sys.executable, "-I", "-S", _CONFINE, "--hold"],
+            [sys.executable, "-I", "-S", _NETWORK],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
