@@ -37,7 +37,7 @@ _EVENTS_SHOWN = 16
 _BLOCKED_SECONDS = 0.5  # of waiting for nothing but a person, until nothing is taken to come
 _LATE_SECONDS = 0.12  # between two looks: the machine is busy, and others wait as we did
 _BUSY_SECONDS = 1.5  # of processor time without what is waited for, until it is given up
-_MUCH_PRINTED = 100_000  # bytes while somebody waits for something else
+_MUCH_PRINTED = 30_000  # bytes while somebody waits for something else
 _CPU_SECONDS = 0.2  # the processor time is not looked at more often than this
 _ROWS_SHOWN = 14
 
