@@ -49,8 +49,8 @@ _BIGGEST_COPY = 64 * 1024 * 1024  # bytes
 _PORT_FREE = 90.0  # seconds that a port of the machine may take to become free (TIME-WAIT)
 
 # Waiting system calls by number, and which argument says until when: None for those that wait
-# without end, else its index and its value then (syscalls(2), <asm/unistd.h>). None that writes: who
-# waits for room at a terminal waits for us.
+# without end, else its index and its value then (syscalls(2), <asm/unistd.h>). None that writes:
+# what waits for room at a terminal waits for us.
 _WAITS = {
     "x86_64": (
         {0, 19, 34, 42, 43, 45, 47, 61, 73, 130, 247, 288},

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from . import clues, describe, trial
+from . import clues, describe, search
 from .clues import Offer
 from .describe import toml
+from .findings import Teacher
 from .mutants import GOOD
 from .signs import common, holds, template
 from .submission import read_submission
@@ -151,7 +152,7 @@ def test_arguments_are_read_off_the_code(
 @pytest.mark.usefixtures("english")
 def test_what_is_not_found_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clues, "words_in", lambda _folder: [])
-    monkeypatch.setattr(trial, "USUAL", dict.fromkeys(trial.USUAL, ()))
+    monkeypatch.setattr(search, "USUAL", dict.fromkeys(search.USUAL, ()))
     place = handed_in("good", tmp_path)
     answers = {"one": ["/wrong {to} {text}", "@{to} {text}"], "who is": ["кто"], "before": ["было"]}
     said: list[str] = []
@@ -163,7 +164,8 @@ def test_what_is_not_found_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPa
                 return rest.pop(0)
         return ""
 
-    tried = describe.describe(place, ask, said.append, lambda *pair: shown.append(pair))
+    teacher = Teacher(ask, said.append, lambda *pair: shown.append(pair))
+    tried = describe.describe(place, teacher)
     assert "That did not work." in "\n".join(said)
     assert shown, "the screens are shown"
     assert tried.steps["private"] == ["@{to} {text}"]
