@@ -47,23 +47,20 @@ _ROWS_SHOWN = 12
 def toml(folder: Path, found: Findings) -> str:
     """Return the text of the file for what was *found*."""
     used = [*found.server_command, *found.steps.get("steps", [])]
-    lines = [f"name = {_quoted(folder.resolve().name)}"]
+    lines = [f"name = {_toml(folder.resolve().name)}"]
     if found.encoding != "utf-8":
-        lines.append(f"encoding = {_quoted(found.encoding)}")
-    lines += ["", "[server]", f"command = {_list(found.server_command)}"]
+        lines.append(f"encoding = {_toml(found.encoding)}")
+    lines += ["", "[server]", f"command = {_toml(found.server_command)}"]
     if not any("{port}" in str(one) for one in used):
         lines.append(f"port = {found.port}")
     for key in ("steps", "stop"):
         if key in found.steps:
             lines.append(f"{key} = {_steps(found.steps[key])}")
-    lines += ["", "[client]", f"command = {_list(found.client_command)}"]
-    lines.append(f"login = {_list_of(found.steps.get('login', []))}")
-    lines.append(f"bad_lines = {_list(_bad_lines(found))}")
-    for key in ("ready", "taken"):
-        lines += _optional(found, key)
-    for key in ("users", "all", "private", "leave", "history"):
-        lines += _optional(found, key)
-    for key in ("message", "private_message", "own", "left", "stopped"):
+    lines += ["", "[client]", f"command = {_toml(found.client_command)}"]
+    lines.append(f"login = {_toml(found.steps.get('login', []))}")
+    lines.append(f"bad_lines = {_toml(_bad_lines(found))}")
+    keys = "ready taken users all private leave history message private_message own left stopped"
+    for key in keys.split():
         lines += _optional(found, key)
     reports = [
         path.relative_to(folder).as_posix()
@@ -71,10 +68,10 @@ def toml(folder: Path, found: Findings) -> str:
         for path in own_files(folder)
         if path.suffix.lower() == kind and "readme" not in path.name.lower()
     ]
-    lines += ["", "[log]", f"files = {_list([found.log] if found.log else [])}"]
-    lines += ["", "[report]", f"files = {_list(reports[:1])}"]
+    lines += ["", "[log]", f"files = {_toml([found.log] if found.log else [])}"]
+    lines += ["", "[report]", f"files = {_toml(reports[:1])}"]
     lines += ["", "[code]", 'files = ["**/*.py"]', "", "[skip]"]
-    lines.append("# history = " + _quoted(_("It was not asked for.")))
+    lines.append("# history = " + _toml(_("It was not asked for.")))
     return "\n".join(lines) + "\n"
 
 
@@ -93,35 +90,22 @@ def _optional(found: Findings, key: str) -> list[str]:
     if key in found.steps:
         return [f"{key} = {_steps(found.steps[key])}"]
     if key in found.signs:
-        value = found.signs[key]
-        return [f"{key} = {_quoted(value) if isinstance(value, str) else _table(value)}"]
+        return [f"{key} = {_toml(found.signs[key])}"]
     if key in found.questions:
         return [f'# ? {key} = "…"  # {found.questions[key]}']
     return []
 
 
 def _steps(steps: Sequence[Step]) -> str:
-    return _quoted(steps[0]) if len(steps) == 1 and isinstance(steps[0], str) else _list_of(steps)
+    return _toml(steps[0] if len(steps) == 1 and isinstance(steps[0], str) else steps)
 
 
-def _list_of(steps: Sequence[Step]) -> str:
-    return (
-        "["
-        + ", ".join(_quoted(one) if isinstance(one, str) else _table(one) for one in steps)
-        + "]"
-    )
-
-
-def _table(value: dict[str, Any]) -> str:
-    return "{" + ", ".join(f"{key} = {_quoted(one)}" for key, one in value.items()) + "}"
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)  # a basic string of TOML is one of JSON
-
-
-def _list(words: Sequence[str]) -> str:
-    return "[" + ", ".join(map(_quoted, words)) + "]"
+def _toml(value: str | dict[str, Any] | Sequence[Any]) -> str:
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)  # a basic string of TOML is one of JSON
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + "}"
+    return "[" + ", ".join(map(_toml, value)) + "]"
 
 
 def describe(

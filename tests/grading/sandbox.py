@@ -25,7 +25,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import psutil
 
@@ -433,12 +433,14 @@ class Sandbox:
 
     def listener(self, port: int) -> int | None:
         """Return the process of this machine that listens on *port*, None if there is none."""
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                for one in process.net_connections("tcp"):
-                    if one.status == psutil.CONN_LISTEN and one.laddr.port == port:
-                        return int(process.pid)
-        return None
+        try:
+            found: list[tuple[int | None, Any]] = [
+                (one.pid, one) for one in psutil.net_connections("tcp")
+            ]
+        except psutil.AccessDenied:  # macOS tells root alone of all at once
+            found = [(pid, one) for pid in psutil.pids() for one in _connections_of(pid)]
+        listening = [(pid, one) for pid, one in found if one.status == psutil.CONN_LISTEN]
+        return next((pid for pid, one in listening if one.laddr.port == port), None)
 
     def connections(self, port: int) -> int:
         """Return how many connections there are to who listens on *port*."""
@@ -496,19 +498,11 @@ class Sandbox:
 
     def threads_of(self, pid: int) -> int:
         """Return how many threads run in process *pid* and in all that it has started."""
-        try:
-            family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return 0
-        return sum(map(_threads, family))
+        return sum(map(_threads, _with_children(pid)))
 
     def is_running(self, pid: int) -> bool:
         """Tell whether a thread of *pid*, or of what it has started, is running just now."""
-        try:
-            family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return False
-        return any(map(_is_running, family))
+        return any(map(_is_running, _with_children(pid)))
 
     def end_all(self) -> None:
         """End every process that runs here, also those that have left their session."""
@@ -540,6 +534,21 @@ class Sandbox:
     def _adopt_orphans(self, *, wanted: bool) -> None:
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0)
+
+
+def _connections_of(pid: int) -> list[Any]:
+    try:
+        return list(psutil.Process(pid).net_connections("tcp"))
+    except psutil.Error:
+        return []
+
+
+def _with_children(pid: int) -> list[psutil.Process]:
+    """Return process *pid* and all that it has started, nothing when it has ended."""
+    try:
+        return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def port_of(address: str) -> int:

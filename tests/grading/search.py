@@ -15,22 +15,11 @@ from .submission import fill
 _MOST_TRIES = 40
 
 USUAL = {
-    "all": ("/all", "/say", "/msg", "all", "всем"),
-    "private": ("/msg", "/w", "/pm", "/private", "@", "/to", "/whisper", "/dm", "/m", "/лс"),
-    "users": (
-        "/users",
-        "/list",
-        "/who",
-        "/online",
-        "/names",
-        "users",
-        "list",
-        "who",
-        "кто",
-        "список",
-    ),
-    "history": ("/history", "/hist", "/log", "/last", "history", "история", "было"),
-    "leave": ("/exit", "/quit", "/leave", "/bye", "/q", "exit", "quit", "bye", "выход", "пока"),
+    "all": "/all /say /msg all всем",
+    "private": "/msg /w /pm /private @ /to /whisper /dm /m /лс",
+    "users": "/users /list /who /online /names users list who кто список",
+    "history": "/history /hist /log /last history история было",
+    "leave": "/exit /quit /leave /bye /q exit quit bye выход пока",
 }
 """What is tried when nothing that the chat itself names has worked."""
 
@@ -132,7 +121,7 @@ class Search:
         leaving = [one for one in ranked if one.rank("leave") >= 3 and key != "leave"]
         rest = [one for one in free if not one.rank(key) and not one.rank("leave")]
         named = [one.word for one in [*ranked, *rest] if one not in leaving]
-        for word in (*named, *USUAL[key], *(one.word for one in leaving)):
+        for word in (*named, *USUAL[key].split(), *(one.word for one in leaving)):
             if not word.isdigit() and not (key == "all" and word == "@"):
                 for form in FORMS.get(key, ()):
                     yield [form.format(word=word)]

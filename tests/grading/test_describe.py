@@ -9,19 +9,9 @@ from . import clues, describe, search
 from .clues import Offer
 from .describe import toml
 from .findings import Teacher
-from .mutants import GOOD
+from .mutants import GOOD, copied
 from .signs import common, holds, template
 from .submission import read_submission
-
-EXAMPLES = GOOD.parent
-
-
-def handed_in(name: str, folder: Path) -> Path:
-    place = folder / name
-    shutil.copytree(EXAMPLES / name, place)
-    (place / "submission.toml").unlink(missing_ok=True)
-    return place
-
 
 # Signs
 
@@ -152,8 +142,8 @@ def test_arguments_are_read_off_the_code(
 @pytest.mark.usefixtures("english")
 def test_what_is_not_found_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clues, "words_in", lambda _folder: [])
-    monkeypatch.setattr(search, "USUAL", dict.fromkeys(search.USUAL, ()))
-    place = handed_in("good", tmp_path)
+    monkeypatch.setattr(search, "USUAL", dict.fromkeys(search.USUAL, ""))
+    place = copied("good", tmp_path)
     answers = {"one": ["/wrong {to} {text}", "@{to} {text}"], "who is": ["кто"], "before": ["было"]}
     said: list[str] = []
     shown: list[tuple[object, object]] = []
