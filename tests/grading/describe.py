@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -28,7 +27,7 @@ from chat.app.i18n import language, ngettext
 from .archives import ArchiveError, handed_in
 from .engine import ALL_CHECKS, grade
 from .findings import Findings, Step, Teacher, Window
-from .many import DESCRIPTION, ROOT
+from .many import DESCRIPTION, ROOT, add_jobs
 from .play import NotFoundError, Play
 from .python import own_files
 from .rubric import RUBRIC, DataError, read_rubric
@@ -310,13 +309,7 @@ def _parser() -> cli.ArgumentParser:
         action="store_true",
         help=_("the folder holds many, one folder or archive a student: unpack and try them all"),
     )
-    parser.add_argument(
-        "--jobs",
-        type=cli.positive,
-        default=max(1, os.cpu_count() or 1),
-        metavar=_("N"),
-        help=_("submissions tried at a time (default: %(default)s)"),
-    )
+    add_jobs(parser)
     parser.add_argument(
         "--server",
         metavar=_("COMMAND"),
