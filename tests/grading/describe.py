@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -222,7 +223,7 @@ def _describe_one(options: argparse.Namespace) -> int:
     if found.questions:
         print(_("What has a question mark is asked in the file, too: write the answer there."))
     print(_("Written: {path}. Look it through, then grade:").format(path=target))
-    print(f'  make grade ARGS="--submission {target}"')
+    print(f'  make grade ARGS="--submission {shlex.quote(str(target))}"')
     return 0
 
 
@@ -249,7 +250,7 @@ def _describe_all(place: Path, jobs: int, *, force: bool) -> int:
     )
     if open_ones:
         print(sentence.format(n=open_ones))
-    print(_("Now grade them: make grade-all DIR={path}").format(path=place))
+    print(_("Now grade them: make grade-all DIR={path}").format(path=shlex.quote(str(place))))
     return 0
 
 

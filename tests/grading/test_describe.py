@@ -104,10 +104,11 @@ def test_commands_are_read_off_menus_and_help() -> None:
     /msg NAME TEXT - private message
     !who : who is online
     кто - список пользователей
+    # — кто тут, q — уйти
     Type /quit to leave
     """
     found = {one.word: one for one in clues.offers(screen)}
-    assert {"1", "2", "3", "/msg", "!who", "кто", "/quit"} <= set(found)
+    assert {"1", "2", "3", "/msg", "!who", "кто", "#", "/quit"} <= set(found)
     assert found["2"].rank("private") > found["1"].rank("private")
     assert found["3"].rank("users")
     assert Offer("/quit").rank("leave")
@@ -133,6 +134,15 @@ def test_arguments_are_read_off_the_code(
     (tmp_path / "client.py").write_text(f"s.connect(())\n{code}\nmain()\n", encoding="utf-8")
     first, *_others = clues.commands(tmp_path, "client")
     assert first == ["python", "client.py", *arguments]
+
+
+def test_one_file_for_both_is_told_which_to_be(tmp_path: Path) -> None:
+    code = "s.listen()\nc.connect(())\n{'hub': srv, 'talk': cli}[sys.argv[1]](int(sys.argv[2]))\n"
+    (tmp_path / "chat.py").write_text(code)
+    for role in ("server", "client"):
+        found = list(clues.commands(tmp_path, role))
+        assert ["python", "chat.py", "hub", "{port}"] in found
+        assert ["python", "chat.py", "talk", "{port}"] in found
 
 
 # The teacher

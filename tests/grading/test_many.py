@@ -102,7 +102,7 @@ def test_from_the_course_systems_export_to_the_table(
     assert describe.main(["--all", str(place), "--lang", "en"]) == 0
     said = capsys.readouterr().out
     assert said.count("? history") == 1, "of Petrov's"
-    assert "make grade-all" in said
+    assert f"make grade-all DIR='{place}'" in said, "as it can be typed: there is a space in it"
     many.main([str(place), "--rubric", str(tmp_path / "rubric.toml"), "--lang", "en"])
     with (place / "grades" / "grades.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = {row["folder"]: row["points"] for row in csv.DictReader(file)}
