@@ -49,7 +49,10 @@ class Search:
     def ask_for_help(self) -> None:
         """Let the chat itself name its commands, on its screens and when it is asked for help."""
         play = self._play
-        named = clues.offers(play.window_of(NAMES[2]).welcome)
+        vera = play.window_of(NAMES[2])
+        # What stood there while one logged in may stand there still, but for items of a menu.
+        before = [one for one in clues.offers(vera.before) if not one.word.isdigit()]
+        named = [*clues.offers(vera.welcome), *before]
         asking = [one.word for one in [*self.offers, *named] if one.rank("help") >= 3]
         for word in dict.fromkeys([*asking, "/help"]):
             vera = play.window_of(NAMES[2])
@@ -113,19 +116,23 @@ class Search:
         shown = [*filter(None, [windows.get(name)]), *others, self._play.server]
         self._findings.teacher.show(shown[0], shown[1] if len(shown) > 1 else shown[0])
 
-    def _likely(self, key: str) -> Iterator[list[Step]]:
+    def _likely(self, key: str) -> Iterator[Sequence[Step]]:
         """Yield what the chat names for *key*, then what is usual, last what may end a program."""
         taken = [steps[0] for steps in self._findings.steps.values() if len(steps) == 1]
         free = [one for one in self.offers if one.word not in taken]
         ranked = sorted((one for one in free if one.rank(key)), key=lambda one: -one.rank(key))
         leaving = [one for one in ranked if one.rank("leave") >= 3 and key != "leave"]
         rest = [one for one in free if not one.rank(key) and not one.rank("leave")]
-        named = [one.word for one in [*ranked, *rest] if one not in leaving]
-        for word in (*named, *USUAL[key].split(), *(one.word for one in leaving)):
-            if not word.isdigit() and not (key == "all" and word == "@"):
-                for form in FORMS.get(key, ()):
-                    yield [form.format(word=word)]
-            yield [word]  # an item of a menu, or it may ask for the rest
+        named = [one.word for one in ranked if one not in leaving]
+        last = [one.word for one in leaving]
+        for words in (named, [one.word for one in rest], USUAL[key].split(), last):
+            # One form for all of them, then the next: there are more words than tries.
+            for form in FORMS.get(key, ()):
+                spoken = [
+                    word for word in words if not word.isdigit() and (key, word) != ("all", "@")
+                ]
+                yield from [[form.format(word=word)] for word in spoken]
+            yield from [[word] for word in words]  # an item of a menu, or it may ask for the rest
         if key == "private":
             yield ["{to}: {text}"]
 

@@ -2,13 +2,15 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from . import clues, describe, search
 from .clues import Offer
 from .describe import toml
-from .findings import Teacher
+from .findings import Findings, Teacher
 from .mutants import GOOD, copied
 from .signs import common, holds, template
 from .submission import read_submission
@@ -143,6 +145,25 @@ def test_one_file_for_both_is_told_which_to_be(tmp_path: Path) -> None:
         found = list(clues.commands(tmp_path, role))
         assert ["python", "chat.py", "hub", "{port}"] in found
         assert ["python", "chat.py", "talk", "{port}"] in found
+
+
+def test_commands_that_stood_there_before_the_login_are_tried(tmp_path: Path) -> None:
+    window = SimpleNamespace(before="1. Войти\n# — кто тут, ! — уйти", welcome="", mark=0, text="")
+    play: Any = SimpleNamespace(
+        folder=tmp_path,
+        findings=Findings(Teacher()),
+        window_of=lambda _name: window,
+        types=lambda _window, _line: None,
+        back=lambda window: window,
+    )
+    found = search.Search(play)
+    found.ask_for_help()
+    assert [one.word for one in found.offers] == ["#"], "no item of the menu that let them in"
+    found.offers += [Offer(f":{letter}") for letter in "abcdefgh"]
+    tried = [str(steps[0]) for steps in found._likely("private")]
+    assert tried.index(":h {to} {text}") < tried.index(":a{to} {text}"), (
+        "each word before each form"
+    )
 
 
 # The teacher
