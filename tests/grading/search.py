@@ -126,13 +126,14 @@ class Search:
         named = [one.word for one in ranked if one not in leaving]
         last = [one.word for one in leaving]
         for words in (named, [one.word for one in rest], USUAL[key].split(), last):
-            # One form for all of them, then the next: there are more words than tries.
-            for form in FORMS.get(key, ()):
-                spoken = [
-                    word for word in words if not word.isdigit() and (key, word) != ("all", "@")
-                ]
-                yield from [[form.format(word=word)] for word in spoken]
-            yield from [[word] for word in words]  # an item of a menu, or it may ask for the rest
+            # One form for all of them, then the next: there are more words than tries. Alone it is
+            # an item of a menu, or it may ask for the rest.
+            first, *others = FORMS.get(key, ("{word}",))
+            for form in dict.fromkeys((first, "{word}", *others)):
+                for word in words:
+                    item = word.isdigit() or (key, word) == ("all", "@")
+                    if form == "{word}" or not item:
+                        yield [form.format(word=word)]
         if key == "private":
             yield ["{to}: {text}"]
 
