@@ -11,7 +11,7 @@ From the data to the grade:
     how one chat is started and spoken to: this one; every student's has such a file
 ``python``
     whose files are the student's, and which Python runs them
-``confine``, ``sandbox``
+``network``, ``confine``, ``sandbox``
     the student's programs on a network of their own, with limits, in a folder of their own
 ``meddler``
     a peer that misbehaves on the network: stays silent, sends garbage, hangs up, cuts up
@@ -23,7 +23,9 @@ From the data to the grade:
     all requirements for one submission; the grade in the terminal, as JSON, as Markdown
 ``archives``, ``many``
     what a course system exports; a folder of submissions, several at a time
-``clues``, ``signs``, ``trial``, ``describe``
-    what code and screens suggest; what two moments have in common; trying out how a chat is spoken
-    to; its file, in talk with the teacher
+``clues``, ``signs``
+    what code and screens suggest; what two moments have in common
+``findings``, ``play``, ``starting``, ``search``, ``trial``, ``describe``
+    what was found out about a chat; its server and users, typing; how these are started; what is
+    typed to do something; trying out one thing after another; the file, in talk with the teacher
 """

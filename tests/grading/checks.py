@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from chat.app.i18n import gettext as _
@@ -599,35 +600,8 @@ def dialogue(stage: Stage, *, lines: Sequence[dict[str, Any]]) -> None:
 Check = Callable[..., Outcome | None]
 
 CHECKS: dict[str, Check] = {
-    check.__name__: check
-    for check in (
-        starts,
-        threads,
-        no_waiting,
-        registration,
-        unique_name,
-        name_case,
-        name_freed,
-        list_on_connect,
-        list_on_request,
-        list_is_fresh,
-        broadcast,
-        private,
-        private_only,
-        no_echo,
-        leave_announced,
-        killed_removed,
-        shutdown_announced,
-        bad_commands,
-        bad_bytes,
-        abrupt,
-        rests,
-        stalled_reader,
-        long_messages,
-        bursts,
-        sliced,
-        history,
-        log_file,
-        dialogue,
-    )
+    name: check
+    for name, check in list(globals().items())
+    if isinstance(check, FunctionType) and check.__module__ == __name__ and name[0] != "_"
 }
+"""Every check above, by its name."""

@@ -60,6 +60,7 @@ _HELP_LINE = re.compile(
     r"^\W{0,3}([/!\-@.:]?[\wА-яё@!?]+)(?:\s+[^\s:=–—-]\S*){0,4}?\s*(?:[-–—:=]+|\s{2,})\s*(\S.*)$"
 )
 _MENU_ITEM = re.compile(r"(?<![\w.:])\[?(\d{1,2})\]?\s*(?:[-–—.):=]|\s)\s*([^\W\d_][^,;|\d\n]*)")
+_SYMBOL = re.compile(r"(?<!\S)([#?$%&*+~.]{1,2})\s*[-–—]\s*(\w[^,;|]*)")
 _MARKED = re.compile(r"(?<![\w/.:])([/!\-@]+[^\W\d_][\w-]*)")
 
 
@@ -109,6 +110,7 @@ def offers(text: str) -> list[Offer]:
         if told and not items:
             items = [Offer(told[1], told[2])]
         items += [Offer(one[1], line) for one in _MARKED.finditer(line)]
+        items += [Offer(one[1], one[2]) for one in _SYMBOL.finditer(line)]
         for item in items:
             found.setdefault(item.word, item)
     return list(found.values())
@@ -259,6 +261,8 @@ def _arguments(one: _File, role: str, text: str) -> list[tuple[str, ...]]:
     found.append(())
     if role:  # one file for both: it may be told which one to be
         words = [word for word in (role, f"--{role}", f"-{role[0]}", role[0]) if word in text]
+        lines = [line for line in text.splitlines() if "argv" in line]
+        words += [word for line in lines for word in re.findall(r"[\"'](-{0,2}\w+)[\"']", line)]
         roles = [(word, *rest) for word in dict.fromkeys(words) for rest in found]
         found = [*roles, *found] if "argv" in text or "add_argument" in text else found
     return list(dict.fromkeys(found))

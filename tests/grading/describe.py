@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -27,13 +27,16 @@ from chat.app.i18n import language, ngettext
 
 from .archives import ArchiveError, handed_in
 from .engine import ALL_CHECKS, grade
-from .many import DESCRIPTION, ROOT
+from .findings import Findings, Step, Teacher, Window
+from .many import DESCRIPTION, ROOT, add_jobs
+from .play import NotFoundError, Play
 from .python import own_files
 from .rubric import RUBRIC, DataError, read_rubric
 from .sandbox import SubmissionFilesError
 from .submission import read_submission
-from .trial import ENCODINGS, Ask, NotFoundError, Step, StrangeLettersError, Trial, Window
+from .trial import StrangeLettersError, Trial
 
+ENCODINGS = ("utf-8", "cp1251", "cp866")
 REPORTS = (".docx", ".md", ".pdf", ".odt", ".ipynb", ".html")
 
 _ROWS_SHOWN = 12
@@ -41,44 +44,41 @@ _ROWS_SHOWN = 12
 # The file
 
 
-def toml(folder: Path, trial: Trial) -> str:
-    """Return the text of the file for what *trial* has found."""
-    used = [*trial.server_command, *trial.steps.get("steps", [])]
-    lines = [f"name = {_quoted(folder.resolve().name)}"]
-    if trial.encoding != "utf-8":
-        lines.append(f"encoding = {_quoted(trial.encoding)}")
-    lines += ["", "[server]", f"command = {_list(trial.server_command)}"]
+def toml(folder: Path, found: Findings) -> str:
+    """Return the text of the file for what was *found*."""
+    used = [*found.server_command, *found.steps.get("steps", [])]
+    lines = [f"name = {_toml(folder.resolve().name)}"]
+    if found.encoding != "utf-8":
+        lines.append(f"encoding = {_toml(found.encoding)}")
+    lines += ["", "[server]", f"command = {_toml(found.server_command)}"]
     if not any("{port}" in str(one) for one in used):
-        lines.append(f"port = {trial.port}")
+        lines.append(f"port = {found.port}")
     for key in ("steps", "stop"):
-        if key in trial.steps:
-            lines.append(f"{key} = {_steps(trial.steps[key])}")
-    lines += ["", "[client]", f"command = {_list(trial.client_command)}"]
-    lines.append(f"login = {_list_of(trial.steps.get('login', []))}")
-    lines.append(f"bad_lines = {_list(_bad_lines(trial))}")
-    for key in ("ready", "taken"):
-        lines += _optional(trial, key)
-    for key in ("users", "all", "private", "leave", "history"):
-        lines += _optional(trial, key)
-    for key in ("message", "private_message", "own", "left", "stopped"):
-        lines += _optional(trial, key)
+        if key in found.steps:
+            lines.append(f"{key} = {_steps(found.steps[key])}")
+    lines += ["", "[client]", f"command = {_toml(found.client_command)}"]
+    lines.append(f"login = {_toml(found.steps.get('login', []))}")
+    lines.append(f"bad_lines = {_toml(_bad_lines(found))}")
+    keys = "ready taken users all private leave history message private_message own left stopped"
+    for key in keys.split():
+        lines += _optional(found, key)
     reports = [
         path.relative_to(folder).as_posix()
         for kind in REPORTS
         for path in own_files(folder)
         if path.suffix.lower() == kind and "readme" not in path.name.lower()
     ]
-    lines += ["", "[log]", f"files = {_list([trial.log] if trial.log else [])}"]
-    lines += ["", "[report]", f"files = {_list(reports[:1])}"]
+    lines += ["", "[log]", f"files = {_toml([found.log] if found.log else [])}"]
+    lines += ["", "[report]", f"files = {_toml(reports[:1])}"]
     lines += ["", "[code]", 'files = ["**/*.py"]', "", "[skip]"]
-    lines.append("# history = " + _quoted(_("It was not asked for.")))
+    lines.append("# history = " + _toml(_("It was not asked for.")))
     return "\n".join(lines) + "\n"
 
 
-def _bad_lines(trial: Trial) -> list[str]:
+def _bad_lines(found: Findings) -> list[str]:
     """Return lines that make no sense, among them a private message without its parts."""
     lines = ["", "   ", "/", "/nosuchcommand x"]
-    match trial.steps.get("private"):
+    match found.steps.get("private"):
         case [str(line)]:
             word, _to, rest = line.partition("{to}")
             lines += filter(None, [word.strip(), f"{word}nobody".strip()])
@@ -86,70 +86,56 @@ def _bad_lines(trial: Trial) -> list[str]:
     return lines
 
 
-def _optional(trial: Trial, key: str) -> list[str]:
-    if key in trial.steps:
-        return [f"{key} = {_steps(trial.steps[key])}"]
-    if key in trial.signs:
-        value = trial.signs[key]
-        return [f"{key} = {_quoted(value) if isinstance(value, str) else _table(value)}"]
-    if key in trial.questions:
-        return [f'# ? {key} = "…"  # {trial.questions[key]}']
+def _optional(found: Findings, key: str) -> list[str]:
+    if key in found.steps:
+        return [f"{key} = {_steps(found.steps[key])}"]
+    if key in found.signs:
+        return [f"{key} = {_toml(found.signs[key])}"]
+    if key in found.questions:
+        return [f'# ? {key} = "…"  # {found.questions[key]}']
     return []
 
 
 def _steps(steps: Sequence[Step]) -> str:
-    return _quoted(steps[0]) if len(steps) == 1 and isinstance(steps[0], str) else _list_of(steps)
+    return _toml(steps[0] if len(steps) == 1 and isinstance(steps[0], str) else steps)
 
 
-def _list_of(steps: Sequence[Step]) -> str:
-    return (
-        "["
-        + ", ".join(_quoted(one) if isinstance(one, str) else _table(one) for one in steps)
-        + "]"
-    )
-
-
-def _table(value: dict[str, Any]) -> str:
-    return "{" + ", ".join(f"{key} = {_quoted(one)}" for key, one in value.items()) + "}"
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)  # a basic string of TOML is one of JSON
-
-
-def _list(words: Sequence[str]) -> str:
-    return "[" + ", ".join(map(_quoted, words)) + "]"
+def _toml(value: str | dict[str, Any] | Sequence[Any]) -> str:
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)  # a basic string of TOML is one of JSON
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + "}"
+    return "[" + ", ".join(map(_toml, value)) + "]"
 
 
 def describe(
     folder: Path,
-    ask: Ask,
-    say: Callable[[str], None],
-    show: Callable[[Window, Window], None] = lambda _left, _right: None,
+    teacher: Teacher,
     *,
     server: Sequence[str] | None = None,
     client: Sequence[str] | None = None,
-) -> Trial:
-    """Try the submission in *folder* in the encoding that its programs speak; return the trial.
+) -> Findings:
+    """Try the submission in *folder*, in the encoding that its programs speak.
 
-    What stands in the way is its ``trouble``. Raises `SubmissionFilesError`.
+    Raises `SubmissionFilesError`.
     """
     tried: list[str] = []
     for encoding in (*ENCODINGS, ENCODINGS[0]):
-        with Trial(folder, ask, say, show, encoding=encoding) as trial:
-            trial.accepts_strange_letters = encoding in tried
+        found = Findings(teacher, encoding)
+        with Trial(Play(folder, found)) as trial:
             try:
-                trial.run(server, client)
+                trial.run(server, client, any_letters=encoding in tried)
             except StrangeLettersError:
-                say(_("  The letters are strange in {encoding}.").format(encoding=encoding))
+                sentence = _("  The letters are strange in {encoding}.")
+                teacher.say(sentence.format(encoding=encoding))
                 tried.append(encoding)
                 continue
             except NotFoundError as error:
-                trial.trouble = str(error)
+                found.trouble = str(error)
                 trial.find_ready()
             except pexpect.ExceptionPexpect as error:
-                trial.trouble = str(error).splitlines()[0]
-            return trial
+                found.trouble = str(error).splitlines()[0]
+            return found
     raise AssertionError("the last round accepts all letters")
 
 
@@ -220,26 +206,24 @@ def _describe_one(options: argparse.Namespace) -> int:
     target = options.folder / DESCRIPTION
     if target.exists() and not options.force:
         return cli.fail(_("{path} is there already; --force replaces it.").format(path=target))
-    talks = not options.yes
-    trial = describe(
-        options.folder,
-        _question if talks and sys.stdin.isatty() else lambda _question: "",
-        print,
-        _side_by_side if talks else lambda _left, _right: None,
-        server=_words(options.server),
-        client=_words(options.client),
+    teacher = Teacher(say=print)
+    if not options.yes:
+        asks = {"ask": _question} if sys.stdin.isatty() else {}
+        teacher = Teacher(say=print, show=_side_by_side, **asks)
+    found = describe(
+        options.folder, teacher, server=_words(options.server), client=_words(options.client)
     )
-    if trial.trouble:
-        print(trial.trouble, file=sys.stderr)
-        if not trial.server_command:
+    if found.trouble:
+        print(found.trouble, file=sys.stderr)
+        if not found.server_command:
             return cli.FAILURE_STATUS
-    target.write_text(toml(options.folder, trial), encoding="utf-8")
-    if trial.trouble:
+    target.write_text(toml(options.folder, found), encoding="utf-8")
+    if found.trouble:
         return cli.FAILURE_STATUS
-    if trial.questions:
+    if found.questions:
         print(_("What has a question mark is asked in the file, too: write the answer there."))
     print(_("Written: {path}. Look it through, then grade:").format(path=target))
-    print(f'  make grade ARGS="--submission {target}"')
+    print(f'  make grade ARGS="--submission {shlex.quote(str(target))}"')
     return 0
 
 
@@ -266,7 +250,7 @@ def _describe_all(place: Path, jobs: int, *, force: bool) -> int:
     )
     if open_ones:
         print(sentence.format(n=open_ones))
-    print(_("Now grade them: make grade-all DIR={path}").format(path=place))
+    print(_("Now grade them: make grade-all DIR={path}").format(path=shlex.quote(str(place))))
     return 0
 
 
@@ -326,13 +310,7 @@ def _parser() -> cli.ArgumentParser:
         action="store_true",
         help=_("the folder holds many, one folder or archive a student: unpack and try them all"),
     )
-    parser.add_argument(
-        "--jobs",
-        type=cli.positive,
-        default=max(1, os.cpu_count() or 1),
-        metavar=_("N"),
-        help=_("submissions tried at a time (default: %(default)s)"),
-    )
+    add_jobs(parser)
     parser.add_argument(
         "--server",
         metavar=_("COMMAND"),

@@ -41,6 +41,9 @@ from .rubric import RUBRIC, DataError, Rubric, read_rubric
 DESCRIPTION = "submission.toml"
 ROOT = Path(__file__).resolve().parents[2]
 
+JOBS = 2 * (os.cpu_count() or 1)
+"""Submissions at a time: their programs wait for one another more than they compute."""
+
 _GRACE = 60.0  # seconds that a grading may take beyond the rubric's limit
 _ENDING = 20.0  # seconds that it has to put its things away
 _STYLE = (
@@ -324,6 +327,17 @@ def main(arguments: list[str] | None = None) -> int:
     return cli.FAILURE_STATUS if any(row.trouble for row in rows) else 0
 
 
+def add_jobs(parser: cli.ArgumentParser) -> None:
+    """Add the option that says how many submissions are worked on at a time."""
+    parser.add_argument(
+        "--jobs",
+        type=cli.positive,
+        default=JOBS,
+        metavar=_("N"),
+        help=_("submissions at a time (default: %(default)s)"),
+    )
+
+
 def _parser() -> cli.ArgumentParser:
     parser = cli.ArgumentParser(
         prog="tests.grading.many", description=_("Grades every submission in a folder.")
@@ -347,13 +361,7 @@ def _parser() -> cli.ArgumentParser:
         metavar=_("FILE"),
         help=_("the requirements and their points (default: the course's)"),
     )
-    parser.add_argument(
-        "--jobs",
-        type=cli.positive,
-        default=max(1, os.cpu_count() or 1),
-        metavar=_("N"),
-        help=_("submissions graded at a time (default: %(default)s)"),
-    )
+    add_jobs(parser)
     add_grading_options(parser)
     cli.add_language(parser)
     return parser

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .many import grade_apart
+from .many import DESCRIPTION, grade_apart
 from .rubric import RUBRIC
 
 Test = dict[str, Any]
@@ -28,7 +28,8 @@ PATIENCE = 1.0
 
 LONGEST_WAIT = 8.0
 
-GOOD = Path(__file__).with_name("examples") / "good"
+EXAMPLES = Path(__file__).with_name("examples")
+GOOD = EXAMPLES / "good"
 
 
 @dataclass(frozen=True)
@@ -281,6 +282,14 @@ MUTANTS = (
         (SERVER, 'to, _, text = rest.partition(" ")', 'to, text = rest.split(" ", 1)'),
     ),
 )
+
+
+def copied(name: str, folder: Path) -> Path:
+    """Return a copy in *folder* of the example *name*, as it is handed in."""
+    place = folder / name
+    shutil.copytree(EXAMPLES / name, place)
+    (place / DESCRIPTION).unlink(missing_ok=True)
+    return place
 
 
 def quick_rubric(folder: Path) -> Path:

@@ -9,7 +9,6 @@ processor, which is not standing still, and they get the time that they need. Th
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import signal
 import socket
@@ -37,7 +36,7 @@ _EVENTS_SHOWN = 16
 _BLOCKED_SECONDS = 0.5  # of waiting for nothing but a person, until nothing is taken to come
 _LATE_SECONDS = 0.12  # between two looks: the machine is busy, and others wait as we did
 _BUSY_SECONDS = 1.5  # of processor time without what is waited for, until it is given up
-_MUCH_PRINTED = 100_000  # bytes while somebody waits for something else
+_MUCH_PRINTED = 30_000  # bytes while somebody waits for something else
 _CPU_SECONDS = 0.2  # the processor time is not looked at more often than this
 _ROWS_SHOWN = 14
 
@@ -90,6 +89,9 @@ class Player:
         self.terminal = terminal
         self.told = 0
         """How much of what the screen has shown stands in the exchange."""
+
+        self.killed = False
+        """Whether somebody has killed the program here."""
 
         self._stage = stage
         self._printed = -1
@@ -167,18 +169,20 @@ class Player:
 
     def stop(self) -> None:
         """Let the program stand still: it neither reads nor writes (SIGSTOP)."""
-        self._stage.note(self.title, _("(the program is stopped)"))
-        os.killpg(self.terminal.foreground, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP, _("(the program is stopped)"))
 
     def go_on(self) -> None:
         """Let the program go on (SIGCONT)."""
-        self._stage.note(self.title, _("(the program goes on)"))
-        os.killpg(self.terminal.foreground, signal.SIGCONT)
+        self._signal(signal.SIGCONT, _("(the program goes on)"))
 
     def kill(self) -> None:
         """Kill the program: it can say nothing to anybody (SIGKILL)."""
-        self._stage.note(self.title, _("(the program is killed)"))
-        os.killpg(self.terminal.foreground, signal.SIGKILL)
+        self.killed = True
+        self._signal(signal.SIGKILL, _("(the program is killed)"))
+
+    def _signal(self, number: signal.Signals, shown: str) -> None:
+        self._stage.note(self.title, shown)
+        self.terminal.kill(number)
 
     def _press(self, keys: str, shown: str) -> None:
         self._stage.note(self.title, shown, "typed")
@@ -534,12 +538,13 @@ class Stage:
         lines.append(
             _("Expected in the window “{title}”: {what}.").format(title=player.title, what=expected)
         )
-        if ending := _ending(player.terminal, self._rubric):
+        if ending := _ending(player, self._rubric):
             lines.append(ending)
-        server = getattr(self, "server", player)
-        if player is not server and (ending := _ending(server.terminal, self._rubric)):
-            lines.append(_("The server: {what} Its window shows:").format(what=ending))
-            lines += _framed(server.terminal.screen_text.split("\n"))
+        for other in (getattr(self, "server", player), *self.users):
+            if other is not player and (ending := _ending(other, self._rubric)):
+                sentence = _("The window “{title}”: {what} It shows:")
+                lines.append(sentence.format(title=other.title, what=ending))
+                lines += _framed(other.terminal.screen_text.split("\n"))
         lines.append(_("The window “{title}” shows:").format(title=player.title))
         return "\n".join(lines + _framed(rows))
 
@@ -550,8 +555,8 @@ class Stage:
             if "Traceback (most recent call last)" in player.text():
                 errors = [row for row in rows if re.match(r"[\w.]*(Error|Exception)\b", row)]
                 return f"{player.title}: {(errors or rows)[-1].strip()}"
-            if limit := _limit(player.terminal, self._rubric):
-                return f"{player.title}: {limit}"
+            if reason := _killed_by(player, self._rubric):
+                return f"{player.title}: {reason}"
             if player.title == _("server") and not player.terminal.is_alive and not self._stopping:
                 rows = rows or [_("The program has ended.")]
                 return f"{player.title}: {rows[-1].strip()}"
@@ -631,24 +636,29 @@ def _short(line: str) -> str:
     return line if len(line) <= 60 else f"{line[:40]}… ({len(line)})"
 
 
-def _limit(terminal: Terminal, rubric: Rubric) -> str:
-    """Return which of our limits has ended the program at *terminal*, nothing if none has."""
+def _killed_by(player: Player, rubric: Rubric) -> str:
+    """Return what has ended the program of *player* against its will, nothing if nothing has."""
+    terminal = player.terminal
     if terminal.is_too_loud:
         return _("It printed more than {n} MB, and was ended.").format(n=rubric.limits.output_mb)
-    if terminal.status == -signal.SIGXCPU:
+    number = -(terminal.status or 0)
+    if number == signal.SIGXCPU:
         return _("It used more than {n} s of processor time, and was ended.").format(
             n=rubric.limits.cpu_seconds
         )
-    if terminal.status == -signal.SIGXFSZ:
+    if number == signal.SIGXFSZ:
         return _("It wrote more than {n} MB to a file, and was ended.").format(
             n=rubric.limits.output_mb
         )
+    if number > 0 and not player.killed:
+        return _("The program was ended by {name}.").format(name=signal.Signals(number).name)
     return ""
 
 
-def _ending(terminal: Terminal, rubric: Rubric) -> str:
-    """Return how the program at *terminal* has ended, nothing if it has not."""
-    return _limit(terminal, rubric) or ("" if terminal.is_alive else _("The program has ended."))
+def _ending(player: Player, rubric: Rubric) -> str:
+    """Return how the program of *player* has ended, nothing if it has not."""
+    alive = player.terminal.is_alive
+    return _killed_by(player, rubric) or ("" if alive else _("The program has ended."))
 
 
 def _framed(rows: list[str]) -> list[str]:

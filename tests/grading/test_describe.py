@@ -2,25 +2,18 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from . import clues, describe, trial
+from . import clues, describe, search
 from .clues import Offer
 from .describe import toml
-from .mutants import GOOD
+from .findings import Findings, Teacher
+from .mutants import GOOD, copied
 from .signs import common, holds, template
 from .submission import read_submission
-
-EXAMPLES = GOOD.parent
-
-
-def handed_in(name: str, folder: Path) -> Path:
-    place = folder / name
-    shutil.copytree(EXAMPLES / name, place)
-    (place / "submission.toml").unlink(missing_ok=True)
-    return place
-
 
 # Signs
 
@@ -113,10 +106,11 @@ def test_commands_are_read_off_menus_and_help() -> None:
     /msg NAME TEXT - private message
     !who : who is online
     кто - список пользователей
+    # — кто тут, q — уйти
     Type /quit to leave
     """
     found = {one.word: one for one in clues.offers(screen)}
-    assert {"1", "2", "3", "/msg", "!who", "кто", "/quit"} <= set(found)
+    assert {"1", "2", "3", "/msg", "!who", "кто", "#", "/quit"} <= set(found)
     assert found["2"].rank("private") > found["1"].rank("private")
     assert found["3"].rank("users")
     assert Offer("/quit").rank("leave")
@@ -144,6 +138,34 @@ def test_arguments_are_read_off_the_code(
     assert first == ["python", "client.py", *arguments]
 
 
+def test_one_file_for_both_is_told_which_to_be(tmp_path: Path) -> None:
+    code = "s.listen()\nc.connect(())\n{'hub': srv, 'talk': cli}[sys.argv[1]](int(sys.argv[2]))\n"
+    (tmp_path / "chat.py").write_text(code)
+    for role in ("server", "client"):
+        found = list(clues.commands(tmp_path, role))
+        assert ["python", "chat.py", "hub", "{port}"] in found
+        assert ["python", "chat.py", "talk", "{port}"] in found
+
+
+def test_commands_that_stood_there_before_the_login_are_tried(tmp_path: Path) -> None:
+    window = SimpleNamespace(before="1. Войти\n# — кто тут, ! — уйти", welcome="", mark=0, text="")
+    play: Any = SimpleNamespace(
+        folder=tmp_path,
+        findings=Findings(Teacher()),
+        window_of=lambda _name: window,
+        types=lambda _window, _line: None,
+        back=lambda window: window,
+    )
+    found = search.Search(play)
+    found.ask_for_help()
+    assert [one.word for one in found.offers] == ["#"], "no item of the menu that let them in"
+    found.offers += [Offer(f":{letter}") for letter in "abcdefgh"]
+    tried = [str(steps[0]) for steps in found._likely("private")]
+    assert tried.index(":h {to} {text}") < tried.index(":a{to} {text}"), (
+        "each word before each form"
+    )
+
+
 # The teacher
 
 
@@ -151,8 +173,8 @@ def test_arguments_are_read_off_the_code(
 @pytest.mark.usefixtures("english")
 def test_what_is_not_found_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clues, "words_in", lambda _folder: [])
-    monkeypatch.setattr(trial, "USUAL", dict.fromkeys(trial.USUAL, ()))
-    place = handed_in("good", tmp_path)
+    monkeypatch.setattr(search, "USUAL", dict.fromkeys(search.USUAL, ""))
+    place = copied("good", tmp_path)
     answers = {"one": ["/wrong {to} {text}", "@{to} {text}"], "who is": ["кто"], "before": ["было"]}
     said: list[str] = []
     shown: list[tuple[object, object]] = []
@@ -163,7 +185,8 @@ def test_what_is_not_found_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPa
                 return rest.pop(0)
         return ""
 
-    tried = describe.describe(place, ask, said.append, lambda *pair: shown.append(pair))
+    teacher = Teacher(ask, said.append, lambda *pair: shown.append(pair))
+    tried = describe.describe(place, teacher)
     assert "That did not work." in "\n".join(said)
     assert shown, "the screens are shown"
     assert tried.steps["private"] == ["@{to} {text}"]

@@ -144,6 +144,7 @@ def test_there_is_a_result_in_every_case(
         ("while True: pass", "was busy all the time"),
         ("while True: print('waiting for clients')", "was busy all the time"),
         ("raise SystemExit('no more today')", r"The program has ended"),
+        ("import os\nos.abort()", "The program was ended by SIGABRT"),
     ],
 )
 def test_a_server_that_does_not_serve_has_one_reason(
@@ -162,3 +163,14 @@ def test_a_server_that_does_not_serve_has_one_reason(
     assert ("no more today" in reached.crash) == ("no more" in code)
     page = output.markdown(reached)
     assert page.count("shows:") <= 2, "one reason for all"
+
+
+@pytest.mark.usefixtures("english")
+def test_whose_program_has_ended_while_another_waits_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "rubric.toml"
+    path.write_text(
+        'title = "t"\n[waiting]\npatience = 1\n[[requirement]]\nid = "x"\ncheck = "dialogue"\n'
+        'points = 1\ntitle = "x"\nlines = [{user = 1, types = "пока"}, {user = 2, sees = "x?"}]\n'
+    )
+    [result] = grade(read_submission(SUBMISSION), read_rubric(path, ALL_CHECKS)).results
+    assert "The window “anna”: The program has ended. It shows:" in result.reason

@@ -5,7 +5,6 @@ The good one is also graded with the mutants that are made from it.
 
 import json
 import re
-import shutil
 import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +16,10 @@ import pytest
 from .describe import describe_apart
 from .engine import ALL_CHECKS
 from .many import grade_apart
-from .mutants import quick_rubric
+from .mutants import EXAMPLES, copied, quick_rubric
 from .rubric import RUBRIC, read_rubric
 from .submission import read_submission
 
-EXAMPLES = Path(__file__).with_name("examples")
 POINTS = tomllib.loads((EXAMPLES / "points.toml").read_text(encoding="utf-8"))
 
 NO_CHATS = ("udp", "dies", "prints")
@@ -40,14 +38,6 @@ QUICK = {
 Description = tuple[Path, str]
 
 
-def copied(name: str, folder: Path) -> Path:
-    """Return a copy of example *name* as it is handed in."""
-    place = folder / name
-    shutil.copytree(EXAMPLES / name, place)
-    (place / "submission.toml").unlink(missing_ok=True)
-    return place
-
-
 @pytest.fixture(scope="module")
 def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Description]]:
     """Let every example be described by trying: its folder, and what was said of it."""
@@ -58,7 +48,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, De
         _done, said = describe_apart(place)
         return place, said
 
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(8) as pool:  # they wait most of the time
         yield dict(zip(POINTS, pool.map(one, POINTS), strict=True))
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 
 from . import describe, many
 from .archives import handed_in
-from .mutants import GOOD
+from .mutants import EXAMPLES, GOOD
+from .rubric import RUBRIC as COURSE
 
 RUBRIC = """
 title = "t"
@@ -100,11 +102,35 @@ def test_from_the_course_systems_export_to_the_table(
     assert describe.main(["--all", str(place), "--lang", "en"]) == 0
     said = capsys.readouterr().out
     assert said.count("? history") == 1, "of Petrov's"
-    assert "make grade-all" in said
+    assert f"make grade-all DIR='{place}'" in said, "as it can be typed: there is a space in it"
     many.main([str(place), "--rubric", str(tmp_path / "rubric.toml"), "--lang", "en"])
     with (place / "grades" / "grades.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = {row["folder"]: row["points"] for row in csv.DictReader(file)}
     assert rows == {"Иванова Мария": "5", "Petrov": "5"}
+
+
+@pytest.mark.timeout(1200)
+def test_thirty_submissions_take_less_than_four_minutes(
+    pytestconfig: pytest.Config, tmp_path: Path
+) -> None:
+    """Measured when asked for (``--thorough``), with two processors and nothing else to do."""
+    if not pytestconfig.getoption("--thorough", default=False):
+        pytest.skip("takes minutes: --thorough")
+    names = ("good", "words", "accounts", "third", "dash")
+    for number in range(30):
+        shutil.copytree(EXAMPLES / names[number % 5], tmp_path / "all" / f"{number:02}")
+    started = time.monotonic()
+    rows = many.grade_all(
+        tmp_path / "all",
+        tmp_path / "grades",
+        jobs=many.JOBS,
+        rubric=COURSE,
+        told=lambda row: print(f"{time.monotonic() - started:5.1f} s: {row.title}: {row.points}"),
+    )
+    assert not any(row.trouble for row in rows)
+    points = {(int(row.folder) % 5, row.points) for row in rows}
+    assert len(points) == 5, f"equal points for equal chats: {sorted(points)}"
+    assert time.monotonic() - started < 240
 
 
 def test_an_archive_from_an_old_windows_keeps_its_russian_names(tmp_path: Path) -> None:
