@@ -10,10 +10,13 @@ The last two put what they have to show into an inbox and wake the first.
 """
 
 import asyncio
+import codecs
 import contextlib
+import functools
 import os
 import queue
 import re
+import sys
 import threading
 import time
 from argparse import Namespace
@@ -21,7 +24,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, TextIO
+from typing import Any, ClassVar, TextIO
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -919,7 +922,15 @@ class _Output:
 
 
 def _forgiving(driver: type[Driver], lose: Callable[[], None]) -> type[Driver]:
-    """Return *driver* with another output. Textual's thread that writes would die of an error."""
+    """Return *driver* with another output, and another decoder for what is typed.
+
+    Of an error Textual's thread that writes would die, and of what is not UTF-8 the one that reads.
+    """
+    module: Any = sys.modules[driver.__module__]
+    if hasattr(module, "getincrementaldecoder"):
+        module.getincrementaldecoder = lambda name: functools.partial(
+            codecs.getincrementaldecoder(name), "replace"
+        )
 
     class Forgiving(driver):  # type: ignore[misc, valid-type]
         def __init__(self, *arguments: object, **options: object) -> None:
