@@ -16,7 +16,8 @@ import socket
 import threading
 import typing
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 
 from chat.core.connection import Connection, Transport
 from chat.core.protocol import (
@@ -60,6 +61,15 @@ class Cipher(typing.Protocol):
 
     def open(self, sealed: str, sender: str, to: str | None) -> str:
         """Return the text. Raises `ValueError` under another passphrase."""
+
+
+def _ignore(_event: Message) -> None:
+    """Do nothing with an event."""
+
+
+def plain_transport(sock: socket.socket, _host: str) -> Transport:
+    """Return the transport of a client on *sock*, which encrypts nothing."""
+    return Transport(sock)
 
 
 class Outbox:
@@ -114,6 +124,7 @@ class Outbox:
         return [message for message, _frame in self._messages.values()]
 
 
+@dataclass(eq=False, repr=False)
 class ChatClient:
     """A user's end of the chat. A context manager: in the chat from enter to exit.
 
@@ -121,51 +132,51 @@ class ChatClient:
     Events are the server's messages, and ``{"type": "closed", "reason": …}`` as the last.
     """
 
-    def __init__(
-        self,
-        address: tuple[str, int],
-        nick: str | None = None,
-        *,
-        on_event: Callable[[Message], None] | None = None,
-        limits: Limits | None = None,
-        cipher: Cipher | None = None,
-        transport: Callable[[socket.socket, str], Transport] | None = None,
-        also: Iterable[tuple[str, int]] = (),
-    ) -> None:
-        """Prepare a client of the server at *address*, to be called *nick* on entering.
+    address: tuple[str, int]
+    """The server's."""
 
-        The same chat is to be found at the addresses *also*, should that server not answer.
-        *transport* makes the transport to a host, from a socket.
-        """
-        self.nick = nick or ""
-        """The nickname as the server accepted it."""
-        self.text_chars = (limits or Limits()).text_chars
+    nick: str = ""
+    """The nickname to ask for on entering, then the one that the server accepted."""
+
+    _: KW_ONLY
+
+    on_event: Callable[[Message], None] = _ignore
+
+    limits: Limits = field(default_factory=Limits)
+
+    cipher: Cipher | None = None
+
+    transport: Callable[[socket.socket, str], Transport] = plain_transport
+    """Makes the transport to a host, from a socket."""
+
+    also: Sequence[tuple[str, int]] = ()
+    """Where the same chat is to be found, should the server at `address` not answer."""
+
+    def __post_init__(self) -> None:
+        """Prepare: nothing is connected yet."""
+        self.text_chars = self.limits.text_chars
         """Longest text that the server takes, in characters."""
-        self._on_event = on_event or (lambda _event: None)
-        self._limits = limits or Limits()
-        self._cipher = cipher
-        self._transport = transport or (lambda sock, _host: Transport(sock))
-        self._writer = Writer(self._limits, name="chat writer")
+        self._writer = Writer(self.limits, name="chat writer")
         self._thread = threading.Thread(target=self._listen, name="chat listener")
         self._leaving = threading.Event()
         # The listener's, and before it starts the caller's.
-        self._addresses = [address, *also]
-        self._arrived: deque[Message] = deque()  # decoded and not handed on yet
-        # Guards everything below.
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)  # an answer has come, or the end
+        self._addresses = [self.address, *self.also]
+        self._decoder = FrameDecoder(self.limits.answer_bytes)
+        self._frames: Iterator[bytes] = iter(())  # received and not handed on yet
+        # Guards everything below; the condition is that an answer has come, or the end.
+        self._changed = threading.Condition(threading.RLock())
         self._connection: Connection | None = None
-        self._online = False
-        self._users: dict[str, tuple[str, str | None]] = {}  # nicknames and persons, by their keys
-        self._pace = TokenBucket(0, 0)
-        self._window = self._limits.window_messages
-        self._outbox = Outbox()
         self._opened = False
-        self._closed = False
+        self._online = False
+        self.closed = False
+        """Whether the connection has ended for good."""
+        self._users: dict[str, str] = {}  # nicknames by their keys
+        self._persons: dict[str, str | None] = {}  # who they are, where the server says it
+        self._pace = TokenBucket(0, 0)
+        self._window = self.limits.window_messages
+        self._outbox = Outbox()
 
-    def __enter__(
-        self,
-    ) -> "typing.Self":  # quoted: Python 3.10, which has none, is to be told so in words
+    def __enter__(self) -> "typing.Self":  # quoted: Python 3.10 has none, and is told so in words
         """Connect, register under the nickname, listen."""
         try:
             self.connect()
@@ -186,8 +197,11 @@ class ChatClient:
         """Connect, and return the server's request for a name.
 
         May be called again after the connection was lost. Raises `OSError` when nobody listens,
-        `RefusedError` when the server refuses, `ConnectionClosedError` when it is no chat server.
+        `RefusedError` when the server refuses, `ConnectionClosedError` when it is no chat server
+        and after `close`.
         """
+        if self._leaving.is_set():
+            raise ConnectionClosedError
         if not self._opened:
             self._writer.open()
             self._opened = True
@@ -202,16 +216,17 @@ class ChatClient:
         connection) and `ConnectionClosedError`.
         """
         self._send(self._registration(nick))
-        welcome = self._expect("welcome", Deadline(self._limits.connect_timeout))
+        welcome = self._expect("welcome", Deadline(self.limits.connect_timeout))
         if nick_key(welcome["nick"]) != nick_key(nick):  # what we seal would be somebody else's
             raise ConnectionClosedError
         self.nick = welcome["nick"]
-        self._set_users(welcome["users"], welcome.get("persons"))
-        with self._lock:
+        with self._changed:
+            self._set_users(welcome["users"])
+            keys, persons = map(nick_key, welcome["users"]), welcome.get("persons") or []
+            self._persons = dict(zip(keys, persons, strict=False))
             self._online = True
             self._outbox.send_again()
             self._post_unsent()
-        self._entered(welcome)
         self._writer.ring()
         return welcome
 
@@ -224,20 +239,14 @@ class ChatClient:
     @property
     def users(self) -> list[str]:
         """The nicknames of the others, sorted."""
-        with self._lock:
-            nicks = [nick for nick, _person in self._users.values()]
-        return sorted(nicks, key=str.casefold)
+        with self._changed:
+            return sorted(self._users.values(), key=str.casefold)
 
     @property
     def unacknowledged(self) -> list[Message]:
         """What was said and has no answer yet, oldest first."""
-        with self._lock:
+        with self._changed:
             return self._outbox.messages()
-
-    @property
-    def closed(self) -> bool:
-        """Whether the connection has ended for good."""
-        return self._closed
 
     def say(self, text: str, to: str | None = None) -> int:
         """Send *text* to everyone, or to the one called *to*; return the message's ``id``.
@@ -255,12 +264,12 @@ class ChatClient:
         cover: Message = {} if sealed is None else {"text": sealed, "sealed": True}
         if to is not None:
             message["to"] = to
-        with self._lock:
+        with self._changed:
             if threading.current_thread() is not self._thread:
-                self._wait_ready()
-            if self._closed or not (self._online or self._thread.is_alive()):
+                self.wait_ready()
+            if self.closed or not (self._online or self._thread.is_alive()):
                 raise ConnectionClosedError
-            person = None if to is None else self._users.get(nick_key(to), ("", None))[1]
+            person = None if to is None else self._persons.get(nick_key(to))
             if person is not None:  # if that is somebody else by then, it is not for them
                 cover["person"] = person
             self._pace.take()
@@ -271,13 +280,16 @@ class ChatClient:
 
     def wait_ready(self) -> None:
         """Wait until `say` need not wait. Raises as `say` does."""
-        with self._lock:
-            self._wait_ready()
+        with self._changed:
+            self._wait(self._has_room, self.limits.answer_timeout)
+            pause = min(self._pace.wait_time(), self.limits.answer_timeout)
+            self._changed.wait_for(lambda: self.closed, pause)
 
     def wait_acknowledged(self, timeout: float | None = None) -> None:
         """Wait until the server has answered for every message. Raises as `say` does."""
-        with self._lock:
-            self._wait(lambda: not self._outbox, timeout)
+        with self._changed:
+            seconds = self.limits.answer_timeout if timeout is None else timeout
+            self._wait(lambda: not self._outbox, seconds)
 
     def request_users(self) -> None:
         """Ask who is here; a ``users`` event follows."""
@@ -306,28 +318,27 @@ class ChatClient:
         self._ask({"type": "kick", "nick": nick})
 
     def close(self) -> None:
-        """Leave the chat: say so, wait for the end, leave no thread and no socket."""
+        """Leave the chat: say so, wait for the end, leave no thread and no socket.
+
+        In *on_event* it does not wait: the listener ends after that event.
+        """
         self._leaving.set()
-        with self._lock:
-            connection, online = self._connection, self._online
-        if self._thread is threading.current_thread():  # in on_event: the listener ends after it
-            if connection is not None:
-                self._writer.abort(connection, "quit")
-                self._writer.ring()
+        if threading.current_thread() is self._thread:
+            self._abort("quit")
             return
-        if connection is not None:
-            if online:
-                self._writer.post(encode({"type": "quit"}), connection)
-                self._writer.finish(connection)
-            else:
-                self._writer.abort(connection, "quit")
+        with self._changed:
+            connection, online = self._connection, self._online
+        if connection is not None and online:
+            self._writer.post(encode({"type": "quit"}), connection)
+            self._writer.finish(connection)
             self._writer.ring()
+        else:
+            self._abort("quit")
         if self._thread.is_alive():
-            self._thread.join(self._limits.drain_timeout)
-            if connection is not None:
-                self._writer.abort(connection, "quit")
-                self._writer.ring()
+            self._thread.join(self.limits.drain_timeout)
+            self._abort("quit")
             self._thread.join()
+        self._note_end()
         self._hang_up()
         self._writer.end()
 
@@ -337,40 +348,33 @@ class ChatClient:
         """Return the message that asks for *nick*."""
         return {"type": "register", "nick": nick}
 
-    def _entered(self, _welcome: Message) -> None:
-        """Do what is to be done on entering."""
-
     def _recover(self, reason: str) -> str | None:
         """Make another connection after *reason*; return None, or why the conversation is over."""
         return reason
+
+    def _has_room(self) -> bool:
+        """Tell whether one more message may be waiting for an answer."""
+        return self._outbox.size < WINDOW_BYTES and len(self._outbox) < self._window
 
     def _hand_on(self, event: Message) -> None:
         """Hand *event* on, readable."""
         kind = event["type"]
         for message in event["messages"] if kind == "history" else [event] * (kind == "message"):
             self._open(message)
-        self._on_event(event)
+        self.on_event(event)
 
     # The listener thread
 
     def _listen(self) -> None:
-        reason: str | None = "lost"
+        reason: str | None = None
         try:
-            while True:
-                reason = self._converse()
-                if self._leaving.is_set():
-                    break
-                if failure := self._recover(reason):
-                    reason = failure
-                    break
+            while reason is None:
+                reason = self._recover(self._converse())
         finally:
             self._abort("lost")  # our FIN: the server need not wait for us
-            with self._lock:
-                self._closed = True
-                self._online = False
-                self._changed.notify_all()
-            reason = "quit" if self._leaving.is_set() else reason
-            self._on_event({"type": "closed", "reason": reason})
+            self._note_end()
+            reason = "quit" if self._leaving.is_set() else reason or "lost"
+            self.on_event({"type": "closed", "reason": reason})
 
     def _converse(self) -> str:
         """Hand on what comes, until the connection ends; return why it did."""
@@ -394,39 +398,40 @@ class ChatClient:
         except ProtocolError:
             reason = "bad_frame"
         finally:
-            with self._lock:
+            with self._changed:
                 self._online = False
-        return reason
+        return "quit" if self._leaving.is_set() else reason
 
     def _next_event(self) -> Message:
         """Return the next message; after silence, ask whether the server is still there."""
         try:
-            return self._next(Deadline(self._limits.ping_after))
+            return self._next(Deadline(self.limits.ping_after))
         except TimeoutError:
             self._send({"type": "ping"})
-            return self._next(Deadline(self._limits.answer_timeout))
+            return self._next(Deadline(self.limits.answer_timeout))
 
     def _note(self, event: Message) -> None:
-        """Keep the list of users and of unacknowledged messages up to date with *event*."""
+        """Answer *event*, and take note of who is here and what the server has answered."""
         kind = event["type"]
         if kind == "ping":
             with contextlib.suppress(ConnectionClosedError):
                 self._send({"type": "pong"})
-        elif kind == "users":
-            self._set_users(event["users"], None)
         elif kind in ("ack", "error"):
             self._settle(event)
-        elif kind in ("joined", "left"):
-            with self._lock:
-                self._users.pop(nick_key(event["nick"]), None)
+        with self._changed:
+            if kind == "users":
+                self._set_users(event["users"])
+            elif kind in ("joined", "left"):
+                key = nick_key(event["nick"])
                 if kind == "joined":
-                    person = event.get("person")
-                    known = person if isinstance(person, str) else None
-                    self._users[nick_key(event["nick"])] = event["nick"], known
+                    self._users[key], self._persons[key] = event["nick"], event.get("person")
+                else:
+                    self._users.pop(key, None)
+                    self._persons.pop(key, None)
 
     def _settle(self, event: Message) -> None:
         event.pop("message", None)  # that is for us to add
-        with self._lock:
+        with self._changed:
             message = self._outbox.settle(event.get("id"))
             self._post_unsent()
             self._changed.notify_all()
@@ -436,22 +441,14 @@ class ChatClient:
             if event["code"] == "another_person" and "to" in message:
                 event["type"] = "held"
 
-    def _seal(self, text: str, to: str | None) -> str | None:
-        if self._cipher is None:
-            return None
-        try:
-            return self._cipher.seal(check_text(text, self._limits), self.nick, to)
-        except ProtocolError as error:
-            raise RefusedError(error.code) from error
-
     def _open(self, message: Message) -> None:
         """Make the text of a sealed *message* readable, or None."""
         if message.get("sealed") is not True:
             return
         text, message["text"] = message["text"], None
-        if self._cipher is not None:
+        if self.cipher is not None:
             with contextlib.suppress(ValueError):
-                message["text"] = self._cipher.open(text, message["from"], message["to"])
+                message["text"] = self.cipher.open(text, message["from"], message["to"])
 
     # Whichever thread reads: the caller's while entering, the listener's afterwards
 
@@ -462,41 +459,38 @@ class ChatClient:
         `OSError`, `RefusedError`.
         """
         self._hang_up()
-        deadline = Deadline(self._limits.connect_timeout)
+        deadline = Deadline(self.limits.connect_timeout)
         failure: OSError = ConnectionClosedError()
         targets: list[tuple[str, socket.AddressFamily, tuple[object, ...]]] = []
         for host, port in self._addresses:
             try:
                 found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                targets += [(host, family, address) for family, *_kind, address in found]
             except OSError as error:
                 failure = error
-                continue
-            targets += [(host, family, address) for family, *_kind, address in found]
         for number, (host, family, address) in enumerate(targets):
             share = Deadline(deadline.left / (len(targets) - number))
             try:
-                self._dial_one(host, socket.socket(family, socket.SOCK_STREAM), address, share)
+                transport = self.transport(socket.socket(family, socket.SOCK_STREAM), host)
+                self._connect(transport, address, share)
                 return self._expect("register", share)
             except OSError as error:
                 failure = error
                 self._hang_up()
         raise failure
 
-    def _dial_one(
-        self, host: str, sock: socket.socket, address: tuple[object, ...], deadline: Deadline
+    def _connect(
+        self, transport: Transport, address: tuple[object, ...], deadline: Deadline
     ) -> None:
-        transport = self._transport(sock, host)
-        connection = Connection(transport)
-        with self._lock:
-            self._connection = connection
+        with self._changed:
+            self._connection = Connection(transport)
         if self._leaving.is_set():  # `close` may have looked before there was anything to see
-            self._writer.abort(connection, "quit")
-            self._writer.ring()
+            self._abort("quit")
         transport.connect(address, deadline)
-        connection.transport.handshake(deadline)
-        transport.notice_silence(self._limits.ping_after + self._limits.answer_timeout)
-        self._decoder = FrameDecoder(self._limits.answer_bytes)
-        self._arrived.clear()
+        transport.handshake(deadline)
+        transport.notice_silence(self.limits.ping_after + self.limits.answer_timeout)
+        self._decoder = FrameDecoder(self.limits.answer_bytes)
+        self._frames = iter(())
 
     def _next(self, deadline: Deadline) -> Message:
         """Return the next message from the server.
@@ -504,26 +498,22 @@ class ChatClient:
         Raises `ConnectionClosedError`, `TimeoutError`, and `ProtocolError` for what is no message.
         """
         connection = self._connection
-        while not self._arrived:
-            if connection is None:
-                raise ConnectionClosedError
-            chunk = connection.receive(deadline.remaining())
+        while (frame := next(self._frames, None)) is None:
+            chunk = b"" if connection is None else connection.receive(deadline.remaining())
             if not chunk:
                 raise ConnectionClosedError
-            for frame in self._decoder.receive(chunk):
-                self._arrived.append(check_server_message(decode(frame)))
-        return self._arrived.popleft()
+            self._frames = self._decoder.receive(chunk)
+        return check_server_message(decode(frame))
 
     def _expect(self, kind: str, deadline: Deadline) -> Message:
+        """Return the next message of that *kind*. Raises `OSError`, `RefusedError`."""
         try:
-            while True:
-                message = self._next(deadline)
-                if message["type"] == kind:
-                    return message
+            while (message := self._next(deadline))["type"] != kind:
                 if message["type"] == "error":
                     raise RefusedError(message["code"])
         except ProtocolError as error:
             raise ConnectionClosedError(error.code) from error
+        return message
 
     # Any thread
 
@@ -536,21 +526,20 @@ class ChatClient:
             return  # the server does not say, or not so that it makes sense
         if rate >= 0 and burst >= 1:
             half = max(1, burst / 2)
-            most = self._limits.window_messages
+            most = self.limits.window_messages
             if isinstance(window, int) and window >= 1:
                 most = min(most, window)
             self._pace = TokenBucket(rate, half)
             # What is not acknowledged is sent again after a loss, all at once.
             self._window = int(min(half, most)) if rate else most
 
-    def _set_users(self, nicks: list[str], persons: object) -> None:
-        known = persons if isinstance(persons, list) and len(persons) == len(nicks) else None
-        with self._lock:
-            before, self._users = self._users, {}
-            for number, nick in enumerate(nicks):
-                key = nick_key(nick)
-                person = known[number] if known else before.get(key, ("", None))[1]
-                self._users[key] = nick, person if isinstance(person, str) else None
+    def _seal(self, text: str, to: str | None) -> str | None:
+        if self.cipher is None:
+            return None
+        try:
+            return self.cipher.seal(check_text(text, self.limits), self.nick, to)
+        except ProtocolError as error:
+            raise RefusedError(error.code) from error
 
     def _ask(self, message: Message) -> None:
         if not self._online:
@@ -558,8 +547,9 @@ class ChatClient:
         self._send(message)
 
     def _send(self, message: Message) -> None:
+        """Send *message*. Raises `ConnectionClosedError` when there is no connection."""
         connection = self._connection
-        if connection is None or self._closed:
+        if connection is None or self.closed:
             raise ConnectionClosedError
         self._writer.post(encode(message), connection)
         self._writer.ring()
@@ -571,29 +561,30 @@ class ChatClient:
             self._writer.ring()
 
     def _hang_up(self) -> None:
-        with self._lock:
+        with self._changed:
             connection, self._connection = self._connection, None
         if connection is not None:
             self._writer.close(connection)
 
+    def _note_end(self) -> None:
+        """Let nobody wait any more: the connection has ended for good."""
+        with self._changed:
+            self.closed = True
+            self._online = False
+            self._changed.notify_all()
+
     # Under the lock
+
+    def _set_users(self, nicks: list[str]) -> None:
+        self._users = {nick_key(nick): nick for nick in nicks}
 
     def _post_unsent(self) -> None:
         if self._online and self._connection is not None:
             for frame in self._outbox.take_unsent(self._window):
                 self._writer.post(frame, self._connection)
 
-    def _has_room(self) -> bool:
-        return self._outbox.size < WINDOW_BYTES and len(self._outbox) < self._window
-
-    def _wait_ready(self) -> None:
-        self._wait(self._has_room)
-        pause = min(self._pace.wait_time(), self._limits.answer_timeout)
-        self._changed.wait_for(lambda: self._closed, pause)
-
-    def _wait(self, condition: Callable[[], bool], timeout: float | None = None) -> None:
-        timeout = self._limits.answer_timeout if timeout is None else timeout
-        if not self._changed.wait_for(lambda: condition() or self._closed, timeout):
+    def _wait(self, condition: Callable[[], bool], timeout: float) -> None:
+        if not self._changed.wait_for(lambda: condition() or self.closed, timeout):
             raise TimeoutError
         if not condition():
             raise ConnectionClosedError

@@ -48,6 +48,11 @@ class Waker:
         with contextlib.suppress(OSError):  # there was none
             self.watched.recv(4096)
 
+    def wait(self, timeout: float) -> None:
+        """Wait for a call of `wake`, *timeout* seconds at most, and take note of it."""
+        _wait(self.watched, timeout)
+        self.clear()
+
     def close(self) -> None:
         """Close both ends."""
         self.watched.close()
@@ -187,21 +192,40 @@ class Connection:
     else is asked of the writer, by any thread: `Writer.post`, `finish`, `abort`, `close`.
     """
 
-    def __init__(self, transport: Transport) -> None:
-        """Talk to the peer through *transport*."""
+    address: tuple[str, int] | None = None
+    """The peer's end, if that matters."""
+
+    def __init__(self, transport: Transport, address: tuple[str, int] | None = None) -> None:
+        """Talk to the peer at *address* through *transport*."""
         self.transport = transport
+        self.address = address
         self.state = State.OPEN
         self.close_reason: str | None = None
         """Why this side gave the connection up, None while it has not."""
 
-        self.flushed = threading.Event()
-        """Set by the writer when it has sent all that it will."""
+        self.flushed = False
+        """Whether the writer has sent all that it will."""
+
+        # Taken until then. An Event would do the same in ten times the memory.
+        self._flushing = threading.Lock()
+        self._flushing.acquire()
 
     def give_up(self, reason: str) -> None:
         """Note that nothing more is sent or read, because of *reason*. For the writer only."""
         if self.state is not State.CLOSED:
             self.close_reason = self.close_reason or reason
             self.state = State.ABORTED
+
+    def note_flushed(self) -> None:
+        """Note that nothing more will be sent, and wake who waits for that. For the writer only."""
+        if not self.flushed:
+            self.flushed = True
+            self._flushing.release()
+
+    def wait_flushed(self, timeout: float) -> None:
+        """Wait until the writer has sent all that it will, *timeout* seconds at most."""
+        if self._flushing.acquire(timeout=timeout):
+            self._flushing.release()
 
     def receive(self, timeout: float | None = None) -> bytes:
         """Wait for the next chunk of the stream and return it; ``b""`` means that it has ended.
@@ -223,4 +247,4 @@ class Connection:
         with contextlib.suppress(TimeoutError):
             while self.receive(deadline.remaining()):
                 pass
-            self.flushed.wait(deadline.remaining())
+            self.wait_flushed(deadline.remaining())

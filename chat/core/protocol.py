@@ -208,10 +208,8 @@ class ProtocolError(Exception):
 
     def message(self) -> Message:
         """Return the ``error`` message that tells a client of it."""
-        known = {"id": self.id, "re": self.re}
-        return {"type": "error", "code": self.code} | {
-            key: value for key, value in known.items() if value is not None
-        }
+        told = {"type": "error", "code": self.code, "id": self.id, "re": self.re}
+        return {key: value for key, value in told.items() if value is not None}
 
 
 class FrameDecoder:
@@ -306,8 +304,6 @@ _SHOWS_NOTHING = re.compile(
 _MARKS_IN_NICK, _MARKS_IN_TEXT = 2, 8
 """Combining marks on one letter: more would be drawn over other people's lines."""
 
-_NICK_CATEGORIES = frozenset({"L", "N", "M"})  # letters, digits, and the marks on letters
-_NICK_PUNCTUATION = frozenset("_-.")
 _GREEK = re.compile("[\u0370-\u03ff\u1f00-\u1fff]")
 _LATIN_OR_CYRILLIC = re.compile("[A-Za-z\u00c0-\u024f\u0400-\u052f]")
 # Cyrillic and Greek letters, small after folding, that look like Latin ones in one case or the
@@ -326,17 +322,14 @@ def clean_nick(nick: object, limits: Limits) -> str:
     if not isinstance(nick, str) or len(nick) > 4 * limits.nick_chars:
         raise ProtocolError("bad_nick")
     shown = unicodedata.normalize("NFKC", nick)
-    if not 1 <= len(shown) <= limits.nick_chars or not shown[0].isalnum():
-        raise ProtocolError("bad_nick")
-    for character in shown:
-        if (
-            unicodedata.category(character)[0] not in _NICK_CATEGORIES
-            and character not in _NICK_PUNCTUATION
-        ):
-            raise ProtocolError("bad_nick")
-    if _SHOWS_NOTHING.search(shown) or _piled(shown, _MARKS_IN_NICK):
-        raise ProtocolError("bad_nick")
-    if _GREEK.search(shown) and _LATIN_OR_CYRILLIC.search(shown):
+    if (
+        not 1 <= len(shown) <= limits.nick_chars
+        or not shown[0].isalnum()
+        or not all(_category(one) in "LNM" or one in "_-." for one in shown)
+        or _SHOWS_NOTHING.search(shown)
+        or _piled(shown, _MARKS_IN_NICK)
+        or (_GREEK.search(shown) and _LATIN_OR_CYRILLIC.search(shown))
+    ):
         raise ProtocolError("bad_nick")
     return shown
 
@@ -373,18 +366,20 @@ def check_text(text: object, limits: Limits, *, sealed: bool = False) -> str:
     return text
 
 
+def _category(character: str) -> str:
+    """Return the Unicode category: L letter, M mark, N digit, P, S, Z space, C control or none."""
+    return unicodedata.category(character)[0]
+
+
 def _is_visible(character: str) -> bool:
     """Tell whether something is seen of it: no space, control, format character or lone mark."""
-    return unicodedata.category(character)[0] not in "CZM" and not _SHOWS_NOTHING.match(character)
-
-
-def _is_mark(character: str) -> bool:
-    return unicodedata.category(character)[0] == "M"
+    return _category(character) not in "CZM" and not _SHOWS_NOTHING.match(character)
 
 
 def _piled(text: str, most: int) -> bool:
     """Tell whether a letter of *text* carries more than *most* combining marks."""
-    return any(mark and len(list(run)) > most for mark, run in groupby(text, _is_mark))
+    runs = groupby(text, _category)
+    return any(category == "M" and len(list(run)) > most for category, run in runs)
 
 
 def printable(text: str) -> str:
@@ -394,20 +389,20 @@ def printable(text: str) -> str:
     are too many on one letter may not be said either.
     """
     if _MAY_BE_A_MARK.search(text):
-        runs = ((mark, "".join(run)) for mark, run in groupby(text, _is_mark))
+        runs = ((category, "".join(run)) for category, run in groupby(text, _category))
         text = "".join(
-            run[:_MARKS_IN_TEXT].ljust(len(run), "\N{REPLACEMENT CHARACTER}") if mark else run
-            for mark, run in runs
+            run[:_MARKS_IN_TEXT].ljust(len(run), "\N{REPLACEMENT CHARACTER}")
+            if category == "M"
+            else run
+            for category, run in runs
         )
     return _FORBIDDEN_IN_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def integer(message: Message, key: str) -> int | None:
     """Return the non-negative integer at *key*, None if absent. Raises ``bad_frame``."""
-    value = message.get(key)
-    if value is None:
-        return None
-    if type(value) is not int or not 0 <= value <= LARGEST_INTEGER:
+    value: int | None = message.get(key)
+    if value is not None and not _is_number(value):
         raise ProtocolError("bad_frame", re=message["type"])
     return value
 
@@ -415,17 +410,19 @@ def integer(message: Message, key: str) -> int | None:
 # The messages of the server, which may be anybody's: a client looks before it believes. That goes
 # for lengths, too: comparing nicknames costs more than linear time.
 
-_LONGEST_NICK = 4 * Limits.nick_chars
-_LONGEST_WORD = 100  # reasons, codes
-_LONGEST_TEXT = Limits.sealed_chars
+_Check = Callable[[object], bool]
 
 
-def _is_nick(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= _LONGEST_NICK
+def _is_text(longest: int) -> _Check:
+    return lambda value: isinstance(value, str) and len(value) <= longest
 
 
-def _is_word(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= _LONGEST_WORD
+def _is_list_of(is_right: _Check) -> _Check:
+    return lambda value: isinstance(value, list) and all(map(is_right, value))
+
+
+def _is_none_or(is_right: _Check) -> _Check:
+    return lambda value: value is None or is_right(value)
 
 
 def _is_number(value: object) -> bool:
@@ -436,49 +433,50 @@ def _is_time(value: object) -> bool:
     return type(value) is int or (type(value) is float and math.isfinite(value))
 
 
-def _are_nicks(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_nick, value))
+def _is_said(value: object) -> bool:
+    return isinstance(value, dict) and value.get("type") == "message" and _has_keys(value)
 
 
-def _are_messages(value: object) -> bool:
-    return isinstance(value, list) and all(
-        _has_keys(said, "message") and said["type"] == "message" for said in value
-    )
+def _has_keys(message: Message) -> bool:
+    wanted = _SERVER_KEYS.get(message["type"], {})
+    return all(is_right(message.get(key)) for key, is_right in wanted.items())
 
 
-_SERVER_KEYS: dict[str, dict[str, Callable[[object], bool]]] = {
+_is_nick = _is_text(4 * Limits.nick_chars)
+_is_word = _is_text(100)  # a reason, a code, a person
+
+_SERVER_KEYS: dict[str, dict[str, _Check]] = {
     "register": {"limits": lambda value: isinstance(value, dict)},
-    "welcome": {"nick": _is_nick, "users": _are_nicks, "seq": _is_number},
-    "joined": {"nick": _is_nick},
+    "welcome": {
+        "nick": _is_nick,
+        "users": _is_list_of(_is_nick),
+        "persons": _is_none_or(_is_list_of(_is_none_or(_is_word))),
+        "seq": _is_number,
+    },
+    "joined": {"nick": _is_nick, "person": _is_none_or(_is_word)},
     "left": {"nick": _is_nick, "reason": _is_word},
     "message": {
-        "type": _is_word,
         "seq": _is_number,
         "from": _is_nick,
-        "to": lambda value: value is None or _is_nick(value),
-        "text": lambda value: isinstance(value, str) and len(value) <= _LONGEST_TEXT,
+        "to": _is_none_or(_is_nick),
+        "text": _is_text(Limits.sealed_chars),
         "time": _is_time,
     },
     "ack": {"id": _is_number, "seq": _is_number},
-    "users": {"users": _are_nicks},
-    "history": {"messages": _are_messages},
-    "error": {"code": _is_word, "id": lambda value: value is None or _is_number(value)},
+    "users": {"users": _is_list_of(_is_nick)},
+    "history": {"messages": _is_list_of(_is_said)},
+    "error": {"code": _is_word, "id": _is_none_or(_is_number)},
     "notice": {"code": _is_word},
     "shutdown": {"reason": _is_word},
 }
+"""Which keys a client relies on, by the types of messages, and how it checks each."""
 
 
 def check_server_message(message: Message) -> Message:
     """Return *message* if it has the keys that a client relies on. Raises ``bad_frame``."""
-    if not _has_keys(message, message["type"]):
+    if not _has_keys(message):
         raise ProtocolError("bad_frame")
     return message
-
-
-def _has_keys(message: object, kind: str) -> bool:
-    return isinstance(message, dict) and all(
-        is_right(message.get(key)) for key, is_right in _SERVER_KEYS.get(kind, {}).items()
-    )
 
 
 def register_request(limits: Limits) -> Message:

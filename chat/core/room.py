@@ -95,6 +95,11 @@ class Member:
         """Who it is: what tells them from somebody else under the same nickname."""
         return self.session.person
 
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """The user's end of the connection, None for somebody at another server."""
+        return None if self.connection is None else self.connection.address
+
 
 class Directory:
     """Where it is decided who is here: in the room itself. Several servers decide together."""
@@ -193,7 +198,6 @@ class Room:
         *,
         person: object = None,
         sealed: bool = False,
-        address: tuple[str, int] | None = None,
     ) -> Entry:
         """Record what *member* says, deliver it, and acknowledge it to the sender.
 
@@ -220,7 +224,7 @@ class Room:
                 now,
                 message_id,
                 sealed,
-                address=address,
+                address=member.address,
             )
             has_number = self.log.append(entry)
             try:

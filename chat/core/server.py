@@ -18,15 +18,15 @@ put in at its seams: `Log`, `Sessions`, `Directory`, `Transport` and `Gate`.
 
 import contextlib
 import errno
+import functools
 import hmac
 import logging
 import re
 import selectors
 import socket
 import threading
-import time
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from chat.core.connection import Connection, State, Transport, Waker
 from chat.core.history import Entry, Log
@@ -42,7 +42,7 @@ from chat.core.protocol import (
     register_request,
 )
 from chat.core.room import Directory, Member, Room, Sessions
-from chat.core.timing import Deadline, TokenBucket
+from chat.core.timing import Deadline
 from chat.core.writer import Writer
 
 BACKLOG = 1024
@@ -51,8 +51,8 @@ BACKLOG = 1024
 RETRY_AFTER = 1.0
 """Seconds before the next try when the system had no room for another connection."""
 
-RECORDS = 50
-"""Records a second that tell of messages."""
+RECORD_INTERVAL = 0.02
+"""Seconds between two records of messages: one record costs more than a message does."""
 
 _HTTP = re.compile(rb"[A-Z]+ \S* HTTP/\d")
 
@@ -68,28 +68,34 @@ def log(kind: str, **facts: object) -> None:
         logger.info(kind, extra={"event": {"event": kind, **facts}})
 
 
+@contextlib.contextmanager
+def _surviving(kind: str, **facts: object) -> Iterator[None]:
+    """Log what goes wrong inside, as *kind*, and go on: one error does not end the server."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        log(kind, reason=getattr(error, "strerror", None) or repr(error), **facts)
+
+
 class Budget:
     """How much one client may still do: whatever it likes. Its own thread asks, before it acts."""
-
-    exhausted = False
-    """Whether the client was told ``too_fast`` too often to be kept."""
 
     def take(self, kind: str, size: int) -> float:
         """Take what a frame of *size* bytes costs that asks for *kind*.
 
-        Returns the seconds to wait first. Raises `ProtocolError` ``too_fast`` instead of waiting.
+        ``wrong_password`` is a kind as well. Returns the seconds to wait first. Raises
+        `ProtocolError` ``too_fast`` instead of waiting.
         """
         del kind, size
         return 0
 
-    def refuse(self, code: str) -> float:
-        """Take what a refusal costs; return the seconds to wait before the next frame."""
+    def refuse(self, code: str) -> float | None:
+        """Take what a refusal costs; return the seconds to wait before the next frame.
+
+        None: the client was told ``too_fast`` too often to be kept.
+        """
         del code
         return 0
-
-    def wrong_password(self) -> bool:
-        """Take what a wrong password costs; tell whether it was one too many."""
-        return False
 
     def close(self) -> None:
         """Note that the client has gone."""
@@ -114,33 +120,36 @@ class ClientConnection(threading.Thread):
         super().__init__(name=f"client {address[0]}:{address[1]}")
         self.server = server
         self.address = address
-        self.connection = Connection(transport)
+        self.connection = Connection(transport, address)
         self.ready = False
         """Whether something may be posted: the handshake is over."""
         self._budget = budget
-        # Strangers get little of our memory; who has entered gets more.
-        self._decoder = FrameDecoder(server.limits.register_bytes)
-        self._receive_bytes, transport.receive_bytes = transport.receive_bytes, 4096
-        self._frame_bytes = 0  # of the last frame
+        self._decoder = FrameDecoder(0)
+        self._take_at_once(server.limits.register_bytes)
         self._registering = Deadline(server.limits.register_timeout)
         self._member: Member | None = None
         self._is_admin = False
         self._quitting = False
 
+    @property
+    def nameless(self) -> bool:
+        """Whether a nickname is awaited."""
+        return self._member is None and self.connection.state is State.OPEN
+
     def run(self) -> None:
         """Serve the client until it leaves, is lost, or is told to go."""
         log("connected", address=self.address)
-        try:
-            with contextlib.ExitStack() as parting:  # each step, whatever becomes of the others
-                parting.callback(self.server.forget, self)
-                parting.callback(log, "disconnected", address=self.address)
-                parting.callback(self._budget.close)
-                parting.callback(self.server.writer.close, self.connection)
-                parting.callback(self._drain)
-                parting.callback(self._leave)
-                self._serve()
-        except Exception as error:  # noqa: BLE001 - the others go on
-            log("failed", address=self.address, reason=repr(error))
+        with (
+            _surviving("failed", address=self.address),
+            contextlib.ExitStack() as parting,  # each step, whatever becomes of the others
+        ):
+            parting.callback(self.server.forget, self)
+            parting.callback(log, "disconnected", address=self.address)
+            parting.callback(self._budget.close)
+            parting.callback(self.server.writer.close, self.connection)
+            parting.callback(self._drain)
+            parting.callback(self._leave)
+            self._serve()
 
     def _serve(self) -> None:
         try:
@@ -153,18 +162,15 @@ class ClientConnection(threading.Thread):
             self._reply(error.message())
         except TimeoutError:
             self.server.dismiss(self._require_member(), "timeout")
-        except Exception as error:  # noqa: BLE001 - one client's error is the end of that one alone
-            log("failed", address=self.address, reason=repr(error))
 
     # What the connection goes through
 
     def _shake_hands(self) -> bool:
         try:
-            self.connection.transport.handshake(Deadline(self.server.limits.register_timeout))
+            self.connection.transport.handshake(self._registering)
         except OSError as error:
             log("not_encrypted", address=self.address, reason=str(error))
             return False
-        self._registering = Deadline(self.server.limits.register_timeout)
         self.ready = True
         return True
 
@@ -196,8 +202,8 @@ class ClientConnection(threading.Thread):
         reason = "quit" if self._quitting else self.connection.close_reason or "lost"
         if self.server.stopping:  # the user left because we said goodbye
             reason = "shutdown"
-        if self._member is not None and self.server.room.leave(self._member, reason):
-            log("left", address=self.address, nick=self._member.nick, reason=reason)
+        if self._member is not None:
+            self.server.leave(self._member, reason)
 
     def _drain(self) -> None:
         """Let what is queued out."""
@@ -228,37 +234,34 @@ class ClientConnection(threading.Thread):
 
     def _handle_frame(self, frame: bytes) -> None:
         try:
-            self._frame_bytes = len(frame)
-            self._dispatch(decode(frame))
+            self._dispatch(decode(frame), len(frame))
         except ProtocolError as error:
             # A browser that was sent here by a web page must not get to speak.
             if error.fatal or (self._member is None and _HTTP.match(frame)):
                 raise
             log("refused", address=self.address, code=error.code)
-            if self._budget.exhausted:
+            wait = self._budget.refuse(error.code)
+            if wait is None:
                 self.server.dismiss(self._require_member(), "flood")
             else:
                 self._post(error.message())
-                self._pause(self._budget.refuse(error.code))
+                self._pause(wait)
 
-    def _dispatch(self, message: Message) -> None:
-        """Have *message* handled by the method for its type."""
+    def _dispatch(self, message: Message, size: int) -> None:
+        """Have *message*, of *size* bytes, paid for and handled by the method for its type."""
         kind = message["type"]
         handler = _HANDLERS.get(kind)
         if handler is None:
             raise ProtocolError("unknown_type")
         message_id = integer(message, "id") if kind == "message" else None
         try:
-            if kind != "message":
-                self._charge(kind)
+            if kind == "message" and self._is_repeated(message_id):
+                return  # it was paid for
+            self._pause(self._budget.take(kind, size))
             handler(self, message)
         except ProtocolError as error:
             error.re, error.id = kind, message_id
             raise
-
-    def _charge(self, kind: str) -> None:
-        """Wait until a frame as large as the last one costs no more than the client has left."""
-        self._pause(self._budget.take(kind, self._frame_bytes))
 
     def _pause(self, seconds: float) -> None:
         """Wait, which slows this client down and nobody else; no longer than it is connected."""
@@ -266,7 +269,7 @@ class ClientConnection(threading.Thread):
             self.server.writer.ring()
             if self._member is None:
                 seconds = min(seconds, self._registering.left)
-            self.connection.flushed.wait(seconds)
+            self.connection.wait_flushed(seconds)
 
     def _post(self, message: Message) -> None:
         self.server.writer.post(encode(message), self.connection)
@@ -274,6 +277,10 @@ class ClientConnection(threading.Thread):
     def _reply(self, message: Message) -> None:
         self._post(message)
         self.server.writer.ring()
+
+    def _take_at_once(self, size: int) -> None:
+        """Take frames of up to *size* bytes, and no more of the stream at once."""
+        self._decoder.frame_bytes = self.connection.transport.receive_bytes = size
 
     # What a client may ask for
 
@@ -293,25 +300,21 @@ class ClientConnection(threading.Thread):
             raise ProtocolError("unknown_type")
         nick, secret = message.get("nick"), message.get("session")
         self._member = self.server.room.join(self.connection, nick, secret)
-        self._decoder.frame_bytes = self.server.limits.frame_bytes
-        self.connection.transport.receive_bytes = self._receive_bytes
-        self.server.note_registered(self)
+        self._take_at_once(self.server.limits.frame_bytes)  # a stranger gets less of our memory
         log("joined", address=self.address, nick=self._member.nick)
 
+    def _is_repeated(self, message_id: int | None) -> bool:
+        member = self._require_member()
+        return message_id is not None and self.server.room.repeat(member, message_id)
+
     def _on_message(self, message: Message) -> None:
-        member, message_id = self._require_member(), message.get("id")
-        room = self.server.room
-        if message_id is not None and room.repeat(member, message_id):
-            return  # it was paid for
-        self._charge("message")
-        room.say(
-            member,
+        self.server.room.say(
+            self._require_member(),
             message.get("text"),
             message.get("to"),
-            message_id,
+            message.get("id"),
             person=message.get("person"),
             sealed=message.get("sealed") is True,
-            address=self.address,
         )
 
     def _on_users(self, _message: Message) -> None:
@@ -335,7 +338,8 @@ class ClientConnection(threading.Thread):
         accepted = self.server.is_admin_password(message.get("password"))
         log("admin", address=self.address, nick=member.nick, accepted=accepted)
         if not accepted:
-            raise ProtocolError("too_fast" if self._budget.wrong_password() else "not_admin")
+            self._budget.take("wrong_password", 0)
+            raise ProtocolError("not_admin")
         self._is_admin = True
         self._post({"type": "admin"})
 
@@ -380,13 +384,7 @@ class ChatServer:
         """
         self.limits = limits or Limits()
         self.writer = Writer(self.limits, self._commit)
-        self.room = Room(
-            self.writer,
-            self.limits,
-            log=log,
-            sessions=sessions,
-            directory=directory,
-        )
+        self.room = Room(self.writer, self.limits, log=log, sessions=sessions, directory=directory)
         self._gate = gate or Gate()
         self._transport = transport
         self._wanted = (host, port)
@@ -395,15 +393,14 @@ class ChatServer:
         self._waker: Waker | None = None
         self._thread = threading.Thread(target=self._run, name="listener")
         self._stop_reason: str | None = None
-        # The writer's thread's: why the log fails, what was said and is not in the journal yet, and
-        # how many records about that there may be.
+        # The writer's thread's: why the log fails, and what was said and is not in the journal yet.
         self._log_failure: str | None = None
         self._said: list[tuple[Address, Entry]] = []
-        self._records = TokenBucket(RECORDS, 2 * RECORDS)
-        # Guards the two below: the listener fills them and the clients' threads empty them.
-        self._lock = threading.Lock()
-        self._clients: dict[ClientConnection, None] = {}
-        self._unregistered: dict[ClientConnection, None] = {}  # in the order of their coming
+        self._record_due = Deadline(0)
+        self._resources = contextlib.ExitStack()  # what is to be closed; the last first
+        self._resources.callback(self.room.log.close)
+        self._lock = threading.Lock()  # guards the clients
+        self._clients: dict[ClientConnection, None] = {}  # in the order of their coming
 
     def __enter__(
         self,
@@ -432,14 +429,23 @@ class ChatServer:
         From here on the kernel completes handshakes, up to `BACKLOG` of them; nobody is
         accepted before `start`.
         """
-        self._listeners = _listen(*self._wanted)
-        self._address: Address = self._listeners[0].getsockname()[:2]
         try:
             self._waker = Waker()
+            self._resources.callback(self._waker.close)
+            self._selector = self._resources.enter_context(selectors.DefaultSelector())
+            self._selector.register(self._waker.watched, selectors.EVENT_READ, self._waker.clear)
+            self._listeners = _listen(*self._wanted)
+            self._address: Address = self._listeners[0].getsockname()[:2]
+            for listener in self._listeners:
+                self._resources.callback(listener.close)
+                accept = functools.partial(self._accept, listener)
+                self._selector.register(listener, selectors.EVENT_READ, accept)
             self.writer.open()
+            self._resources.callback(self.writer.end)
+            self._resources.callback(self.room.directory.close, self.limits.drain_timeout)
             self.room.directory.open(self.dismiss)
         except BaseException:
-            self._release()
+            self._resources.close()
             raise
 
     def start(self) -> None:
@@ -467,7 +473,7 @@ class ChatServer:
         """Stop and wait: everybody is told *reason*, all threads end, all sockets are closed."""
         self.request_stop(reason)
         if self._thread.ident is None:
-            self._release()
+            self._resources.close()
         self.wait()
 
     # For the clients' threads
@@ -477,28 +483,25 @@ class ChatServer:
         given = password.encode(errors="surrogatepass") if isinstance(password, str) else b""
         return hmac.compare_digest(given, self._admin_password) and bool(given)
 
+    def leave(self, member: Member, reason: str) -> bool:
+        """Have *member* leave the room because of *reason*. False if it had left before."""
+        left = self.room.leave(member, reason)
+        if left:
+            log("left", address=member.address, nick=member.nick, reason=reason)
+        return left
+
     def dismiss(self, member: Member, reason: str) -> None:
         """Make *member* leave because of *reason*, and tell it so."""
-        if not self.room.leave(member, reason) or member.connection is None:
-            return
-        with self._lock:
-            addresses = [c.address for c in self._clients if c.connection is member.connection]
-        log("left", address=addresses[0] if addresses else None, nick=member.nick, reason=reason)
-        farewell = {"type": "left", "nick": member.nick, "reason": reason}
-        self.writer.post(encode(farewell), member.connection)
-        self.writer.finish(member.connection)
-        self.writer.ring()
-
-    def note_registered(self, client: ClientConnection) -> None:
-        """Note that *client* has a nickname now."""
-        with self._lock:
-            self._unregistered.pop(client, None)
+        if self.leave(member, reason) and member.connection is not None:
+            farewell = {"type": "left", "nick": member.nick, "reason": reason}
+            self.writer.post(encode(farewell), member.connection)
+            self.writer.finish(member.connection)
+            self.writer.ring()
 
     def forget(self, client: ClientConnection) -> None:
-        """Strike *client* off the lists: its thread is about to end."""
+        """Strike *client* off the list: its thread is about to end."""
         with self._lock:
             self._clients.pop(client, None)
-            self._unregistered.pop(client, None)
         self._wake_listener()
 
     def _wake_listener(self) -> None:
@@ -510,8 +513,7 @@ class ChatServer:
     def _commit(self, entries: Sequence[Entry]) -> float | None:
         """Have the log keep *entries* before any of them is delivered; tell what was lost.
 
-        Returns when to call it again, because some are not in the journal yet: in a flood, one
-        record tells of many.
+        Returns when to call it again, because some are not in the journal yet.
         """
         try:
             lost, failure = self.room.log.commit(), self.room.log.failure
@@ -521,73 +523,58 @@ class ChatServer:
                 entry.lost = True
         if lost:
             self.room.tell_lost(lost)
-            if self._log_failure is None:
-                log("not_recorded", reason=failure)
+        if failure is not None and self._log_failure is None:
+            log("not_recorded", reason=failure)
         self._log_failure = failure
         self._said += [
             (one.address, one) for one in entries if one.address is not None and not one.lost
         ]
-        if self._said and (wait := self._records.wait_time()) > 0:
-            return wait
+        if not self._record_due.left:
+            self._record_said()
+        return self._record_due.left if self._said else None
+
+    def _record_said(self) -> None:
         if self._said:
-            self._records.take()
             log("messages", messages=self._said)
-            self._said = []
-        return None
+            self._said, self._record_due = [], Deadline(RECORD_INTERVAL)
 
     # The listener's thread
 
     def _run(self) -> None:
+        assert self._waker is not None
         while self._stop_reason is None:
-            try:
+            with _surviving("exhausted"):
                 self._accept_all()
-            except Exception as error:  # noqa: BLE001 - no descriptor, no memory: try again
-                log("exhausted", reason=repr(error))
-                time.sleep(RETRY_AFTER)
-        try:
+            with _surviving("exhausted"):
+                self._waker.wait(0 if self.stopping else RETRY_AFTER)  # a client that leaves wakes
+        with _surviving("failed"), self._resources:
             self._shut_down(self._stop_reason)
-            self._release()
-        except Exception as error:  # noqa: BLE001 - it ends all the same
-            log("failed", reason=repr(error))
+        self._record_said()  # the writer has ended
         log("stopped", reason=self._stop_reason)
 
     def _accept_all(self) -> None:
-        """Accept clients until the server is to stop. Raises `OSError`."""
-        assert self._waker is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._waker.watched, selectors.EVENT_READ)
-            accepting = False
-            while self._stop_reason is None:
-                if not accepting:
-                    for listener in self._listeners:
-                        selector.register(listener, selectors.EVENT_READ, listener)
-                    accepting = True
-                for key, _events in selector.select():
-                    if key.data is None:
-                        self._waker.clear()
-                    elif not self._accept(key.data):
-                        accepting = False
-                if not accepting:  # until a client has left, which wakes us, or for a while
-                    for listener in self._listeners:
-                        selector.unregister(listener)
-                    selector.select(RETRY_AFTER)
+        """Accept clients until the server is to stop.
 
-    def _accept(self, listener: socket.socket) -> bool:
-        """Start the thread of the next client; False when the system has no room for it."""
+        Raises what goes wrong, such as `OSError` when the system has no room for another one.
+        """
+        while not self.stopping:
+            for key, _events in self._selector.select():
+                key.data()
+
+    def _accept(self, listener: socket.socket) -> None:
         try:
             sock, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):  # the peer has gone again
-            return True
-        except OSError as error:  # out of file descriptors
-            log("exhausted", reason=error.strerror)
+            return
+        except OSError:  # out of file descriptors
             self._make_way(0)
-            return error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-        try:
-            self._serve(sock, address[:2])
-        except Exception as error:  # noqa: BLE001 - one client's error is the end of that one alone
-            log("exhausted", reason=str(error))
-            sock.close()
-        return True
+            raise
+        with _surviving("exhausted"):
+            try:
+                self._serve(sock, address[:2])
+            except BaseException:
+                sock.close()
+                raise
 
     def _serve(self, sock: socket.socket, address: Address) -> None:
         """Start a thread for the client on *sock*. Raises what goes wrong: it is not served."""
@@ -599,7 +586,7 @@ class ChatServer:
         transport.notice_silence(self.limits.ping_after + self.limits.answer_timeout)
         client = ClientConnection(self, transport, address, budget)
         with self._lock:
-            self._clients[client] = self._unregistered[client] = None
+            self._clients[client] = None
         self._make_way(self.limits.max_unregistered)
         try:
             client.start()
@@ -611,29 +598,30 @@ class ChatServer:
     def _make_way(self, most: int) -> None:
         """Let who has waited longest for a nickname go, if more than *most* have none."""
         with self._lock:
-            if len(self._unregistered) <= most:
-                return
-            client = next(iter(self._unregistered))
-            del self._unregistered[client]
-        if client.ready:  # else it may be in the middle of its handshake
-            self.writer.post(encode(ProtocolError("register_timeout").message()), client.connection)
-            self.writer.finish(client.connection)
-        self.writer.abort(client.connection, "register_timeout")
-        self.writer.ring()
+            crowded = len(self._clients) > most
+            nameless = [one for one in self._clients if one.nameless] if crowded else []
+        if len(nameless) > most:
+            self._finish(nameless[0], ProtocolError("register_timeout").message())
+            self.writer.abort(nameless[0].connection, "register_timeout")
+            self.writer.ring()
+
+    def _finish(self, client: ClientConnection, farewell: Message | None = None) -> None:
+        """Close the stream to *client*, or give it up in the middle of its handshake."""
+        if not client.ready:
+            self.writer.abort(client.connection, "lost")
+            return
+        if farewell is not None:
+            self.writer.post(encode(farewell), client.connection)
+        self.writer.finish(client.connection)
 
     def _shut_down(self, reason: str) -> None:
         """Tell everybody, let the queues drain, end all threads."""
         with self._lock:
             clients = list(self._clients)
-        try:
+        with _surviving("failed"):  # if nobody can be told, it ends all the same
             self.room.close(reason)
-        except Exception as error:  # noqa: BLE001 - nobody can be told, and it ends all the same
-            log("failed", reason=repr(error))
         for client in clients:
-            if client.ready:
-                self.writer.finish(client.connection)
-            else:
-                self.writer.abort(client.connection, "lost")
+            self._finish(client)
         self.writer.ring()
         deadline = Deadline(self.limits.drain_timeout)
         for client in clients:
@@ -643,17 +631,6 @@ class ChatServer:
         self.writer.ring()
         for client in clients:
             client.join()
-
-    def _release(self) -> None:
-        """Give back what `bind` has taken."""
-        with contextlib.ExitStack() as stack:  # the last first; each, whatever another raises
-            if self._waker is not None:
-                stack.callback(self._waker.close)
-            stack.callback(self.room.log.close)
-            stack.callback(self.writer.end)
-            stack.callback(self.room.directory.close, self.limits.drain_timeout)
-            for listener in self._listeners:
-                stack.callback(listener.close)
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:

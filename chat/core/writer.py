@@ -23,9 +23,8 @@ import selectors
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 from chat.core.connection import Connection, State, Waker
 from chat.core.history import Entry
@@ -67,21 +66,56 @@ class Order:
 class _Stream:
     """What one connection gets in a round, where that is not just what everybody gets."""
 
-    __slots__ = ("at", "ended", "pieces")
+    __slots__ = ("at", "pieces")
 
     def __init__(self, at: int | None) -> None:
-        self.pieces: list[bytes | tuple[int, int]] = []  # own frames, and ranges of the shared ones
         self.at = at  # from which byte of the shared frames on; None outside the audience
-        self.ended = False
+        self.pieces: list[bytes | tuple[int, int]] = []  # own frames, ranges of shared ones
 
-    def put(self, begin: int, end: int, frame: bytes = b"") -> None:
+    def put(self, frame: bytes, begin: int, end: int) -> None:
         """Take *frame* in the place of the shared bytes from *begin* to *end*."""
         if self.at is not None:
             if self.at < begin:
                 self.pieces.append((self.at, begin))
             self.at = end
-        if frame and not self.ended:
-            self.pieces.append(frame)
+        self.pieces.append(frame)
+
+    def joined(self, shared: memoryview) -> bytes:
+        """Return it as bytes, with what is *shared* since the last piece."""
+        self.put(b"", len(shared), len(shared))
+        pieces = [shared[one[0] : one[1]] if isinstance(one, tuple) else one for one in self.pieces]
+        return b"".join(pieces)
+
+
+class _Streams(dict[Connection, _Stream]):
+    """The streams of a round, by their connections; whoever is not here gets the shared frames."""
+
+    def __init__(self, audience: Container[Connection]) -> None:
+        self._audience = audience
+
+    def __missing__(self, connection: Connection) -> _Stream:
+        stream = self[connection] = _Stream(0 if connection in self._audience else None)
+        return stream
+
+
+class _Backlog:
+    """What waits for a socket that is full."""
+
+    __slots__ = ("data", "ending", "frames")
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.frames = 0
+        self.ending = False  # the stream is to be closed behind it
+
+    def add(self, data: bytes) -> None:
+        self.data += data
+        self.frames += data.count(b"\n")
+
+    def drop(self, size: int) -> None:
+        """Forget the first *size* bytes: they are sent."""
+        self.frames -= self.data.count(b"\n", 0, size)
+        del self.data[:size]
 
 
 def _nothing_to_commit(_entries: Sequence[Entry]) -> float | None:
@@ -112,17 +146,15 @@ class Writer:
         # Appending to a deque and taking from it are atomic: the list needs no lock.
         self._posted: deque[Frame | Order] = deque()
         self._idle = False  # the thread sleeps, or is about to
-        self._lock = threading.Lock()  # guards the number of those who wait
-        self._caught_up = threading.Condition(self._lock)  # a round has begun
+        self._lock = threading.Lock()  # guards the two below
         self._waiting = 0
-        self._thread = threading.Thread(target=self._run, name=name)
-        # The thread's: who hears what is for everybody, whose socket is full and what waits for
-        # it, and whose stream is to be closed when that is written.
-        self._audience: dict[Connection, None] = {}
-        self._backlogs: dict[Connection, bytearray] = {}
-        self._ending: set[Connection] = set()
-        self._commit_again: float | None = None
         self._ended = False
+        self._caught_up = threading.Condition(self._lock)  # a round has begun
+        self._thread = threading.Thread(target=self._run, name=name)
+        # The thread's: who hears what is for everybody, and whose socket is full.
+        self._audience: dict[Connection, None] = {}
+        self._backlogs: dict[Connection, _Backlog] = {}
+        self._commit_again: float | None = None
 
     def open(self) -> None:
         """Start the thread, with all that it will ever need. Raises `OSError`, `RuntimeError`."""
@@ -212,14 +244,21 @@ class Writer:
     def close(self, connection: Connection) -> None:
         """Close the socket of *connection*. Its reader, at its end: nobody reads any more."""
         done = threading.Event()
-        self._posted.append(Order(Action.CLOSE, connection, done))
+        order = Order(Action.CLOSE, connection, done)
+        with self._lock:
+            ended = self._ended
+            if not ended:
+                self._posted.append(order)
+        if ended:  # nobody else touches the socket
+            self._abort(connection)
+            self._conclude(order)
         self.ring()
         done.wait()
 
     # The thread
 
     def _run(self) -> None:
-        while not self._ended:
+        while self._posted or not self._ended:
             try:
                 for connection in self._wait():
                     self._resume(connection)
@@ -262,119 +301,108 @@ class Writer:
             self._check_total()
         except Exception as error:  # no memory: nobody shall miss something and not notice
             logger.exception("a round of writing has failed")
-            named = [[p.connection] if isinstance(p, Order) else p[1:3] for p in posted]
-            for connection in {*self._audience, *chain.from_iterable(named)}:
+            concerned: set[Connection | None] = {*self._audience}
+            for one in posted:
+                concerned.update([one.connection] if isinstance(one, Order) else one[1:3])
+            for connection in concerned:
                 if connection is not None:
                     self._fail(connection, error)
         for one in posted:
             if isinstance(one, Order):
-                try:
-                    self._execute(one)
-                except Exception:
-                    logger.exception("cannot execute an order")
-                finally:
-                    if one.done is not None:
-                        one.done.set()
+                self._conclude(one)
 
     def _distribute(self, posted: Iterable[Frame | Order]) -> None:
         """Put the frames of *posted* together, for all and for each, and write them."""
-        shared: list[bytes] = []
-        size = 0
-        streams: dict[Connection, _Stream] = {}
-
-        def stream(connection: Connection) -> _Stream:
-            if connection not in streams:
-                streams[connection] = _Stream(0 if connection in self._audience else None)
-            return streams[connection]
-
+        shared = bytearray()
+        streams = _Streams(self._audience)
         for one in posted:
             if isinstance(one, Order):
                 if one.connection is not None:
-                    self._move(one.action, one.connection, stream(one.connection), size)
+                    self._execute(one.action, one.connection, streams, shared)
                 continue
             frame, to, author, entry, ack = one
             if entry is not None and entry.lost:
                 continue
-            begin = size
+            begin = len(shared)
             if to is None:
-                shared.append(frame)
-                size += len(frame)
+                shared += frame
             else:
-                stream(to).put(size, size, frame)
+                streams[to].put(frame, begin, begin)
             if author is not None:
-                stream(author).put(begin, size, ack)
-        data = b"".join(shared)
-        if data:
+                streams[author].put(ack, begin, len(shared))
+        if shared:
+            data = bytes(shared)
             for connection in [one for one in self._audience if one not in streams]:
                 self._write(connection, data)
-        view = memoryview(data)
-        for connection, parts in streams.items():
-            parts.put(size, size)
-            if parts.pieces:
-                pieces = [p if isinstance(p, bytes) else view[p[0] : p[1]] for p in parts.pieces]
-                self._write(connection, b"".join(pieces))
+        view = memoryview(shared)
+        for connection, stream in streams.items():
+            self._write(connection, stream.joined(view))
 
-    def _move(self, action: Action, connection: Connection, stream: _Stream, size: int) -> None:
-        """Move *connection* into the audience or out of it, *size* shared bytes into the round."""
+    def _execute(
+        self, action: Action, connection: Connection, streams: _Streams, shared: bytearray
+    ) -> None:
+        """Do what is to be done with *connection* behind the frames that are *shared* so far."""
+        stream = streams[connection]
         if action is Action.ENTER:
-            if stream.at is None and not stream.ended:
-                stream.at = size
+            if stream.at is None:
+                stream.at = len(shared)
                 self._audience[connection] = None
-        else:
-            stream.put(size, size)
-            stream.at = None
-            stream.ended = stream.ended or action is not Action.LEAVE
-            self._audience.pop(connection, None)
-
-    def _execute(self, order: Order) -> None:
-        """Do what *order* asks for behind the frames of its round."""
-        connection = order.connection
-        if connection is None:
-            self._ended = self._ended or order.action is Action.END
-        elif order.action is Action.FINISH:
-            self._ending.add(connection)
+            return
+        self._write(connection, stream.joined(memoryview(shared)))
+        self._audience.pop(connection, None)
+        del streams[connection]
+        if action is Action.FINISH:
             self._finish(connection)
-        elif order.action is Action.ABORT:
+        elif action is not Action.LEAVE:
             self._abort(connection)
-        elif order.action is Action.CLOSE:
-            try:
-                self._abort(connection)
-            finally:
-                connection.state = State.CLOSED
-                connection.transport.close()
+
+    def _conclude(self, order: Order) -> None:
+        """Do what is to be done when the round of *order* is written, and tell who waits for it."""
+        try:
+            if order.action is Action.END:
+                with self._lock:
+                    self._ended = True
+            elif order.action is Action.CLOSE and order.connection is not None:
+                order.connection.state = State.CLOSED
+                order.connection.transport.close()
+        except Exception:
+            logger.exception("cannot close a socket")
+        if order.done is not None:
+            order.done.set()
 
     # One connection, in the thread: what goes wrong with it is the end of that one alone
 
     def _write(self, connection: Connection, data: bytes) -> None:
         """Write *data*; what the socket does not take waits until it can be written again."""
-        if connection in self._ending or connection.flushed.is_set():
-            return
         backlog = self._backlogs.get(connection)
+        if not data or connection.flushed or (backlog is not None and backlog.ending):
+            return
         try:
             if backlog is not None:
-                backlog += data
+                backlog.add(data)
                 self._check_size(connection, backlog)
                 return
             sent = connection.transport.send(data)
             if sent < len(data) or connection.transport.unsent:
                 self._selector.register(connection.transport, selectors.EVENT_WRITE, connection)
-                self._backlogs[connection] = bytearray(memoryview(data)[sent:])
+                self._backlogs[connection] = backlog = _Backlog()
+                backlog.add(data[sent:])
         except Exception as error:  # noqa: BLE001 - one client's error is not everybody's
             self._fail(connection, error)
 
-    def _check_size(self, connection: Connection, backlog: bytearray) -> None:
+    def _check_size(self, connection: Connection, backlog: _Backlog) -> None:
         """Abort *connection* when more waits for it than may: its reader is too slow."""
         limits = self._limits
-        if len(backlog) > limits.queue_bytes or backlog.count(b"\n") > limits.queue_frames:
+        if len(backlog.data) > limits.queue_bytes or backlog.frames > limits.queue_frames:
             connection.give_up("slow")
             self._abort(connection)
 
     def _check_total(self) -> None:
         """Abort those for whom most waits while more waits for all together than may."""
-        total = sum(map(len, self._backlogs.values()))
+        total = sum(len(backlog.data) for backlog in self._backlogs.values())
         while total > self._limits.queues_bytes:
-            slowest = max(self._backlogs, key=lambda one: len(self._backlogs[one]))
-            total -= len(self._backlogs[slowest])
+            slowest = max(self._backlogs, key=lambda one: len(self._backlogs[one].data))
+            total -= len(self._backlogs[slowest].data)
             slowest.give_up("slow")
             self._abort(slowest)
 
@@ -383,47 +411,45 @@ class Writer:
         backlog, transport = self._backlogs[connection], connection.transport
         try:
             transport.flush()
-            while backlog and not transport.unsent:
-                chunk = bytes(backlog[:SEND_BYTES])
+            while backlog.data and not transport.unsent:
+                chunk = bytes(backlog.data[:SEND_BYTES])
                 sent = transport.send(chunk)
-                del backlog[:sent]
+                backlog.drop(sent)
                 if sent < len(chunk):
                     return
             if not transport.unsent:
                 self._selector.unregister(transport)
                 del self._backlogs[connection]
-                self._finish(connection)
+                if backlog.ending:
+                    self._finish(connection)
         except Exception as error:  # noqa: BLE001 - one client's error is not everybody's
             self._fail(connection, error)
 
     def _finish(self, connection: Connection) -> None:
-        """Close the stream, if it is to be closed and all of it is in the socket."""
-        if connection not in self._ending or connection in self._backlogs:
-            return
-        self._ending.discard(connection)
-        if not connection.flushed.is_set():
+        """Close the stream behind all that was written."""
+        if connection in self._backlogs:
+            self._backlogs[connection].ending = True
+        elif not connection.flushed:
             try:
                 connection.transport.end()
+                connection.note_flushed()
             except Exception as error:  # noqa: BLE001 - one client's error is not everybody's
                 self._fail(connection, error)
-            connection.flushed.set()
 
     def _fail(self, connection: Connection, error: Exception) -> None:
         if not isinstance(error, OSError | MemoryError):  # lost, or no room for it: daily life
             logger.error("cannot write to a client", exc_info=error)
         connection.give_up("lost")
-        try:
-            self._abort(connection)
-        except Exception:
-            logger.exception("cannot give a connection up")
+        self._abort(connection)
 
     def _abort(self, connection: Connection) -> None:
         """Write nothing more to *connection*, and wake its reader."""
         self._audience.pop(connection, None)
-        self._ending.discard(connection)
-        with contextlib.ExitStack() as stack:  # the reader wakes, whatever else fails
-            stack.callback(connection.flushed.set)
-            if connection.state is not State.CLOSED:
+        try:
+            with contextlib.ExitStack() as stack:  # the reader wakes, whatever else fails
+                stack.callback(connection.note_flushed)
                 stack.callback(connection.transport.shut_down)
-            if self._backlogs.pop(connection, None) is not None:
-                self._selector.unregister(connection.transport)
+                if self._backlogs.pop(connection, None) is not None:
+                    self._selector.unregister(connection.transport)
+        except Exception:
+            logger.exception("cannot give a connection up")

@@ -206,7 +206,7 @@ class RecordingClient(ResumingClient):
     def __init__(
         self,
         address: tuple[str, int],
-        nick: str | None = None,
+        nick: str = "",
         *,
         limits: Limits | None = None,
         reconnect: bool = False,
@@ -223,7 +223,7 @@ class RecordingClient(ResumingClient):
             address,
             nick,
             on_event=self._record,
-            limits=limits,
+            limits=limits or Limits(),
             reconnect=reconnect,
             **settings,
         )

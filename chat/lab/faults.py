@@ -156,7 +156,9 @@ class Person:
     ) -> None:
         """Prepare to enter the chat at *address* as *nick*; it is to be found at *also* too."""
         self.nick = nick
-        self.client = ResumingClient(address, nick, on_event=self._hear, limits=limits, also=also)
+        self.client = ResumingClient(
+            address, nick, on_event=self._hear, limits=limits or Limits(), also=list(also)
+        )
         self.said: dict[int, tuple[str, str | None]] = {}
         """Texts and recipients by the messages' ids."""
         self.said_at: dict[str, float] = {}
@@ -389,7 +391,7 @@ class Row:
         return False not in promises and not self.problems
 
 
-class House:
+class Scene:
     """A server, a tap before it, and the three people: where a fault happens."""
 
     def __init__(
@@ -419,51 +421,51 @@ class House:
         self.vera.wait_for(lambda: self.vera.count("reconnected") > before)
 
 
-def _cut(house: House) -> None:
+def _cut(scene: Scene) -> None:
     for _time in range(4):
-        before = house.vera.count("reconnected")
-        direction = house.random.choice([*Direction])
-        house.tap.cut_after(house.random.randint(1, 2000), direction=direction)
-        house.wait_for_return(before)
+        before = scene.vera.count("reconnected")
+        direction = scene.random.choice([*Direction])
+        scene.tap.cut_after(scene.random.randint(1, 2000), direction=direction)
+        scene.wait_for_return(before)
 
 
-def _reset(house: House) -> None:
+def _reset(scene: Scene) -> None:
     for _time in range(3):
-        before = house.vera.count("reconnected")
-        house.tap.reset()
-        house.wait_for_return(before)
+        before = scene.vera.count("reconnected")
+        scene.tap.reset()
+        scene.wait_for_return(before)
 
 
-def _half_close(house: House) -> None:
+def _half_close(scene: Scene) -> None:
     for direction in Direction:
-        before = house.vera.count("reconnected")
-        house.tap.half_close(direction)
-        house.wait_for_return(before)
+        before = scene.vera.count("reconnected")
+        scene.tap.half_close(direction)
+        scene.wait_for_return(before)
 
 
-def _delay(house: House) -> None:
-    house.tap.delay(0.2)
-    house.wait_for_more()
+def _delay(scene: Scene) -> None:
+    scene.tap.delay(0.2)
+    scene.wait_for_more()
 
 
-def _single_bytes(house: House) -> None:
-    house.tap.split(1)
-    house.wait_for_more()
+def _single_bytes(scene: Scene) -> None:
+    scene.tap.split(1)
+    scene.wait_for_more()
 
 
-def _merge(house: House) -> None:
-    house.tap.merge(quiet=0.1, size=4096)
-    house.wait_for_more()
+def _merge(scene: Scene) -> None:
+    scene.tap.merge(quiet=0.1, size=4096)
+    scene.wait_for_more()
 
 
-def _stall(house: House) -> None:
-    house.tap.stall(direction=Direction.TO_CLIENT)
-    house.borya.hush()
-    house.borya.talk([None], 0.0, WEIGHTY)
-    house.anya.wait_for(lambda: _left(house.anya, house.vera.nick, "slow"))
-    house.borya.hush()
-    house.tap.heal()
-    house.wait_for_return(0)
+def _stall(scene: Scene) -> None:
+    scene.tap.stall(direction=Direction.TO_CLIENT)
+    scene.borya.hush()
+    scene.borya.talk([None], 0.0, WEIGHTY)
+    scene.anya.wait_for(lambda: _left(scene.anya, scene.vera.nick, "slow"))
+    scene.borya.hush()
+    scene.tap.heal()
+    scene.wait_for_return(0)
 
 
 def _left(watcher: Person, nick: str, reason: str) -> bool:
@@ -471,18 +473,18 @@ def _left(watcher: Person, nick: str, reason: str) -> bool:
     return any(wanted.items() <= event.items() for event in watcher.events)
 
 
-def _kill_server(house: House) -> None:
+def _kill_server(scene: Scene) -> None:
     for _time in range(2):
-        house.pause(0.05, 0.3)
-        house.server.kill()
-        house.server.start()
-        house.tap.upstream = house.server.address
-        house.wait_for_more(1)
+        scene.pause(0.05, 0.3)
+        scene.server.kill()
+        scene.server.start()
+        scene.tap.upstream = scene.server.address
+        scene.wait_for_more(1)
 
 
-def _kill_client(house: House) -> None:
-    address = [str(part) for part in house.server.address]
-    nick = house.stranger_nick = "Глеб"
+def _kill_client(scene: Scene) -> None:
+    address = [str(part) for part in scene.server.address]
+    nick = scene.stranger_nick = "Глеб"
     command = [sys.executable, "-m", "chat.client", "--host", address[0], "--port", address[1]]
     environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
@@ -492,15 +494,15 @@ def _kill_client(house: House) -> None:
         env=environment,
     ) as client:
         try:
-            house.anya.wait_for(lambda: nick in house.anya.client.users)
+            scene.anya.wait_for(lambda: nick in scene.anya.client.users)
         finally:
             client.kill()
-    house.anya.wait_for(lambda: _left(house.anya, nick, "lost"))
+    scene.anya.wait_for(lambda: _left(scene.anya, nick, "lost"))
 
 
-def _fill_disk(house: House) -> None:
-    with _no_room(house.server.pid):
-        for person in house.chat.people:
+def _fill_disk(scene: Scene) -> None:
+    with _no_room(scene.server.pid):
+        for person in scene.chat.people:
             person.wait_for(lambda p=person: "not_recorded" in p.refused.values())  # type: ignore[misc]
 
 
@@ -517,11 +519,11 @@ def _no_room(pid: int) -> Iterator[None]:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
 
 
-def _set_clock_back(house: House) -> None:
-    before = house.anya.heard[-1]["time"]
-    os.kill(house.server.pid, signal.SIGUSR1)
-    house.anya.wait_for(lambda: house.anya.heard[-1]["time"] < before - 3000)
-    house.wait_for_more()
+def _set_clock_back(scene: Scene) -> None:
+    before = scene.anya.heard[-1]["time"]
+    os.kill(scene.server.pid, signal.SIGUSR1)
+    scene.anya.wait_for(lambda: scene.anya.heard[-1]["time"] < before - 3000)
+    scene.wait_for_more()
 
 
 _ADJUSTABLE = """
@@ -552,7 +554,7 @@ class Fault:
     """How something is broken on purpose."""
 
     title: Callable[[], str]
-    inflict: Callable[[House], None]
+    inflict: Callable[[Scene], None]
     hits: str = "one"
     """Whom: one of the people, or all of them."""
     program: tuple[str, ...] = ()
@@ -600,9 +602,9 @@ def suffer(name: str, seed: int) -> Row:
         )
         stack.enter_context(server)
         tap = stack.enter_context(Wiretap(server.address, keep_bytes=False))
-        house = _furnish(stack, server, tap, fault, seed)
+        scene = _furnish(stack, server, tap, fault, seed)
         try:
-            _observe(house, fault, row)
+            _observe(scene, fault, row)
         except NotPossibleError as error:
             row.skipped = str(error)
         except (TimeoutError, ConnectionError, RuntimeError) as error:
@@ -614,52 +616,52 @@ def suffer(name: str, seed: int) -> Row:
 
 def _furnish(
     stack: contextlib.ExitStack, server: ServerProcess, tap: Wiretap, fault: Fault, seed: int
-) -> House:
+) -> Scene:
     # When the server itself is hit and comes back elsewhere, everybody must find it there.
     near = tap.address if fault.hits == "all" else server.address
     people = [
         stack.enter_context(Person(address, nick))
         for address, nick in [(near, "Аня"), (near, "Боря"), (tap.address, "Вера")]
     ]
-    return House(server, tap, people, seed)
+    return Scene(server, tap, people, seed)
 
 
-def _observe(house: House, fault: Fault, row: Row) -> None:
-    nicks = [person.nick for person in house.chat.people]
-    for person in house.chat.people:
+def _observe(scene: Scene, fault: Fault, row: Row) -> None:
+    nicks = [person.nick for person in scene.chat.people]
+    for person in scene.chat.people:
         others = [nick for nick in nicks if nick != person.nick]
         person.talk([None, None, *others], 0.01)
-    house.wait_for_more(3)
-    fault.inflict(house)
-    house.tap.heal()
-    house.chat.settle()
-    losses, disorder = house.chat.losses(), house.chat.disorder()
-    row.acknowledged = sum(len(person.acknowledged) for person in house.chat.people)
+    scene.wait_for_more(3)
+    fault.inflict(scene)
+    scene.tap.heal()
+    scene.chat.settle()
+    losses, disorder = scene.chat.losses(), scene.chat.disorder()
+    row.acknowledged = sum(len(person.acknowledged) for person in scene.chat.people)
     row.exactly_once, row.one_order = not losses, not disorder
     row.problems += losses + disorder
     if fault.hits == "one":
-        slowest = house.chat.slowest([house.anya, house.borya])
+        slowest = scene.chat.slowest([scene.anya, scene.borya])
         row.slowest = round(slowest, 4)
         row.nobody_delayed = slowest < UNNOTICED
-    row.nickname = _nicknames_are_right(house)
-    row.serving = _serves(house)
+    row.nickname = _nicknames_are_right(scene)
+    row.serving = _serves(scene)
 
 
-def _nicknames_are_right(house: House) -> bool:
+def _nicknames_are_right(scene: Scene) -> bool:
     """Tell whether everybody is there under their own nickname, and a dead one's is free."""
-    nicks = sorted(person.nick for person in house.chat.people)
-    with RecordingClient(house.server.address, house.stranger_nick or "Новенький") as newcomer:
+    nicks = sorted(person.nick for person in scene.chat.people)
+    with RecordingClient(scene.server.address, scene.stranger_nick or "Новенький") as newcomer:
         return sorted(newcomer.users) == nicks and all(
-            person.client.nick == person.nick for person in house.chat.people
+            person.client.nick == person.nick for person in scene.chat.people
         )
 
 
-def _serves(house: House) -> bool:
+def _serves(scene: Scene) -> bool:
     """Tell whether a newcomer can enter, say something and be heard by everybody."""
-    with RecordingClient(house.server.address, "Гость") as guest:
+    with RecordingClient(scene.server.address, "Гость") as guest:
         guest.say("здравствуйте")
         guest.wait_for("ack")
-        for person in house.chat.people:
+        for person in scene.chat.people:
             person.wait_for(lambda p=person: "здравствуйте" in p.heard_at)  # type: ignore[misc]
     return True
 

@@ -34,7 +34,10 @@ broke off, because it may not do something, goes on where it was.
 *When this server was asleep* while the stream went on without it, or somebody has deleted the
 stream, events are missing: each carries the number of events before it. The server then begins anew
 with what Redis knows; its users' connections are closed, and their clients come back and ask for
-what they have missed. What a stranger writes to the streams is removed again.
+what they have missed.
+
+*What a stranger writes* to the keys is removed again: entries of the streams, keys of another type,
+users that make no sense (whose connections are closed, and whose clients come back).
 
 *When Redis has forgotten something* that a server has seen, because it came back with older data or
 has lost its state, there is a new log, whose numbers begin at 1.
@@ -98,12 +101,15 @@ RETRY_AFTER = 0.25
 
 _COMMON = """
 local state, events, history = KEYS[1], KEYS[2], KEYS[3]
+local function is_number(text)
+    return text and #text < 16 and text:match('^%d+$')
+end
 local function is_whole(log, reached)
-    local known, last, count = unpack(redis.call('HMGET', state, 'log', 'last', 'count'))
-    local seq = last and last:match('^(%d+)%-%d+$')
-    count = tonumber(count or '')
-    return known and seq and tonumber(seq) < 2^53 and count and count < 2^53
-        and (log == '' or known == log) and count >= tonumber(reached)
+    local known, last, moment, count = unpack(
+        redis.call('HMGET', state, 'log', 'last', 'time', 'count'))
+    local seq, part = (last or ''):match('^(%d+)-(%d+)$')
+    return known and (log == '' or known == log) and is_number(seq) and is_number(part)
+        and tonumber(moment) and is_number(count) and tonumber(count) >= tonumber(reached)
 end
 local function last_written(stream)
     if redis.call('EXISTS', stream) == 0 then return '0-0' end
@@ -139,15 +145,33 @@ local function mend()
         redis.call('XSETID', history, last)
     end
 end
-local function read(body)
+local function user_of(token)
+    local body = token and redis.call('HGET', state, 'member:' .. token)
     local is_json, user = pcall(cjson.decode, body or '')
-    local right = is_json and type(user) == 'table' and type(user.server) == 'string'
-    return right and type(user.key) == 'string' and type(user.session) == 'string' and user
+    if not is_json or type(user) ~= 'table' then return end
+    for _, key in ipairs({'nick', 'key', 'session', 'server'}) do
+        if type(user[key]) ~= 'string' then return end
+    end
+    return user
 end
 local function strike(token)
-    local user = read(redis.call('HGET', state, 'member:' .. token))
+    local user = user_of(token)
     redis.call('HDEL', state, 'member:' .. token)
     if user then redis.call('HDEL', state, 'nick:' .. user.key, 'session:' .. user.session) end
+end
+local function sweep(is_alive)
+    local all = redis.call('HGETALL', state)
+    for i = 1, #all, 2 do
+        local kind, name = all[i]:match('^(%l+):(.*)')
+        local user = user_of(kind == 'member' and name or all[i + 1])
+        if kind == 'member' and not (user and is_alive(user.server)) then
+            tell('leave', name, '"lost"')
+            strike(name)
+        elseif (kind == 'nick' or kind == 'session') and not user
+            or kind == 'done' and not is_alive(name) then
+            redis.call('HDEL', state, all[i])
+        end
+    end
 end
 """.replace("STREAM_EVENTS", str(STREAM_EVENTS))
 
@@ -160,7 +184,7 @@ if not is_whole(log, reached) then return {'forgotten'} end
 redis.call('SET', lease, 1, 'PX', lease_ms)
 mend()
 local done = redis.call('HGET', state, 'done:' .. server) or ''
-local number, place, answer = done:match('^(%d+) (%d+) (.*)$')
+local number, place, answer = done:match('^(%d+) (%d+) ([%d ]*)$')
 local first, refused = 9, {}
 if number and tonumber(number) >= tonumber(batch) then
     first = tonumber(place)
@@ -171,10 +195,10 @@ for i = first, #ARGV, 5 do
     local kind, token, body, session, said_id = unpack(ARGV, i, i + 4)
     local known = redis.call('HGET', state, 'member:' .. token)
     if kind == 'join' then
-        local user = read(body)
+        local user = cjson.decode(body)
         local holder = redis.call('HGET', state, 'nick:' .. user.key)
         local earlier = redis.call('HGET', state, 'session:' .. user.session)
-        if holder and holder ~= earlier then
+        if holder ~= earlier and user_of(holder) then
             table.insert(refused, (i - 9) / 5)
         else
             if earlier then strike(earlier) end
@@ -216,26 +240,13 @@ _SWEEP = (
 local lease_prefix, log = unpack(ARGV)
 if not is_whole(log, 0) then return end
 mend()
-local all = redis.call('HGETALL', state)
 local alive = {}
-local function is_alive(server)
+sweep(function(server)
     if alive[server] == nil then
         alive[server] = redis.call('EXISTS', lease_prefix .. server) == 1
     end
     return alive[server]
-end
-for i = 1, #all, 2 do
-    local kind, name = all[i]:match('^(%l+):(.*)')
-    local user = kind == 'member' and read(all[i + 1])
-    if kind == 'member' and not (user and is_alive(user.server)) then
-        tell('leave', name, '"lost"')
-        strike(name)
-    elseif kind == 'done' and not is_alive(name)
-        or (kind == 'nick' or kind == 'session')
-        and redis.call('HEXISTS', state, 'member:' .. all[i + 1]) == 0 then
-        redis.call('HDEL', state, all[i])
-    end
-end
+end)
 """
 )
 
@@ -254,6 +265,7 @@ if there and (there[1] ~= position or there[2][6] ~= time_there) and same
     redis.call('HSET', state, 'log', fresh, 'last', '0-0', 'time', now, 'count', 0)
 end
 mend()
+sweep(function() return true end)
 local said = {}
 if tonumber(length) > 0 then said = redis.call('XREVRANGE', history, '+', '-', 'COUNT', length) end
 return {redis.call('HGETALL', state), said}
@@ -290,11 +302,6 @@ class Event:
         time, count = float(fields["time"]), int(fields["count"])
         return cls(id, fields["kind"], fields["token"], time, count, body)
 
-    @property
-    def seq(self) -> int:
-        """The number of the message, or of the last one before."""
-        return int(self.id.partition("-")[0])
-
 
 @dataclass(slots=True, eq=False)
 class _Operation:
@@ -307,8 +314,6 @@ class _Operation:
     said_id: str = ""
     number: int = 0
     """Our own, of a message."""
-    cancelled: bool = False
-    taken: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -356,7 +361,7 @@ class Cluster(Log, Directory):
         # Guards everything below. Taken under the room's lock; no lock is taken under it.
         self._condition = threading.Condition()
         self._operations: deque[_Operation] = deque()
-        self._waiting_messages = self._waiting_bytes = 0
+        self._waiting_bytes = 0  # of the messages among them
         self._troubles: dict[str, str] = {}  # which of our threads cannot reach Redis, and why
         self._closing: Deadline | None = None
         self._newcomers: dict[str, _Newcomer] = {}  # by their tokens, as the next two
@@ -365,7 +370,6 @@ class Cluster(Log, Directory):
         self._tokens: dict[str, str] = {}  # of members, by their sessions
         self._own: dict[int, Entry] = {}  # what was said here and not read yet, by our own number
         self._own_count = 0
-        self._full = False
 
     # The directory
 
@@ -405,7 +409,6 @@ class Cluster(Log, Directory):
     def refuse_newcomers(self) -> None:
         """Let nobody in any more, nor wait for it."""
         with self._condition:
-            self._full = True
             self._closing = Deadline(self._limits.drain_timeout)
             for newcomer in self._newcomers.values():
                 newcomer.refusal = ProtocolError("server_full")
@@ -423,7 +426,7 @@ class Cluster(Log, Directory):
         with self._condition:
             here = sum(one.connection is not None for one in self._members.values())
             most = self._limits.max_clients - len(self._newcomers)
-            if self._full or (here >= most and member.session.id not in self._tokens):
+            if self._closing or (here >= most and member.session.id not in self._tokens):
                 raise ProtocolError("server_full")
             if self._troubles:
                 raise ProtocolError("unavailable")
@@ -433,8 +436,9 @@ class Cluster(Log, Directory):
         with self._condition:
             self._newcomers.pop(token, None)
             if not newcomer.decided.is_set():
-                operation.cancelled = True
-                if operation.taken:  # it may still be executed: nobody is there any more
+                try:
+                    self._operations.remove(operation)
+                except ValueError:  # it may still be executed: nobody is there any more
                     self._submit(_Operation("leave", token, '"lost"'))
                 raise ProtocolError("unavailable")
         if newcomer.refusal is not None:
@@ -472,13 +476,12 @@ class Cluster(Log, Directory):
             token = self._tokens.get(entry.session, "")
             if token in self._leaving:
                 raise ProtocolError("not_registered")
-            full = self._waiting_messages >= WAITING_MESSAGES
+            full = len(self._operations) >= WAITING_MESSAGES
             if full or self._waiting_bytes + len(body) > WAITING_BYTES:
                 raise ProtocolError("not_recorded")
             self._own_count += 1
             self._own[self._own_count] = entry
             body = f'["{self.server}",{self._own_count},{body[1:]}'
-            self._waiting_messages += 1
             self._waiting_bytes += len(body)
             self._submit(
                 _Operation("message", token, body, entry.session, said_id, self._own_count)
@@ -491,28 +494,31 @@ class Cluster(Log, Directory):
             own = [(entry.session, entry.message_id) for entry in self._own.values()]
         if (session, message_id) in own:
             return 0
-        found = self._ask(
-            lambda: self._asking.zrange(
-                self._said_prefix + session, message_id, message_id, byscore=True
-            )
-        )
-        return int(found[0].partition(":")[2]) if found else None
+        found = self._ask(session, message_id, message_id, by_id=True)
+        return None if found is None else found[1]
 
     def last_id(self, session: str) -> int:
         """Return the largest ``message_id`` of what *session* has said. Asks Redis."""
-        found = self._ask(lambda: self._asking.zrange(self._said_prefix + session, -1, -1))
-        return int(found[0].partition(":")[0]) if found else 0
+        found = self._ask(session, -1, -1)
+        return 0 if found is None else found[0]
 
-    def _ask(self, question: Callable[[], Any]) -> list[str]:
+    def _ask(
+        self, session: str, first: int, last: int, *, by_id: bool = False
+    ) -> tuple[int, int] | None:
+        """Return id and number of something that *session* has said, None if that is unknown."""
         if self._troubles:
             raise ProtocolError("unavailable")
+        key = self._said_prefix + session
         try:
-            found: list[str] = question()
+            if self._asking.type(key) != "zset":
+                return None
+            found: Any = self._asking.zrange(key, first, last, byscore=by_id)
+            message_id, seq = map(int, found[0].split(":"))
+        except (IndexError, ValueError):  # nothing, or somebody else wrote it
+            return None
         except redis.RedisError as error:
-            if str(error).startswith("WRONGTYPE"):  # a stranger's: the next message replaces it
-                return []
             raise ProtocolError("unavailable") from error
-        return found
+        return message_id, seq
 
     # The writer's thread
 
@@ -531,15 +537,9 @@ class Cluster(Log, Directory):
         """Return the next batch; a mere sign of life when there is nothing to do for a while."""
         with self._condition:
             self._condition.wait_for(lambda: self._operations, self._lease / 3)
-            taken: list[_Operation] = []
-            while self._operations and len(taken) < BATCH:
-                operation = self._operations.popleft()
-                operation.taken = True
-                if operation.kind == "message":
-                    self._waiting_messages -= 1
-                    self._waiting_bytes -= len(operation.body)
-                if not operation.cancelled:
-                    taken.append(operation)
+            count = min(BATCH, len(self._operations))
+            taken = [self._operations.popleft() for _ in range(count)]
+            self._waiting_bytes -= sum(len(one.body) for one in taken if one.kind == "message")
         return taken or [_Operation("nothing", "", "")]
 
     def _carry_out(self, operations: list[_Operation]) -> None:
@@ -623,13 +623,13 @@ class Cluster(Log, Directory):
             said_there = dict(zip(fields[::2], fields[1::2], strict=True))
             try:
                 _server, _number, *body = json.loads(said_there["body"])
-                entries.append(_entry(body, float(said_there["time"]), _place(id)[0]))
+                entries.append(_entry(body, float(said_there["time"]), _seq(id)))
             except (KeyError, ValueError, TypeError) as error:  # written by somebody else
                 log("failed", reason=repr(error))
         self._position, self._time = state["last"], state["time"]
         self._count = int(state["count"])
         with self._lock:
-            self.id, self.last_seq = state["log"], _place(state["last"])[0]
+            self.id, self.last_seq = state["log"], _seq(state["last"])
             self._replace(entries)
         with self._condition:
             for entry in self._own.values():
@@ -638,8 +638,8 @@ class Cluster(Log, Directory):
                 left.set()
             for table in (self._own, self._leaving, self._members, self._tokens):
                 table.clear()
-            for operation in self._operations:
-                operation.cancelled = operation.cancelled or operation.kind not in ("join", "bye")
+            kept = [one for one in self._operations if one.kind in ("join", "bye")]
+            self._operations, self._waiting_bytes = deque(kept), 0
         self.room.empty()
         for name, body in state.items():
             if not name.startswith("member:"):
@@ -676,11 +676,11 @@ class Cluster(Log, Directory):
 
     def _apply_message(self, event: Event) -> None:
         server, number, *body = event.body
-        entry = _entry(body, event.time, event.seq)
+        entry = _entry(body, event.time, _seq(event.id))
         if server == self.server:
             with self._condition:
                 entry = self._own.pop(number, entry)
-            entry.seq, entry.time = event.seq, event.time
+            entry.seq, entry.time = _seq(event.id), event.time
         with self._lock:
             self.last_seq = entry.seq
             self._keep(entry)
@@ -779,9 +779,9 @@ def _client(url: str) -> "redis.Redis":
         raise UnusableError("no_redis", reason=error) from error
 
 
-def _place(id: str) -> tuple[int, int]:
-    seq, _dash, part = id.partition("-")
-    return int(seq), int(part)
+def _seq(id: str) -> int:
+    """Return the number of the message at *id* in the stream, or of the last one before."""
+    return int(id.partition("-")[0])
 
 
 def _entry(body: list[Any], time: float, seq: int) -> Entry:

@@ -115,15 +115,21 @@ class ClientBudget(Budget):
             wait, self._unpaid = self._bytes.draw(self._unpaid), 0
         if kind == "message":
             self._take_message()
-        elif kind == "admin":
-            with self._lock:
-                wait = max(wait, 0 if self._neighbours.guesses.wait_time() == 0 else GUESS_PAUSE)
-        elif kind == "register":
-            with self._lock:
-                wait = max(wait, self._neighbours.entries.draw(1))
-        else:
-            wait = max(wait, self._requests.draw(HISTORY if kind == "history" else 1))
-        return wait
+            return wait
+        return max(wait, self._draw(kind))
+
+    def _draw(self, kind: str) -> float:
+        """Take what anything but a message costs; return the seconds to wait."""
+        if kind not in ("register", "admin", "wrong_password"):
+            return self._requests.draw(HISTORY if kind == "history" else 1)
+        with self._lock:
+            if kind == "register":
+                return self._neighbours.entries.draw(1)
+            if kind == "admin":
+                return 0 if self._neighbours.guesses.tokens >= 1 else GUESS_PAUSE
+            if not self._neighbours.guesses.take():
+                raise ProtocolError("too_fast")
+            return 0
 
     def _take_message(self) -> None:
         if self._messages is None:
@@ -141,19 +147,11 @@ class ClientBudget(Budget):
             left = self._neighbours.messages.take_up_to(limits.burst)
         return TokenBucket(limits.rate, limits.burst, left)
 
-    def refuse(self, code: str) -> float:
+    def refuse(self, code: str) -> float | None:
         """Take what a refusal costs; who is too fast has had their limit already, and waits."""
-        return TOO_FAST_PAUSE if code == "too_fast" else self._refusals.draw(1)
-
-    @property
-    def exhausted(self) -> bool:  # type: ignore[override] # it changes, here
-        """Whether the client has gone on although it was told that it is too fast."""
-        return self._too_fast > self._limits.refusals
-
-    def wrong_password(self) -> bool:
-        """Take what a wrong password costs; tell whether too many have come from the address."""
-        with self._lock:
-            return not self._neighbours.guesses.take()
+        if code != "too_fast":
+            return self._refusals.draw(1)
+        return None if self._too_fast > self._limits.refusals else TOO_FAST_PAUSE
 
     def close(self) -> None:
         """Give back what is left: the next one from this address may have it."""

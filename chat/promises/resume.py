@@ -16,14 +16,14 @@ Seam: `chat.core.room.Sessions`, and the methods of `ChatClient` that are meant 
 import hashlib
 import random
 import secrets
-import socket
 from array import array
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from chat.core.client import ChatClient, Cipher, RefusedError
-from chat.core.connection import Transport, TransportError
+from chat.core.client import ChatClient, RefusedError
+from chat.core.connection import TransportError
 from chat.core.history import Log
 from chat.core.protocol import Limits, Message, ProtocolError
 from chat.core.room import Session, Sessions
@@ -78,8 +78,8 @@ class RememberedSession(Session):
         """Return the number of what was said under *message_id*; may wait for the log."""
         if message_id > self._largest:
             return None
-        place = bisect_left(self._ids, message_id)
-        if place < len(self._ids) and self._ids[place] == message_id and self._numbers[place]:
+        place, is_here = self._place_of(message_id)
+        if is_here and self._numbers[place]:
             return self._numbers[place]
         known = self._log.find(self.id, message_id)
         # What was said after it is recorded, so it was refused, and the refusal was lost.
@@ -89,12 +89,12 @@ class RememberedSession(Session):
 
     def note(self, message_id: int, seq: int) -> None:
         """Note the number of what was said under *message_id*."""
-        place = len(self._ids)
+        place, is_here = len(self._ids), False
         if message_id <= self._largest:
-            place = bisect_left(self._ids, message_id)
-            if place < len(self._ids) and self._ids[place] == message_id:
-                self._numbers[place] = seq
-                return
+            place, is_here = self._place_of(message_id)
+        if is_here:
+            self._numbers[place] = seq
+            return
         self._largest = max(self._largest, message_id)
         self._ids.insert(place, message_id)
         self._numbers.insert(place, seq)
@@ -103,17 +103,22 @@ class RememberedSession(Session):
 
     def forget(self, message_id: int) -> None:
         """Strike off *message_id*: what was said under it is lost."""
-        place = bisect_left(self._ids, message_id)
-        if place < len(self._ids) and self._ids[place] == message_id:
+        place, is_here = self._place_of(message_id)
+        if is_here:
             del self._ids[place], self._numbers[place]
+
+    def _place_of(self, message_id: int) -> tuple[int, bool]:
+        """Return where *message_id* is in the order of ids or is to be, and whether it is there."""
+        place = bisect_left(self._ids, message_id)
+        return place, place < len(self._ids) and self._ids[place] == message_id
 
     def come_back(self, last_id: int = -1) -> None:
         """Note that the user is back: from now on the order of what was said before is decided.
 
         *last_id* is the largest id that the log knows.
         """
-        recorded = (pair[0] for pair in zip(self._ids, self._numbers, strict=True) if pair[1])
-        self.answered = max(last_id, self.answered, max(recorded, default=-1))
+        known = zip(self._ids, self._numbers, strict=True)
+        self.answered = max(last_id, self.answered, *(one for one, seq in known if seq))
         self._largest = max(self._largest, self.answered)
 
 
@@ -180,8 +185,8 @@ class Place:
         session = {} if self._secret is None else {"session": self._secret}
         return {"type": "register", "nick": nick} | session
 
-    def enter(self, welcome: Message) -> Message | None:
-        """Take our place as *welcome* says; return the question for what we missed, if we did.
+    def enter(self, welcome: Message) -> None:
+        """Take our place as *welcome* says; whoever was here before has a `question` to ask.
 
         A server that has lost what it knew (its log is another one, or its numbers are smaller than
         one that we have heard, because it was restored from a copy) is heard from the beginning;
@@ -194,7 +199,6 @@ class Place:
             self._heard = 0 if returning else last
         self._log = log if isinstance(log, str) else None
         self._held = [] if returning else None
-        return self._question() if returning else None
 
     def hear(self, message: Message) -> Iterator[Message]:
         """Take a message that came live; yield it, unless it came before or must wait its turn."""
@@ -204,13 +208,12 @@ class Place:
             self._heard = message["seq"]
             yield message
 
-    @property
-    def catching_up(self) -> bool:
-        """Whether an answer to our question is awaited."""
-        return self._held is not None
+    def question(self) -> Message | None:
+        """Return the question for what we have missed, None when that is nothing more."""
+        return None if self._held is None else {"type": "history", "after": self._heard}
 
     def catch_up(self, answer: Message) -> Iterator[Message]:
-        """Take the *answer* to our question; yield what it says, and what has waited meanwhile."""
+        """Take the *answer* to `question`; yield what it says, and what has waited meanwhile."""
         for message in answer["messages"]:
             if message["seq"] > self._heard:
                 self._heard = message["seq"]
@@ -221,14 +224,8 @@ class Place:
             for message in held:
                 yield from self.hear(message)
 
-    def next_question(self) -> Message | None:
-        """Return the question for what is still missing, None when nothing is."""
-        return self._question() if self.catching_up else None
 
-    def _question(self) -> Message:
-        return {"type": "history", "after": self._heard}
-
-
+@dataclass(eq=False, repr=False)
 class ResumingClient(ChatClient):
     """A client that comes back when it loses its server.
 
@@ -239,37 +236,23 @@ class ResumingClient(ChatClient):
     when who answers in TLS cannot be believed, and ``{"type": "gap"}`` when not all is remembered.
     """
 
-    def __init__(
-        self,
-        address: tuple[str, int],
-        nick: str | None = None,
-        *,
-        on_event: Callable[[Message], None] | None = None,
-        limits: Limits | None = None,
-        cipher: Cipher | None = None,
-        transport: Callable[[socket.socket, str], Transport] | None = None,
-        also: Iterable[tuple[str, int]] = (),
-        reconnect: bool = True,
-    ) -> None:
-        """Prepare a client as `ChatClient` does; without *reconnect* it does not come back."""
-        super().__init__(
-            address,
-            nick,
-            on_event=on_event,
-            limits=limits,
-            cipher=cipher,
-            transport=transport,
-            also=also,
-        )
-        self._reconnect = reconnect
+    reconnect: bool = True
+    """Whether it comes back."""
+
+    def __post_init__(self) -> None:
+        """Prepare: nothing is connected yet."""
+        super().__post_init__()
         self._place = Place()  # the listener's, and before it starts the caller's
 
     def _registration(self, nick: str) -> Message:
         return self._place.registration(nick)
 
-    def _entered(self, welcome: Message) -> None:
-        if question := self._place.enter(welcome):
-            self._send(question)
+    def register(self, nick: str) -> Message:
+        """Register as `ChatClient` does, and ask for what was missed if we were here before."""
+        welcome = super().register(nick)
+        self._place.enter(welcome)
+        self._ask_what_was_missed()
+        return welcome
 
     def _has_room(self) -> bool:
         return super()._has_room() and (self._online or len(self._outbox) < OFFLINE_MESSAGES)
@@ -278,16 +261,16 @@ class ResumingClient(ChatClient):
         """Connect and register again; return None, or why that is not to be."""
         # Where one server closes, there may be others.
         curable = _CURABLE | {"shutdown"} if len(self._addresses) > 1 else _CURABLE
-        if not self._reconnect or reason not in curable:
+        if not self.reconnect or reason not in curable:
             return reason
-        deadline = Deadline(self._limits.reconnect_timeout)
+        deadline = Deadline(self.limits.reconnect_timeout)
         pause, attempt = FIRST_PAUSE, 0
         while deadline.left:
             attempt += 1
             # A random part of the pause: many who lost one server must not come all at once.
             delay, pause = random.uniform(0, pause), min(2 * pause, LONGEST_PAUSE)
             again = {"reason": reason, "attempt": attempt, "delay": delay}
-            self._on_event({"type": "reconnecting"} | again)
+            self.on_event({"type": "reconnecting"} | again)
             if self._leaving.wait(delay):
                 return "quit"
             try:
@@ -297,12 +280,12 @@ class ResumingClient(ChatClient):
                 if error.code not in _PASSING:
                     return error.code
             except TransportError as error:  # not to be tried until somebody gives in
-                self._on_event({"type": "untrusted", "why": str(error)})
+                self.on_event({"type": "untrusted", "why": str(error)})
                 return "untrusted"
             except OSError:
                 pass
             else:
-                self._on_event({"type": "reconnected"})
+                self.on_event({"type": "reconnected"})
                 return None
             self._addresses.append(self._addresses.pop(0))
         return reason
@@ -313,12 +296,15 @@ class ResumingClient(ChatClient):
         if kind == "message":
             for message in self._place.hear(event):
                 super()._hand_on(message)
-        elif kind == "history" and "after" in event and self._place.catching_up:
+        elif kind == "history" and "after" in event and self._place.question():
             if event.get("gap") is True:
-                self._on_event({"type": "gap"})
+                self.on_event({"type": "gap"})
             for message in self._place.catch_up(event):
                 super()._hand_on(message)
-            if question := self._place.next_question():
-                self._send(question)
+            self._ask_what_was_missed()
         else:
             super()._hand_on(event)
+
+    def _ask_what_was_missed(self) -> None:
+        if question := self._place.question():
+            self._send(question)

@@ -56,7 +56,7 @@ def own_redis() -> Iterator[RedisProcess]:
 
 
 @dataclass
-class House:
+class Scene:
     """Two servers, the people, and the Redis where something happens."""
 
     store: RedisProcess
@@ -129,7 +129,7 @@ class House:
 
 
 @pytest.fixture
-def house(own_redis: RedisProcess) -> Iterator[House]:
+def scene(own_redis: RedisProcess) -> Iterator[Scene]:
     with ExitStack() as stack:
         control = stack.enter_context(redis.Redis(*own_redis.address, decode_responses=True))
         clusters = [Cluster(own_redis.url, lease=LEASE) for _ in range(2)]
@@ -143,7 +143,7 @@ def house(own_redis: RedisProcess) -> Iterator[House]:
         ]
         for person in people:
             person.wait_for(lambda p=person: len(p.client.users) == 2)  # type: ignore[misc]
-        yield House(own_redis, control, clusters, addresses, people)
+        yield Scene(own_redis, control, clusters, addresses, people)
         for person in people:
             person.hush()
 
@@ -151,10 +151,10 @@ def house(own_redis: RedisProcess) -> Iterator[House]:
 # What leaves Redis its data
 
 
-def repeat_batches(house: House) -> None:
+def repeat_batches(scene: Scene) -> None:
     """Have each batch come twice, and older ones come late."""
     dice = random.Random(1)
-    for one in house.clusters:
+    for one in scene.clusters:
         script = one._commit_script
         earlier: list[tuple[Any, Any]] = []
 
@@ -166,100 +166,109 @@ def repeat_batches(house: House) -> None:
             return script(keys, arguments)
 
         one._commit_script = again  # type: ignore[assignment]
-    house.more(20)
+    scene.more(20)
 
 
-def restart(house: House) -> None:
-    house.store.kill()
-    with house.in_trouble():
-        house.store.start()
+def restart(scene: Scene) -> None:
+    scene.store.kill()
+    with scene.in_trouble():
+        scene.store.start()
 
 
-def stall(house: House) -> None:
-    pid = house.pid
+def stall(scene: Scene) -> None:
+    pid = scene.pid
     os.kill(pid, signal.SIGSTOP)
     try:
-        house.wait_until_told("store_lost")
+        scene.wait_until_told("store_lost")
     finally:
         os.kill(pid, signal.SIGCONT)
-    house.wait_until_told("store_back")
+    scene.wait_until_told("store_back")
 
 
-def fill_memory(house: House) -> None:
-    house.control.config_set("maxmemory", "1kb")
-    with house.in_trouble():
-        house.control.config_set("maxmemory", "0")
+def fill_memory(scene: Scene) -> None:
+    scene.control.config_set("maxmemory", "1kb")
+    with scene.in_trouble():
+        scene.control.config_set("maxmemory", "0")
 
 
-def demote(house: House) -> None:
-    house.control.replicaof("127.0.0.1", "1")  # nobody listens there, so it keeps what it has
-    with house.in_trouble():
-        house.control.replicaof("NO", "ONE")
+def demote(scene: Scene) -> None:
+    scene.control.replicaof("127.0.0.1", "1")  # nobody listens there, so it keeps what it has
+    with scene.in_trouble():
+        scene.control.replicaof("NO", "ONE")
 
 
-def change_password(house: House) -> None:
-    house.control.config_set("requirepass", "сова")
-    house.control.client_kill_filter(_type="normal", skipme=True)
-    with house.in_trouble():
-        house.control.config_set("requirepass", "")
+def change_password(scene: Scene) -> None:
+    scene.control.config_set("requirepass", "сова")
+    scene.control.client_kill_filter(_type="normal", skipme=True)
+    with scene.in_trouble():
+        scene.control.config_set("requirepass", "")
 
 
-def cut_connections(house: House) -> None:
+def cut_connections(scene: Scene) -> None:
     for _time in range(5):
-        house.control.client_kill_filter(_type="normal", skipme=True)
-        house.more(2)
+        scene.control.client_kill_filter(_type="normal", skipme=True)
+        scene.more(2)
 
 
-def write_garbage(house: House) -> None:
+def write_garbage(scene: Scene) -> None:
     body = {"body": "[]", "time": "1", "token": "?", "count": "1"}
     for fields in ({"какой-то": "мусор"}, body | {"kind": "message"}, body | {"kind": "join"}):
-        house.control.xadd("chat:events", fields)  # type: ignore[arg-type]
-        house.more(2)
-    house.control.xadd("chat:events", {b"\xff": b"\xff"})
-    house.more(2)
-    house.control.xadd("chat:history", {"какой-то": "мусор"})
-    house.more(2)
+        scene.control.xadd("chat:events", fields)  # type: ignore[arg-type]
+        scene.more(2)
+    scene.control.xadd("chat:events", {b"\xff": b"\xff"})
+    scene.more(2)
+    scene.control.xadd("chat:history", {"какой-то": "мусор"})
+    scene.more(2)
 
 
-def delete(key: str) -> Callable[[House], None]:
-    def inflict(house: House) -> None:
+def delete(key: str) -> Callable[[Scene], None]:
+    def inflict(scene: Scene) -> None:
         for _time in range(3):
-            [name, *_others] = house.control.scan_iter(f"chat:{key}", count=1000)
-            house.control.delete(name)
-            house.more(2)
+            [name, *_others] = scene.control.scan_iter(f"chat:{key}", count=1000)
+            scene.control.delete(name)
+            scene.more(2)
 
     return inflict
 
 
-def replace(key: str) -> Callable[[House], None]:
-    def inflict(house: House) -> None:
-        house.control.set(f"chat:{key}", "мусор")
+def replace(key: str) -> Callable[[Scene], None]:
+    def inflict(scene: Scene) -> None:
+        for name in list(scene.control.scan_iter(f"chat:{key}", count=1000)):
+            scene.control.set(name, "мусор")
 
     return inflict
 
 
-def replace_said(house: House) -> None:
-    for key in [*house.control.scan_iter("chat:said:*")]:
-        house.control.set(key, "мусор")
-    house.more(2)
+def spoil(field: str, rubbish: str = "мусор") -> Callable[[Scene], None]:
+    """Return a fault that writes *rubbish* to the fields of the state that begin with *field*."""
+
+    def inflict(scene: Scene) -> None:
+        names = [str(name) for name in scene.control.hkeys("chat:state")]
+        spoilt = [name for name in names if name.startswith(field)]
+        assert spoilt
+        for name in spoilt:
+            scene.control.hset("chat:state", name, rubbish)
+        scene.more(2)
+
+    return inflict
 
 
-def allow(house: House, rule: str) -> None:
-    house.control.execute_command("ACL", "SETUSER", "default", rule)  # type: ignore[no-untyped-call]
+def allow(scene: Scene, rule: str) -> None:
+    scene.control.execute_command("ACL", "SETUSER", "default", rule)  # type: ignore[no-untyped-call]
 
 
-def forbid(command: str) -> Callable[[House], None]:
+def forbid(command: str) -> Callable[[Scene], None]:
     """Have a script break off in the middle of a batch."""
 
-    def inflict(house: House) -> None:
-        allow(house, f"-{command}")
-        with house.in_trouble():
-            allow(house, f"+{command}")
+    def inflict(scene: Scene) -> None:
+        allow(scene, f"-{command}")
+        with scene.in_trouble():
+            allow(scene, f"+{command}")
 
     return inflict
 
 
-def write_into_state(house: House) -> None:
+def write_into_state(scene: Scene) -> None:
     garbage: dict[Any, Any] = {
         "member:1": "мусор",
         "member:2": "{}",
@@ -267,13 +276,13 @@ def write_into_state(house: House) -> None:
         "done:4": "мусор",
     }
     garbage |= {f"nick:{nick_key('Гость')}": "5", "session:6": "7", "done:4": "мусор"}
-    house.control.hset("chat:state", mapping=garbage)
+    scene.control.hset("chat:state", mapping=garbage)
     wait_until(
-        lambda: not garbage.keys() & set(house.control.hkeys("chat:state")), timeout=PATIENCE
+        lambda: not garbage.keys() & set(scene.control.hkeys("chat:state")), timeout=PATIENCE
     )
 
 
-KEPT: dict[str, Callable[[House], None]] = {
+KEPT: dict[str, Callable[[Scene], None]] = {
     "batches repeated, delayed, reordered": repeat_batches,
     "restarted": restart,
     "stalled": stall,
@@ -288,7 +297,12 @@ KEPT: dict[str, Callable[[House], None]] = {
     "history replaced": replace("history"),
     "a lease deleted": delete("lease:*"),
     "said deleted": delete("said:*"),
-    "said replaced": replace_said,
+    "said replaced": replace("said:*"),
+    "members that are no JSON": spoil("member:"),
+    "members that are no users": spoil("member:", '{"nick":1}'),
+    "nicknames of nobody": spoil("nick:"),
+    "sessions of nobody": spoil("session:"),
+    "numbers of batches spoilt": spoil("done:"),
     "zadd forbidden": forbid("zadd"),
     "expire forbidden": forbid("expire"),
     "xread forbidden": forbid("xread"),
@@ -297,37 +311,37 @@ KEPT: dict[str, Callable[[House], None]] = {
 
 
 @pytest.mark.parametrize("fault", KEPT)
-def test_nothing_is_lost_when_redis_keeps_its_data(house: House, fault: str) -> None:
-    house.talk()
-    house.more(3)
-    KEPT[fault](house)
-    house.more(3)
-    house.check()
+def test_nothing_is_lost_when_redis_keeps_its_data(scene: Scene, fault: str) -> None:
+    scene.talk()
+    scene.more(3)
+    KEPT[fault](scene)
+    scene.more(3)
+    scene.check()
 
 
 # What takes its data away
 
 
-def flush(house: House) -> None:
-    house.control.flushall()
+def flush(scene: Scene) -> None:
+    scene.control.flushall()
 
 
-def empty(house: House) -> None:
-    house.store.kill()
-    house.store.forget_everything()
-    house.wait_until_told("store_lost")
-    house.store.start()
+def empty(scene: Scene) -> None:
+    scene.store.kill()
+    scene.store.forget_everything()
+    scene.wait_until_told("store_lost")
+    scene.store.start()
 
 
-def lose_last_second(house: House, *, go_on: bool = False) -> None:
+def lose_last_second(scene: Scene, *, go_on: bool = False) -> None:
     """Have Redis come back with what it knew a moment ago, as after a power cut."""
-    folder = house.folder
+    folder = scene.folder
     with RedisProcess() as other:
         other.kill()
         copy = Path(other._folder.name)
         shutil.copytree(folder, copy, dirs_exist_ok=True)
-        house.more(3)
-        house.store.kill()
+        scene.more(3)
+        scene.store.kill()
         if go_on:  # another server finds it first, and writes more than was lost
             other.start()
             with assemble(backplane=other.url) as server, Person(server.address, "Гость") as guest:
@@ -337,45 +351,48 @@ def lose_last_second(house: House, *, go_on: bool = False) -> None:
             other.kill()
         shutil.rmtree(folder)
         shutil.copytree(copy, folder)
-    house.store.start()
+    scene.store.start()
 
 
-def lose_last_second_and_go_on(house: House) -> None:
-    lose_last_second(house, go_on=True)
+def lose_last_second_and_go_on(scene: Scene) -> None:
+    lose_last_second(scene, go_on=True)
 
 
-def write(field: str, value: str) -> Callable[[House], None]:
-    def inflict(house: House) -> None:
-        house.control.hset("chat:state", field, value)
+def write(field: str, value: str) -> Callable[[Scene], None]:
+    def inflict(scene: Scene) -> None:
+        scene.control.hset("chat:state", field, value)
 
     return inflict
 
 
-LOST: dict[str, Callable[[House], None]] = {
+LOST: dict[str, Callable[[Scene], None]] = {
     "flushed": flush,
     "restarted empty": empty,
     "the last second lost": lose_last_second,
     "the last second lost, others said since": lose_last_second_and_go_on,
     "state deleted": delete("state"),
     "state replaced": replace("state"),
+    "number of events spoilt": spoil("count"),
+    "last event spoilt": spoil("last", "9"),
+    "time of the last event spoilt": spoil("time"),
     "the last number replaced": write("last", "мусор"),
     "the count replaced": write("count", str(2**63 - 1)),
 }
 
 
 @pytest.mark.parametrize("fault", LOST)
-def test_the_chat_goes_on_when_redis_has_lost_its_data(house: House, fault: str) -> None:
-    house.talk()
-    house.more(3)
-    log = house.clusters[0].id
-    LOST[fault](house)
-    wait_until(lambda: log not in {one.id for one in house.clusters}, timeout=PATIENCE)
-    assert len({one.id for one in house.clusters}) == 1
-    house.more(3)
-    house.forget()
-    house.talk()
-    house.more(3)
-    house.check()
+def test_the_chat_goes_on_when_redis_has_lost_its_data(scene: Scene, fault: str) -> None:
+    scene.talk()
+    scene.more(3)
+    log = scene.clusters[0].id
+    LOST[fault](scene)
+    wait_until(lambda: log not in {one.id for one in scene.clusters}, timeout=PATIENCE)
+    assert len({one.id for one in scene.clusters}) == 1
+    scene.more(3)
+    scene.forget()
+    scene.talk()
+    scene.more(3)
+    scene.check()
 
 
 # Other things that happen
@@ -542,6 +559,22 @@ def test_what_was_not_written_is_asked_for_again(
         number = anya.say("два")
         anya.wait_for("ack", id=number)
         borya.wait_for("message", text="два")
+
+
+@pytest.mark.parametrize("rubbish", ["мусор", "{}", '{"nick":"Ева","key":1,"session":[]}'])
+def test_a_server_starts_whatever_stands_for_a_user(
+    serve: Callable[..., ChatServer], control: "redis.Redis", rubbish: str
+) -> None:
+    with RecordingClient(serve().address, "Аня", reconnect=True) as anya:
+        names = [str(name) for name in control.hkeys("chat:state")]
+        [member] = [name for name in names if name.startswith("member:")]
+        control.hset("chat:state", member, rubbish)
+        control.hset("chat:state", "member:чужой", rubbish)
+        with RecordingClient(serve().address, "Боря") as borya:
+            anya.wait_for("reconnected", timeout=PATIENCE)  # her connection was struck off
+            borya.wait_for("joined", nick="Аня", timeout=PATIENCE)
+            anya.wait_for("ack", id=anya.say("раз"), timeout=PATIENCE)
+            borya.wait_for("message", text="раз")
 
 
 def more(people: Sequence[Person], messages: int = 5) -> None:

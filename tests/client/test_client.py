@@ -211,6 +211,27 @@ def test_after_closing_nothing_can_be_said(server: ChatServer) -> None:
             anya.say("поздно")
 
 
+def test_after_closing_there_is_no_way_back(server: ChatServer) -> None:
+    """Not even to who has never listened: nobody would write what is asked for."""
+    client = ChatClient(server.address, "Аня")
+    client.connect()
+    client.register("Аня")
+    client.close()
+    assert client.closed
+    for ask in (client.connect, lambda: client.register("Аня"), lambda: client.say("поздно")):
+        with pytest.raises(ConnectionClosedError):
+            ask()
+    client.close()
+
+
+def test_who_has_left_before_connecting_does_not_connect(server: ChatServer) -> None:
+    """The thread that it would start nobody would end."""
+    client = ChatClient(server.address, "Аня")
+    client.close()
+    with pytest.raises(ConnectionClosedError):
+        client.connect()
+
+
 def test_what_was_said_before_closing_is_heard(server: ChatServer, dial: Dial) -> None:
     borya = dial(server, "Боря")
     with ChatClient(server.address, "Аня") as anya:

@@ -154,7 +154,7 @@ def test_a_connections_life_only_moves_forwards(
         assert connection.state is state
         flush(writer)
         assert connection.state is state
-        assert connection.flushed.is_set()
+        assert connection.flushed
 
 
 # Lingering

@@ -312,7 +312,7 @@ def test_a_reader_too_slow_is_given_up_when_too_many_bytes_wait() -> None:
     ):
         fill(writer, connection)
         waiting = pool.submit(connection.receive)
-        while len(writer._backlogs[connection]) + 1000 <= 200_000:
+        while len(writer._backlogs[connection].data) + 1000 <= 200_000:
             writer.post(b"x" * 999 + b"\n", connection)
             flush(writer)
             assert connection.close_reason is None
@@ -332,7 +332,7 @@ def test_a_reader_too_slow_is_given_up_when_too_many_frames_wait() -> None:
         connected(writer, small=True) as (connection, _unread),
     ):
         fill(writer, connection)
-        while writer._backlogs[connection].count(b"\n") < 10:
+        while writer._backlogs[connection].frames < 10:
             writer.post(b"\n", connection)
             flush(writer)
             assert connection.close_reason is None
@@ -354,10 +354,10 @@ def test_when_too_much_waits_for_all_together_who_has_most_is_given_up(
     ):
         for connection in (one, other):
             fill(writer, connection)
-        while len(writer._backlogs[one]) < 250_000:
+        while len(writer._backlogs[one].data) < 250_000:
             writer.post(b"x" * 999 + b"\n", one)
             flush(writer)
-        while one.close_reason is None and len(writer._backlogs[other]) < 250_000:
+        while one.close_reason is None and len(writer._backlogs[other].data) < 250_000:
             writer.post(b"x" * 999 + b"\n", other)
             flush(writer)
         assert one.close_reason == "slow"
@@ -408,7 +408,7 @@ def test_finish_sends_everything_and_then_fin(writer: Writer) -> None:
         assert read_to_end(peer) == b"goodbye\n"
         peer.close()
         connection.linger(Deadline(PATIENCE))
-        assert connection.flushed.is_set()
+        assert connection.flushed
 
 
 def test_finish_of_an_idle_connection_is_a_fin(writer: Writer) -> None:
@@ -428,10 +428,11 @@ def test_finish_of_a_full_socket_sends_everything_and_then_fin(writer: Writer) -
         assert is_full(writer, connection)
         writer.finish(connection)
         flush(writer)
-        assert not connection.flushed.is_set()
+        assert not connection.flushed
         writer.post(b"too late\n", connection)
         assert read_to_end(peer) == whole
-        assert connection.flushed.wait(PATIENCE)
+        connection.wait_flushed(PATIENCE)
+        assert connection.flushed
 
 
 def test_a_peer_that_has_gone_is_lost_and_its_reader_wakes(writer: Writer) -> None:
@@ -479,7 +480,7 @@ def test_the_ends_of_a_connection_in_every_order(
                 flush(writer)
         writer.close(connection)
         assert connection.state is State.CLOSED
-        assert connection.flushed.is_set()
+        assert connection.flushed
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
         got = read_to_end(peer).lstrip(b"x\n") if not full else b""
@@ -544,7 +545,8 @@ def test_an_error_of_one_connection_is_the_end_of_that_one_alone(
             assert read_to_end(peer) == b""
             assert connection.close_reason == "lost"
             assert connection.receive() == b""
-            assert connection.flushed.wait(PATIENCE)
+            connection.wait_flushed(PATIENCE)
+            assert connection.flushed
 
 
 def test_after_a_round_that_failed_nobody_stays_who_has_missed_something(
@@ -739,6 +741,17 @@ def test_the_writer_ends_when_all_that_was_posted_is_done() -> None:
 
 def test_a_writer_that_was_never_opened_ends_at_once() -> None:
     Writer(Limits()).end()
+
+
+def test_closing_a_connection_after_the_writer_has_ended() -> None:
+    accepted, peer = tcp_pair()
+    connection, writer = Connection(Transport(accepted)), Writer(Limits())
+    writer.open()
+    writer.end()
+    with peer:
+        writer.close(connection)
+        assert read_to_end(peer) == b""
+        assert connection.state is State.CLOSED
 
 
 def test_ending_twice() -> None:

@@ -27,6 +27,7 @@ import chat.core.room
 import chat.core.server
 from chat.core.history import Entry, Log
 from chat.core.server import ChatServer, ClientConnection
+from chat.lab.background import Snapshot, assert_nothing_left
 from chat.lab.faults import Chat, Person
 from chat.promises import resume
 from chat.promises.durable import SqliteLog
@@ -95,7 +96,6 @@ POINTS = [
     *(Point(socket.socket, name) for name in ("accept", "recv", "send", "setsockopt")),
     *(Point(socket.socket, name, silent=True) for name in ("shutdown", "close")),
     *(Point(selectors.DefaultSelector, name) for name in ("select", "register", "unregister")),
-    Point(selectors, "DefaultSelector"),
     *([Point(select, "poll")] if hasattr(select, "poll") else ()),
     Point(threading.Thread, "start"),
     *(Point(sqlite3, name, durable=True) for name in ("execute", "executemany")),
@@ -301,8 +301,6 @@ def test_one_failure_is_the_end_of_one_thing_at_most(
     # Inherited by every connection (tcp(7)): each answer of some size fills a socket.
     server._listeners[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     errors = {name: make(f"injected {n}") for n, (name, make) in enumerate(ERRORS.items())}
-    if point.name == "DefaultSelector":  # it is made only once, or again after each failure
-        fuse.armed.extend(errors.values())
     lay(fuse, point, monkeypatch)
     extra = Broken()
     logging.getLogger("chat").addHandler(extra)
@@ -319,8 +317,7 @@ def test_one_failure_is_the_end_of_one_thing_at_most(
                 exchange(anya, borya)
                 for number, (name, error) in enumerate(errors.items()):
                     text = f"injected {number}"
-                    if point.name != "DefaultSelector":
-                        fuse.armed.append(error)
+                    fuse.armed.append(error)
                     eventually(lambda: not fuse.armed)
                     exchange(anya, borya)
                     least = 1 if name in SURPRISES and not point.silent else 0
@@ -371,3 +368,24 @@ def test_a_commit_that_fails_costs_what_was_in_it_and_nothing_else(
     assert outcomes == [[], [entries[1]], []]
     assert entries[1].lost
     assert texts_in(history) == ["а", "в"]
+
+
+@pytest.mark.parametrize("make", ERRORS.values(), ids=ERRORS)
+@pytest.mark.parametrize("owner", [selectors, socket, threading.Thread], ids=str)
+def test_a_server_that_cannot_have_all_it_needs_does_not_start_and_leaves_nothing(
+    owner: Any, make: Callable[[str], Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the whole server needs is had before the first client, or `bind` says what it lacks."""
+    name = {selectors: "DefaultSelector", socket: "socketpair"}.get(owner, "start")
+
+    def fail(*_arguments: object) -> None:
+        raise make("injected")
+
+    before = Snapshot()
+    server = assemble()
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, fail)
+        with pytest.raises(Exception, match="injected"):
+            server.bind()
+    server.stop()
+    assert_nothing_left(before)

@@ -72,7 +72,7 @@ async def test_of_a_crowd_the_screen_names_some(server: ChatServer) -> None:
     async with sitting(server.address) as anya:
         anya.app.talk.on_event({"type": "users", "users": crowd})
         await anya.sees("n00999, …")
-        anya.app.talk._client._set_users(crowd, None)
+        anya.app.talk._client._set_users(crowd)
         anya.app._refresh_edges()
         await anya.until(lambda: len(anya.people) == 1 + tui.PEOPLE_SHOWN)
 
@@ -81,11 +81,11 @@ async def test_of_a_crowd_the_screen_names_some(server: ChatServer) -> None:
 async def test_who_leaves_does_not_wait_for_what_is_still_to_be_shown(server: ChatServer) -> None:
     async with sitting(server.address) as anya:
         line = Line((Part("x" * 500),))
-        for _number in range(100 * tui.LINES_AT_ONCE):
-            anya.app.deliver(line)
+        for _number in range(100 * tui.TASKS_AT_ONCE):
+            anya.app.deliver(lambda: anya.app.add([line]))
         anya.app.action_leave()
         await anya.until(lambda: not anya.app._inbox)
-        assert len(anya.app._pane.lines) < 10 * tui.LINES_AT_ONCE
+        assert len(anya.app._pane.lines) < 10 * tui.TASKS_AT_ONCE
 
 
 # Talking
@@ -466,6 +466,26 @@ async def test_memory_is_bounded(
         await anya.sees("строка 119")
         assert len(anya.app._pane.lines) <= 50
         assert len(anya.app.scrollback._rows) <= 50
+
+
+@run
+async def test_scrolled_back_the_view_does_not_jump_when_old_lines_are_dropped(
+    server: ChatServer, dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tui, "KEPT_LINES", 50)
+    borya = dial(server, "Боря")
+    async with sitting(server.address, size=(60, 12)) as anya:
+        for number in range(40):
+            say(borya, f"строка {number}", number=number)
+        await anya.sees("строка 39")
+        await anya.press("pageup")
+        before = anya.conversation
+        assert "строка 39" not in before
+        for number in range(40, 60):
+            say(borya, f"строка {number}", number=number)
+        await anya.until(lambda: anya.people[0] == "Все 20")
+        assert len(anya.app._pane.lines) <= 50
+        assert anya.conversation == before
 
 
 # The connection
