@@ -10,6 +10,7 @@ The last two put what they have to show into an inbox, which the first empties e
 """
 
 import asyncio
+import codecs
 import contextlib
 import os
 import queue
@@ -847,6 +848,12 @@ def run(talk: Talk, users: list[str], options: Namespace) -> int:
         about["encryption"] = " · ".join(encryption)
     os.environ.pop("NO_COLOR", None)  # `COLOURS` knows
     app = ChatApp(talk, users, about)
+    # What is typed may not be UTF-8, of which Textual's thread that reads would die.
+    module: Any = sys.modules[app.driver_class.__module__]
+    if hasattr(module, "getincrementaldecoder"):
+        module.getincrementaldecoder = lambda name: partial(
+            codecs.getincrementaldecoder(name), "replace"
+        )
     sys.__stderr__ = _Output(sys.stderr, partial(app.deliver, app.action_leave))  # type: ignore[misc, assignment]
     try:
         app.run()

@@ -1,6 +1,7 @@
 """Everything at once that the chat must survive, in five minutes: ``make torture``.
 
-Forty strangers of each kind at once while two friends talk, the failures of `test_injected`, the
+Forty strangers of each kind at once while two friends talk (the strangers' process has the lowest
+priority, because it stands for other people's machines), the failures of `test_injected`, the
 server killed 30 times and connections cut 200 times, 100,000 hostile inputs. Prints a table, and
 ends with the status 1 when something was not as promised.
 """

@@ -1,5 +1,6 @@
 """The full-screen client as a program in a real terminal: it appears, works, and cleans up."""
 
+import contextlib
 import os
 import pty
 import re
@@ -83,6 +84,34 @@ def test_nicknames_have_colours_unless_nobody_wants_them(
         anya.wait_for("[всем] видно")
         line = anya.snapshot().rows[-1]
         assert all(cell.fg != cell.bg or cell.fg == "default" for cell in line)
+
+
+def test_keys_that_are_not_utf_8_do_not_end_it(server: ChatServer, dial: Dial) -> None:
+    """A terminal may be set to another encoding."""
+    borya = dial(server, "Боря")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "chat.client", "--port", str(server.address[1])]
+    with subprocess.Popen(
+        [*command, "--nick", "Аня"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=ROOT,
+        env=clean_environment(),
+    ) as client:
+        try:
+            os.close(theirs)
+            shown = b""
+            while "на связи".encode() not in shown:
+                shown += os.read(ours, 65536)
+            os.write(ours, "привет".encode("koi8-r") + b"!\r")
+            assert borya.skip_to("message")["text"].endswith("!")
+        finally:
+            client.terminate()
+            while client.poll() is None:  # it writes what it has to say
+                with contextlib.suppress(OSError):
+                    os.read(ours, 65536)
+            os.close(ours)
 
 
 @pytest.mark.parametrize("keys", ["\x1b\r", "\n", "\x1b[13;3u"], ids=["ESC CR", "Ctrl-J", "kitty"])
