@@ -262,6 +262,9 @@ def test_an_edition_that_says_other_things_is_left_out_with_a_sentence(small: Pa
 
 
 def test_watching_builds_what_changes_until_ctrl_c(small: Path) -> None:
+    """Also what is saved while the first report is built, before anything is watched."""
+    save = "from pathlib import Path\nPath('../../report/report.toml').write_text('')"
+    write(small, "01_description", notebook(markdown("# Раз"), code(save)))
     command = [sys.executable, "-m", "report", "--root", str(small), "--watch"]
     with subprocess.Popen(
         with_default_signals(command),
@@ -274,6 +277,8 @@ def test_watching_builds_what_changes_until_ctrl_c(small: Path) -> None:
             assert process.stdout is not None
             waiting = (line for line in process.stdout if "Жду изменений" in line)
             assert next(waiting)
+            assert next(waiting)
+            assert "Чат" not in (small / "build/report/ru/report.md").read_text("utf-8")
             page = small / "build" / "report" / "ru" / "01_description.md"
             write(small, "01_description", notebook(markdown("# Раз"), code("7 * 11")))
             assert next(waiting)
