@@ -1,21 +1,8 @@
 """A multi-user chat on TCP sockets and threads, small enough to read in one sitting.
 
-Read the modules in the order in which they build on one another::
-
-    protocol ── what is said on the wire: bytes in, messages out
-       │
-       ├── history ──── the ordered log of what was said
-       ├── room ─────── who is here, who may take which nickname, who receives what
-       ├── connection ─ one peer on one socket: reading, the outbound queue, closing
-       │      │
-       │      ├── server ── a listener, a thread for every client
-       │      └── client ── ChatClient: a socket and a listener thread
-       │             │
-       │             └── console ── the face of a client: lines on a terminal
-       └── lab ──────── the laboratory for notebooks and tests
-
-The arrows of import point upwards only: a module knows nothing of those below it.
-All of it but ``lab`` needs the standard library alone.
+``core`` is a complete chat, ``promises`` adds what it does not promise, ``app`` is what surrounds
+the two programs ``server`` and ``client``, and ``lab`` is the laboratory of notebooks and tests.
+README.md says in which order to read them. All but ``lab`` needs the standard library alone.
 """
 
 import sys

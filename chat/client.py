@@ -22,11 +22,10 @@ from chat.app import options as cli
 from chat.app.console import Console, Screen, stop_signals
 from chat.app.conversation import Conversation
 from chat.app.i18n import gettext as _
-from chat.app.sentences import error_sentence, phrase, setting, why
+from chat.app.sentences import error_sentence, why
 from chat.core.client import ChatClient, Cipher, ConnectionClosedError, RefusedError
 from chat.core.connection import Transport, TransportError
-from chat.core.protocol import DEFAULT_HOST, DEFAULT_PORT, Message
-from chat.promises import UnusableError
+from chat.core.protocol import Message
 from chat.promises.resume import ResumingClient  # promise: resume
 
 # A line marked with a promise goes when its file in chat/promises goes, with all that it begins.
@@ -40,37 +39,41 @@ def main(arguments: list[str] | None = None) -> int:
     options = cli.read_options(_parser, "client", arguments)
     for number in stop_signals():  # however we were started: a shell may ignore Ctrl-C for us
         signal.signal(number, signal.default_int_handler)
-    with contextlib.ExitStack() as stack:
+    try:
+        return cli.attempt(_run, options)
+    except (KeyboardInterrupt, EOFError):
+        return 0
+
+
+def _run(options: Namespace) -> int:
+    with _open_log(options.log) as log:
         try:
-            log = options.log and stack.enter_context(
-                open(options.log, "a", encoding="utf-8", buffering=1, opener=_open_for_us_alone)
-            )
+            return _talk(options, log)
+        except RefusedError as error:
+            return cli.fail(error_sentence(error.code))
         except OSError as error:
-            sentence = _("Cannot write the log {path}: {reason}. --log FILE names another one.")
-            if isinstance(error, FileNotFoundError):
-                sentence = _("Cannot write the log {path}: there is no such folder. Make it first.")
-            return cli.fail(sentence.format(path=options.log, reason=why(error)))
-        try:
-            return _run(options, log)
-        except (KeyboardInterrupt, EOFError):
-            return 0
-        except (cli.OptionError, UnusableError, RefusedError, OSError) as error:
-            return cli.fail(_complaint(error, options))
+            return cli.fail(_cannot_connect(error, options))
+
+
+def _open_log(path: str | None) -> contextlib.AbstractContextManager[TextIO | None]:
+    """Open the transcript, which nobody else may read: private messages are in it."""
+    if not path:
+        return contextlib.nullcontext()
+    try:
+        return open(path, "a", encoding="utf-8", buffering=1, opener=_open_for_us_alone)
+    except OSError as error:
+        sentence = _("Cannot write the log {path}: {reason}. --log FILE names another one.")
+        if isinstance(error, FileNotFoundError):
+            sentence = _("Cannot write the log {path}: there is no such folder. Make it first.")
+        raise cli.OptionError(sentence.format(path=path, reason=why(error))) from error
 
 
 def _open_for_us_alone(path: str, flags: int) -> int:
-    """Open a file that, if it is new, nobody else may read: private messages are in it."""
     return os.open(path, flags, 0o600)
 
 
-def _complaint(error: Exception, options: Namespace) -> str:
+def _cannot_connect(error: OSError, options: Namespace) -> str:
     """Return what to say, and to do, about an *error* that ends the client."""
-    if isinstance(error, UnusableError):
-        return setting(error.code, error.details)
-    if isinstance(error, RefusedError):
-        return error_sentence(error.code)
-    if not isinstance(error, OSError):
-        return str(error)
     address, reason = cli.address_text(options.host, options.port), why(error)
     sentence = _(
         "Cannot connect to {address}: {reason}. Is the server running there? "
@@ -78,7 +81,6 @@ def _complaint(error: Exception, options: Namespace) -> str:
     )
     if isinstance(error, TransportError):
         sentence = _("Cannot connect securely to {address}: {reason}. Nothing was sent.")
-        reason = phrase(str(error))
     elif isinstance(error, ConnectionClosedError | TimeoutError) and not _wants_tls(options):
         sentence = _(
             "Cannot connect to {address}: {reason}. If that server encrypts, it takes --tls "
@@ -87,7 +89,7 @@ def _complaint(error: Exception, options: Namespace) -> str:
     return sentence.format(address=address, reason=reason)
 
 
-def _run(options: Namespace, log: TextIO | None) -> int:
+def _talk(options: Namespace, log: TextIO | None) -> int:
     face: Conversation | None = None
 
     def on_event(event: Message) -> None:
@@ -109,7 +111,7 @@ def _run(options: Namespace, log: TextIO | None) -> int:
         transport = client_transport(client_context(options.tls_ca))
     client = kind(
         (options.host, options.port),
-        also=options.also,
+        also=options.also or (),
         on_event=on_event,
         transport=transport,
         cipher=cipher,
@@ -170,58 +172,39 @@ def _parser() -> cli.ArgumentParser:
         description=_("A chat client: what you type goes to everybody, or to one."),
         epilog=_("In the chat, /help lists the commands; exit or Ctrl-C leaves."),
     )
-    parser.set_defaults(tls=False, tls_ca=None, passphrase_file=None)  # without the promise
-    add = parser.add_argument
-    add(
-        "--host",
-        type=cli.host_name,
-        default=DEFAULT_HOST,
-        metavar=_("HOST"),
-        help=_("the server's name or IP address (default: %(default)s)"),
-    )
-    add(
-        "--port",
-        type=cli.port_number,
-        default=DEFAULT_PORT,
-        metavar=_("PORT"),
-        help=_("the server's TCP port (default: %(default)s)"),
-    )
-    add(
+    # Without the promise:
+    parser.set_defaults(tls=False, tls_ca=None, passphrase_file=None)
+    parser.add_address(_("the server's name or IP address"), _("the server's TCP port"))
+    parser.add(
         "--also",
-        type=cli.server_addresses,
-        default=[],
-        metavar=_("HOST:PORT,…"),
-        help=_("other servers of the same chat, for when the first does not answer"),
+        cli.server_addresses,
+        _("HOST:PORT,…"),
+        _("other servers of the same chat, for when the first does not answer"),
     )
-    add("--nick", metavar=_("NICK"), help=_("your nickname (default: you are asked)"))
-    cli.add_switch(
-        parser,
-        "--plain",
-        _("plain lines instead of the full screen: for a screen reader, or by taste"),
+    parser.add("--nick", str, _("NICK"), _("your nickname (default: you are asked)"))
+    parser.add_switch(
+        "--plain", _("plain lines instead of the full screen: for a screen reader, or by taste")
     )
-    cli.add_switch(parser, "--bell", _("ring when somebody writes to you alone or names you"))
-    cli.add_file(parser, "--log", _("append all that you receive to this file"))
-    cli.add_switch(  # promise: tls
-        parser,
+    parser.add_switch("--bell", _("ring when somebody writes to you alone or names you"))
+    parser.add_file("--log", _("append all that you receive to this file"))
+    parser.add_switch(  # promise: tls
         "--tls",
         _(
             "encrypt the connection (TLS) and check the server; without it, anybody can read "
             "passwords and texts in transit"
         ),
     )
-    cli.add_file(  # promise: tls
-        parser, "--tls-ca", _("with TLS, trust the certificates in this file and no others")
+    parser.add_file(  # promise: tls
+        "--tls-ca", _("with TLS, trust the certificates in this file and no others")
     )
-    cli.add_file(  # promise: encryption
-        parser,
+    parser.add_file(  # promise: encryption
         "--passphrase-file",
         _(
             "hide the texts from the server, too: only who has the same passphrase, "
             "the first line of this file, can read them"
         ),
     )
-    cli.add_switch(  # promise: resume
-        parser,
+    parser.add_switch(  # promise: resume
         "--no-reconnect",
         _("end when the connection is lost, instead of trying to come back"),
     )

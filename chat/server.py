@@ -25,7 +25,7 @@ from chat.app.i18n import gettext as _
 from chat.app.sentences import setting, why
 from chat.core.connection import Transport
 from chat.core.history import Log
-from chat.core.protocol import DEFAULT_HOST, DEFAULT_PORT, Limits
+from chat.core.protocol import DEFAULT_HOST, Limits
 from chat.core.room import Directory, Sessions
 from chat.core.server import ChatServer, Gate, log, logger
 from chat.promises import UnusableError
@@ -38,19 +38,23 @@ if TYPE_CHECKING:  # promise: cluster
 # A line marked with a promise goes when its file in chat/promises goes, with all that it begins.
 # What only an option asks for is imported when it is asked for.
 
-DEFAULT_RATE = 10.0
-"""Messages a second, when the server is run as a program: among strangers."""
+DEFAULTS = Limits(rate=10.0)
+"""The limits when the server is run as a program: among strangers, each may say so much."""
 
 DAY = 86_400
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the server from the command line until it is told to stop; return the exit status."""
-    options = cli.read_options(_parser, "server", arguments)
+    return cli.attempt(_run, cli.read_options(_parser, "server", arguments))
+
+
+def _run(options: Namespace) -> int:
+    if options.backplane is not None and options.history is not None:
+        raise cli.OptionError(_("--history and --backplane exclude each other: Redis keeps it."))
     tls: ssl.SSLContext | None = None
+    tls = _tls(options)  # promise: tls
     try:
-        _check_store(options)
-        tls = _tls(options)  # promise: tls
         server = assemble(
             options.host,
             options.port,
@@ -60,17 +64,11 @@ def main(arguments: list[str] | None = None) -> int:
             backplane=options.backplane,
             tls=tls,
         )
-    except cli.OptionError as error:
-        return cli.fail(str(error))
-    except UnusableError as error:
-        return cli.fail(setting(error.code, error.details))
     except (OSError, sqlite3.Error) as error:
         sentence = _("Cannot keep the history in {path}: {reason}.")
-        return cli.fail(sentence.format(path=options.history, reason=why(error)))
+        raise cli.OptionError(sentence.format(path=options.history, reason=why(error))) from error
     try:
         server.bind()
-    except UnusableError as error:
-        return cli.fail(setting(error.code, error.details))
     except OSError as error:
         address = cli.address_text(options.host, options.port)
         sentence = _("Cannot listen on {address}: {reason}. --host chooses another address.")
@@ -79,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
                 "Cannot listen on {address}: {reason}. --port chooses another one (0: any free "
                 "one)."
             )
-        return cli.fail(sentence.format(address=address, reason=why(error)))
+        raise cli.OptionError(sentence.format(address=address, reason=why(error))) from error
     _heed_signals(server, tls, options)
     about = journal.about(
         server.address,
@@ -94,12 +92,6 @@ def main(arguments: list[str] | None = None) -> int:
         server.start()
         server.wait()
     return 0
-
-
-def _check_store(options: Namespace) -> None:
-    """Raise `cli.OptionError` when two are to keep the history."""
-    if options.backplane is not None and options.history is not None:
-        raise cli.OptionError(_("--history and --backplane exclude each other: Redis keeps it."))
 
 
 def assemble(
@@ -201,51 +193,32 @@ def _heed_signals(server: ChatServer, tls: ssl.SSLContext | None, options: Names
         signal.signal(signal.SIGHUP, renew)
 
 
-def _limits() -> dict[str, tuple[Callable[[str], float], float, str]]:
-    """Return the limits that the command line sets: type, default and help of each."""
-    time = cli.number(float, 0.1, DAY)
+def _limits() -> dict[str, tuple[cli.Kind, str]]:
+    """Return the limits that the command line sets: what reads each, and what it means."""
+    seconds = cli.number(float, 0.1, DAY)
     return {
-        "max_clients": (
-            cli.number(int, 1, 10**6),
-            Limits.max_clients,
-            _("users at a time (default: %(default)s)"),
-        ),
+        "max_clients": (cli.number(int, 1, 10**6), _("users at a time")),
         "rate": (
             cli.number(float, 0.01, 10**6, 0),
-            DEFAULT_RATE,
             _(
                 "messages a second that one user may go on sending, after {burst} at once; "
-                "0: as many as they like (default: %(default)s)"
-            ).format(burst=Limits.burst),
+                "0: as many as they like"
+            ).format(burst=DEFAULTS.burst),
         ),
         "queue_bytes": (
             cli.number(int, 65_536, 2**30),
-            Limits.queue_bytes,
-            _("bytes that may wait for a client that reads slowly (default: %(default)s)"),
+            _("bytes that may wait for a client that reads slowly"),
         ),
         "queue_frames": (
             cli.number(int, 16, 10**6),
-            Limits.queue_frames,
-            _("messages that may wait for a client that reads slowly (default: %(default)s)"),
+            _("messages that may wait for a client that reads slowly"),
         ),
-        "register_timeout": (
-            time,
-            Limits.register_timeout,
-            _("seconds that a newcomer has to give a nickname (default: %(default)s)"),
-        ),
+        "register_timeout": (seconds, _("seconds that a newcomer has to give a nickname")),
         "ping_after": (
-            time,
-            Limits.ping_after,
-            _(
-                "seconds of silence after which a client is asked for an answer "
-                "(default: %(default)s)"
-            ),
+            seconds,
+            _("seconds of silence after which a client is asked for an answer"),
         ),
-        "answer_timeout": (
-            time,
-            Limits.answer_timeout,
-            _("seconds that it has for that answer (default: %(default)s)"),
-        ),
+        "answer_timeout": (seconds, _("seconds that it has for that answer")),
     }
 
 
@@ -255,62 +228,49 @@ def _parser() -> cli.ArgumentParser:
         description=_("A chat server: everybody who connects can talk to all or to one."),
         epilog=_("Ctrl-C stops the server; everybody is told first."),
     )
-    parser.set_defaults(
-        history=None, backplane=None, tls_cert=None, tls_key=None
-    )  # without the promise
-    add = parser.add_argument
-    add(
-        "--host",
-        type=cli.host_name,
-        default=DEFAULT_HOST,
-        metavar=_("HOST"),
-        help=_("the address to listen on; 0.0.0.0 or :: for all (default: %(default)s)"),
+    # Without the promise:
+    parser.set_defaults(history=None, backplane=None, tls_cert=None, tls_key=None)
+    parser.add_address(
+        _("the address to listen on; 0.0.0.0 or :: for all"),
+        _("the TCP port to listen on; 0: the server picks a free one"),
+        least_port=0,
     )
-    add(
-        "--port",
-        type=functools.partial(cli.port_number, least=0),
-        default=DEFAULT_PORT,
-        metavar=_("PORT"),
-        help=_("the TCP port to listen on; 0: the server picks a free one (default: %(default)s)"),
-    )
-    for name, (kind, default, sentence) in _limits().items():
+    for name, (read, meaning) in _limits().items():
         option = "--" + name.replace("_", "-")
-        add(option, type=kind, default=default, metavar=_("N"), help=sentence)
-    cli.add_file(  # promise: durable
-        parser,
+        parser.add(option, read, _("N"), meaning, getattr(DEFAULTS, name))
+    parser.add_file(  # promise: durable
         "--history",
         _("keep what is said in this file (SQLite), so that it outlives the server"),
     )
-    add(  # promise: cluster
+    parser.add(  # promise: cluster
         "--backplane",
-        metavar=_("URL"),
-        help=_(
+        str,
+        _("URL"),
+        _(
             "be one chat with all servers that use this Redis (redis://HOST:PORT/0), which keeps "
             "the history; an address with a password belongs in the variable "
             "CHAT_SERVER_BACKPLANE"
         ),
     )
-    cli.add_file(  # promise: tls
-        parser,
+    parser.add_file(  # promise: tls
         "--tls-cert",
         _(
             "encrypt all connections (TLS), with the certificate in this file; without it, "
             "anybody can read passwords and texts in transit"
         ),
     )
-    cli.add_file(  # promise: tls
-        parser, "--tls-key", _("the private key that belongs to the certificate")
+    parser.add_file(  # promise: tls
+        "--tls-key", _("the private key that belongs to the certificate")
     )
-    cli.add_switch(parser, "--show-text", _("show the text of messages here, not only their size"))
-    cli.add_file(
-        parser,
+    parser.add_switch("--show-text", _("show the text of messages here, not only their size"))
+    parser.add_file(
         "--admin-password-file",
         _(
             "the admin's password is the first line of this file (or the variable "
             "CHAT_ADMIN_PASSWORD); without either, nobody is admin"
         ),
     )
-    add(
+    parser.add_argument(
         "--log-format",
         choices=("text", "json"),
         default="text",

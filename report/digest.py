@@ -19,7 +19,7 @@ from typing import Any
 # Kinds of files that can change what the report says or how it looks. A list of what counts,
 # rather than of what does not: nobody can foresee every file an editor leaves behind.
 SOURCE_SUFFIXES = frozenset(
-    {".csl", ".css", ".ipynb", ".j2", ".js", ".json", ".lock", ".lua", ".mplstyle", ".po"}
+    {".csl", ".css", ".tcss", ".ipynb", ".j2", ".js", ".json", ".lock", ".lua", ".mplstyle", ".po"}
     | {".py", ".svg", ".tmTheme", ".toml", ".ttf", ".typ", ".openxml", ".woff2", ".xml", ".xz"}
 )
 _MARK = re.compile(rb"source-digest(?:\" content=\"|: ?)([0-9a-f]{64})")

@@ -23,7 +23,7 @@ ARCHIVE = Path("report", "original.tar.xz")
 """Where it lies in a repository."""
 
 WATCHED = (
-    *("chat/**/*.py", "chat/app/locale/**/*.po", "screenshots/*.py"),
+    *("chat/**/*.py", "chat/app/*.tcss", "chat/app/locale/**/*.po", "screenshots/*.py"),
     *("notebooks/*/*.ipynb", "notebooks/exercises/*/*.py"),
 )
 SHOWN = ".py"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from chat.app import options as cli
 from chat.app.i18n import gettext as _
-from chat.app.sentences import setting, why
+from chat.app.sentences import why
 from chat.promises import UnusableError
 
 try:
@@ -117,14 +117,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Write a pair as the command line asks; return the exit status."""
     cli.choose_language(arguments)
     cli.prepare_streams()
-    options = _parser().parse_args(arguments)
+    return cli.attempt(_write, _parser().parse_args(arguments))
+
+
+def _write(options: argparse.Namespace) -> int:
     names = list(dict.fromkeys([*LOCAL_NAMES, *_own_name(), *options.names]))
-    try:
-        cert, key = write_pair(options.directory, names, days=options.days, replace=options.replace)
-    except cli.OptionError as error:
-        return cli.fail(str(error))
-    except UnusableError as error:
-        return cli.fail(setting(error.code, error.details))
+    cert, key = write_pair(options.directory, names, days=options.days, replace=options.replace)
     tls = f"--tls-cert {shlex.quote(str(cert))} --tls-key {shlex.quote(str(key))}"
     host = options.names[0] if options.names else "localhost"
     said = [
@@ -169,23 +167,22 @@ def _parser() -> cli.ArgumentParser:
         metavar=_("NAME"),
         help=_("a name or IP address by which clients call the server, besides this machine's own"),
     )
-    parser.add_argument(
+    parser.add(
         "--directory",
-        type=cli.file_path,
-        default=DEFAULT_DIRECTORY,
-        metavar=_("DIRECTORY"),
-        help=_("where to write the two files (default: %(default)s)"),
+        cli.file_path,
+        _("DIRECTORY"),
+        _("where to write the two files"),
+        DEFAULT_DIRECTORY,
     )
-    parser.add_argument(
+    hundred_years = 36_500
+    parser.add(
         "--days",
-        type=cli.number(int, 1, 36_500),  # a hundred years
-        default=DEFAULT_DAYS,
-        metavar=_("N"),
-        help=_("how long the certificate is valid (default: %(default)s)"),
+        cli.number(int, 1, hundred_years),
+        _("N"),
+        _("how long the certificate is valid"),
+        DEFAULT_DAYS,
     )
-    parser.add_argument(
-        "--replace", action="store_true", help=_("replace the pair that is there already")
-    )
+    parser.add_switch("--replace", _("replace the pair that is there already"))
     cli.add_language(parser)
     return parser
 

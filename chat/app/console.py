@@ -19,7 +19,7 @@ import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
-from typing import TextIO, TypeVar
+from typing import TextIO
 
 from chat.app import options as cli
 from chat.app.conversation import (
@@ -36,7 +36,6 @@ from chat.app.conversation import (
 from chat.app.i18n import gettext as _
 from chat.app.sentences import error_sentence
 from chat.core.client import ChatClient, ConnectionClosedError, RefusedError
-from chat.core.protocol import Message
 
 try:
     import readline
@@ -59,8 +58,6 @@ _COLOURS = {
 _LONGEST_LINE = 1024 * 1024
 """Characters after which a line that does not end is taken in parts."""
 
-T = TypeVar("T")
-
 
 def stop_signals() -> list[signal.Signals]:
     """Return the signals that end the program: not SIGHUP where ``nohup`` has it ignored."""
@@ -68,14 +65,6 @@ def stop_signals() -> list[signal.Signals]:
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         heeded.append(signal.SIGHUP)  # Windows has none
     return heeded
-
-
-def paint(part: Part, *, colours: bool) -> str:
-    """Return the text of *part*, with *colours* in the one that its role asks for."""
-    code = _COLOURS.get(part.role, "")
-    if part.role == "nick":
-        code = f"1;38;5;{nick_colour(part.text)}"
-    return f"\x1b[{code}m{part.text}\x1b[0m" if colours and code else part.text
 
 
 class Screen:
@@ -118,14 +107,11 @@ class Screen:
             self._settled.clear()
         try:
             line = input(prompt) if self.interactive else _next_line()
-        except (EOFError, OSError):  # an OSError: the terminal is gone
+        except (EOFError, OSError, KeyboardInterrupt) as end:  # an OSError: the terminal is gone
             if self.interactive:  # what follows, a shell's prompt perhaps, needs a row of its own
-                cli.write("\n")
+                unused = isinstance(end, KeyboardInterrupt) and not self._typed()
+                cli.write("\r\x1b[K" if unused else "\n")
             raise EOFError from None
-        except KeyboardInterrupt:
-            if self.interactive:
-                cli.write("\n" if self._typed() else "\r\x1b[K")
-            raise
         finally:
             self._editing = False
             self._settled.set()
@@ -134,17 +120,14 @@ class Screen:
         return line
 
     def read_password(self, prompt: str) -> str:
-        """Return a password, typed unseen; from a pipe, the next line. Raises `EOFError`."""
+        """Return a password, typed unseen; from a pipe, the next line. Raises as `read`."""
         if not sys.stdin.isatty():
             return _next_line()
         try:
             return getpass.getpass(prompt)
-        except (EOFError, OSError):
+        except (EOFError, OSError, KeyboardInterrupt):
             cli.write("\n")
             raise EOFError from None
-        except KeyboardInterrupt:
-            cli.write("\n")
-            raise
 
     def show(self, texts: list[tuple[str, int]]) -> None:
         """Print *texts* together, above the half-typed line if there is one.
@@ -213,20 +196,18 @@ def _wrapped(text: str, columns: int, indent: int) -> str:
     rows: list[str] = []
     for number, line in enumerate(text.replace("\t", _TAB).split("\n")):
         row = margin if number else ""
-        width = len(row)
+        taken = len(row)
         for word in re.findall(" +|[^ ]+", line):
-            room = _width(word, widest=True)
-            if width + room > columns and not word.isspace() and row.strip():
-                rows.append(row)
-                row, width = margin, len(margin)
-            for piece in [word] if width + room <= columns else _PIECES.findall(word):
-                if width + _width(piece, widest=True) > columns:
+            fits = len(margin) + _width(word, widest=True) <= columns
+            for piece in [word] if fits else _PIECES.findall(word):
+                width = _width(piece, widest=True)
+                if taken + width > columns:
                     rows.append(row)
-                    row, width = margin, len(margin)
-                    if piece == " ":
+                    row, taken = margin, len(margin)
+                    if not piece.strip(" "):
                         continue
                 row += piece
-                width += _width(piece, widest=True)
+                taken += width
         rows.append(row)
     return "\n".join(rows)
 
@@ -272,7 +253,7 @@ class Console(Conversation):
         super().__init__(client, log, **settings)
         self._screen = screen
         self._day = date(time.time())
-        self._waiting = False
+        self._is_waiting = False  # the main thread, and a signal may end it
         self._over = False
         self._noticed = threading.Event()  # the main thread reads no more
         screen.complete_with(self.candidates)
@@ -293,49 +274,42 @@ class Console(Conversation):
             if nick is None and is_goodbye(name):
                 raise EOFError
             try:
-                users: list[str] = self._register_once(name)["users"]
+                return self._register(name)
             except RefusedError as error:
                 if error.code not in ("bad_nick", "nick_taken") or not self._screen.interactive:
                     raise
                 self._warn(error_sentence(error.code))
                 nick = None
-            else:
-                return users
 
-    def _register_once(self, nick: str) -> Message:
+    def _register(self, nick: str) -> list[str]:
         try:
-            return self._client.register(nick)
-        except RefusedError as error:
-            if error.code != "register_timeout":
+            users: list[str] = self._client.register(nick)["users"]
+        except (RefusedError, ConnectionClosedError) as error:
+            if isinstance(error, RefusedError) and error.code != "register_timeout":
                 raise
-        except ConnectionClosedError:
-            pass
-        self._client.connect()  # the user took their time, and the server did not wait
-        return self._client.register(nick)
+            self._client.connect()  # the user took their time, and the server did not wait
+            users = self._client.register(nick)["users"]
+        return users
 
     def converse(self) -> None:
         """Handle what the user types until they leave or the conversation is over."""
+        ends = (EOFError, KeyboardInterrupt, ConnectionClosedError)
         try:
-            self._read_and_handle()
+            with contextlib.suppress(*ends):
+                self._read_and_handle()
         finally:
             self._noticed.set()
         if not self._screen.interactive:
-            with contextlib.suppress(
-                EOFError, KeyboardInterrupt, ConnectionClosedError, TimeoutError
-            ):
-                self._interruptibly(self._client.wait_acknowledged)
+            with contextlib.suppress(*ends, TimeoutError), self._waiting():
+                self._client.wait_acknowledged()
 
     def _read_and_handle(self) -> None:
-        while not self._over:
-            try:
-                line = self._interruptibly(lambda: self._screen.read(f"[{self.addressee}] "))
-                if is_goodbye(line):
-                    break
-                self._handle(line)
-            except (EOFError, KeyboardInterrupt, ConnectionClosedError):
-                break
-            except TimeoutError:
-                self._warn(_("The server does not answer. Not sent: {line}").format(line=line))
+        while True:
+            with self._waiting():
+                line = self._screen.read(f"[{self.addressee}] ")
+            if is_goodbye(line):
+                return
+            self._handle(line)
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -343,7 +317,7 @@ class Console(Conversation):
 
         def interrupted(_number: int, _frame: object) -> None:
             self._over = True
-            if self._waiting:
+            if self._is_waiting:
                 raise KeyboardInterrupt
 
         before = {number: signal.signal(number, interrupted) for number in stop_signals()}
@@ -353,26 +327,29 @@ class Console(Conversation):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def wait_ready(self) -> None:
-        """Wait until a message may be sent, or a signal comes."""
-        self._interruptibly(self._client.wait_ready)
-
-    def ask_password(self, use: Callable[[str], None]) -> None:
-        """Ask for the password and *use* it."""
-        ask = _("Admin password: ")
-        if password := self._interruptibly(lambda: self._screen.read_password(ask)):
-            use(password)
-        else:
-            self._warn(_("The password is missing: /admin PASSWORD"))
-
-    def _interruptibly(self, wait: Callable[[], T]) -> T:
-        self._waiting = True
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        self._is_waiting = True
         try:
             if self._over:  # since the last line
                 raise EOFError
-            return wait()
+            yield
         finally:
-            self._waiting = False
+            self._is_waiting = False
+
+    def wait_ready(self) -> None:
+        """Wait until a message may be sent, or a signal comes."""
+        with self._waiting():
+            self._client.wait_ready()
+
+    def ask_password(self, use: Callable[[str], None]) -> None:
+        """Ask for the password and *use* it."""
+        with self._waiting():
+            password = self._screen.read_password(_("Admin password: "))
+        if password:
+            use(password)
+        else:
+            self._warn(_("The password is missing: /admin PASSWORD"))
 
     # Any thread
 
@@ -391,7 +368,10 @@ class Console(Conversation):
         self._screen.show(texts)
 
     def _paint(self, part: Part) -> str:
-        return paint(part, colours=self._screen.colours)
+        code = _COLOURS.get(part.role, "")
+        if part.role == "nick":
+            code = f"1;38;5;{nick_colour(part.text)}"
+        return f"\x1b[{code}m{part.text}\x1b[0m" if code and self._screen.colours else part.text
 
     # The listener thread
 

@@ -213,37 +213,38 @@ class Conversation(abc.ABC):
     # The user's thread
 
     def _handle(self, line: str) -> None:
-        name, words = command_in(line), line.split(maxsplit=1)
+        """Do what *line* asks for. Raises `ConnectionClosedError` when the conversation is over."""
+        try:
+            self._obey(line)
+        except TimeoutError:
+            self._warn(_("The server does not answer. Not sent: {line}"), line=line)
+        except ConnectionClosedError:
+            if self._client.closed or command_in(line) is None:
+                raise
+            self._warn(_("There is no connection at the moment. Try again when it is back."))
+
+    def _obey(self, line: str) -> None:
+        name = command_in(line)
+        word, rest = (*line.split(maxsplit=1), "", "")[:2]
         if meant := command_meant(line):
             sentence = _(
                 "Nothing was sent. Commands begin with a slash: /{command}. "
                 "To say the word, put a full stop behind it."
             )
-            self._warn(sentence.format(command=meant))
-        elif not words:
-            pass
-        elif name is None:
-            self._say(line.lstrip()[1:] if words[0].startswith("//") else line)
+            self._warn(sentence, command=meant)
         elif name in COMMANDS:
-            self._handle_command(COMMANDS[name], words[1].rstrip() if len(words) > 1 else "")
-        else:
-            sentence = _("There is no command {name}. /help lists them.")
-            self._warn(sentence.format(name=words[0]))
-
-    def _handle_command(self, command: "Command", rest: str) -> None:
-        try:
-            command(self, rest)
-        except ConnectionClosedError:
-            if self._client.closed:
-                raise
-            self._warn(_("There is no connection at the moment. Try again when it is back."))
+            COMMANDS[name](self, rest.rstrip())
+        elif name is not None:
+            self._warn(_("There is no command {name}. /help lists them."), name=word)
+        elif word:
+            self._say(line.lstrip()[1:] if word.startswith("//") else line)
 
     def _say(self, text: str, to: str | None = None) -> None:
         if len(text) > self._client.text_chars:
             sentence = _(
                 "The message is too long: {n} characters, and {most} will do. Send it in parts."
             )
-            self._warn(sentence.format(n=len(text), most=self._client.text_chars))
+            self._warn(sentence, n=len(text), most=self._client.text_chars)
             return
         text, to = printable(text.replace("\r", "")), to or self._partner
         if not self.is_here(to):
@@ -255,7 +256,7 @@ class Conversation(abc.ABC):
                 "The {nick} you talked to has left; this may be another person. "
                 "/chat {nick} if you know who it is, /all returns to everybody."
             )
-            self._warn(sentence.format(nick=to))
+            self._warn(sentence, nick=to)
         self._client.say(text, to)
         self.said(text, to)
 
@@ -276,14 +277,14 @@ class Conversation(abc.ABC):
 
     def _find(self, nick: str) -> str | None:
         """Return the user called *nick* as it is shown; None, and a warning, if nobody is."""
+        key = nick_key(nick)
         for user in self._client.users:
-            if nick_key(user) == nick_key(nick):
+            if nick_key(user) == key:
                 return user
-        if nick_key(nick) == nick_key(self._client.nick):
-            self._warn(_("That is you. /users shows who else is here."))
-            return None
         sentence = _("There is no user {nick}. /users shows who is here.")
-        self._warn(sentence.format(nick=nick))
+        if key == nick_key(self._client.nick):
+            sentence = _("That is you. /users shows who else is here.")
+        self._warn(sentence, nick=nick)
         return None
 
     def candidates(self, before: str, word: str) -> list[str]:
@@ -418,8 +419,8 @@ class Conversation(abc.ABC):
             "Not sent, because the {nick} it was for has left, and this may be another person: "
             "{text} – /msg {nick} TEXT sends it all the same."
         )
-        nick = shown_nick(event["message"]["to"])
-        self._warn(sentence.format(nick=nick, text=event["message"]["text"]))
+        message = event["message"]
+        self._warn(sentence, nick=shown_nick(message["to"]), text=message["text"])
 
     def _on_reconnecting(self, event: Message) -> None:
         if event["attempt"] == 1:
@@ -427,14 +428,14 @@ class Conversation(abc.ABC):
 
     def _on_untrusted(self, event: Message) -> None:
         sentence = _("The server that answers now cannot be trusted: {why}.")
-        self._warn(sentence.format(why=phrase(event["why"])))
+        self._warn(sentence, why=phrase(event["why"]))
 
     def _on_closed(self, event: Message) -> None:
         self.end_reason = event["reason"]
         if self.end_reason != "quit":
             self._warn(end_sentence(self.end_reason))
         for message in self._client.unacknowledged:
-            self._warn(_("The server has not confirmed: {text}").format(text=message["text"]))
+            self._warn(_("The server has not confirmed: {text}"), text=message["text"])
         self.over()
 
     # Either thread
@@ -484,9 +485,10 @@ class Conversation(abc.ABC):
     def _tell(self, sentence: str, **values: str | int | Part) -> None:
         self._show(Line(fill(sentence, **values)))
 
-    def _warn(self, sentence: str) -> None:
+    def _warn(self, sentence: str, **values: object) -> None:
+        words = sentence.format(**values) if values else sentence
         # It may quote what the user has typed, or a server made up.
-        self._show(Line((Part(f"! {printable(sentence)}", "warning"),), "warning"))
+        self._show(Line((Part(f"! {printable(words)}", "warning"),), "warning"))
 
     def _show(self, *lines: Line) -> None:
         self.display(list(lines))
@@ -497,7 +499,7 @@ class Conversation(abc.ABC):
                 log, self._log = self._log, None
                 with contextlib.suppress(OSError):  # what it holds cannot be written either
                     log.close()
-                self._warn(_("The log is not written any more: {why}.").format(why=why(error)))
+                self._warn(_("The log is not written any more: {why}."), why=why(error))
 
 
 Command = Callable[[Conversation, str], None]

@@ -13,6 +13,7 @@ here is of the standard library, because the programs must run where nothing is 
 
 import argparse
 import contextlib
+import functools
 import io
 import os
 import select
@@ -23,13 +24,16 @@ import textwrap
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TextIO, TypeVar
+from typing import Any, NoReturn, TextIO
 
 from chat.app.i18n import LANGUAGES, set_language
 from chat.app.i18n import gettext as _
-from chat.app.sentences import why
+from chat.app.sentences import setting, why
+from chat.core.protocol import DEFAULT_HOST, DEFAULT_PORT
+from chat.promises import UnusableError
 
-N = TypeVar("N", int, float)
+Kind = Callable[[str], object]
+"""Makes of a text what an option may be, or raises `argparse.ArgumentTypeError`."""
 
 USAGE_STATUS = 2
 FAILURE_STATUS = 1
@@ -45,7 +49,7 @@ class ArgumentParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print *message* and end with status 2."""
         hint = _("See --help.")
-        complain(f"{self.prog}: {message}. {hint}")
+        complain(f"{self.prog}: {message.removesuffix('.')}. {hint}")
         self.exit(USAGE_STATUS)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
@@ -53,8 +57,30 @@ class ArgumentParser(argparse.ArgumentParser):
         write("")
         super().exit(status, message)
 
+    def add(
+        self, option: str, kind: Kind, metavar: str, meaning: str, default: object = None
+    ) -> None:
+        """Add an *option* whose value *kind* makes of a text; its help ends with the *default*."""
+        if default is not None:
+            meaning += " " + _("(default: %(default)s)")
+        self.add_argument(option, type=kind, metavar=metavar, help=meaning, default=default)
 
-# Options
+    def add_file(self, option: str, meaning: str) -> None:
+        """Add an *option* that is a file's path."""
+        self.add(option, file_path, _("FILE"), meaning)
+
+    def add_switch(self, option: str, meaning: str) -> None:
+        """Add an *option* without a value."""
+        self.add_argument(option, action="store_true", help=meaning)
+
+    def add_address(self, host: str, port: str, *, least_port: int = 1) -> None:
+        """Add ``--host`` and ``--port``, whose meanings are *host* and *port*."""
+        read_port = functools.partial(port_number, least=least_port)
+        self.add("--host", host_name, _("HOST"), host, DEFAULT_HOST)
+        self.add("--port", read_port, _("PORT"), port, DEFAULT_PORT)
+
+
+# Where options come from
 
 
 def read_options(
@@ -70,31 +96,24 @@ def read_options(
     from the file. Ends with status 2 and a sentence when one of them is wrong.
     """
     prepare_streams()
-    early = _read_early(arguments)
-    named = early.config or environ.get("CHAT_CONFIG")
+    named = _read_early(arguments).config or environ.get("CHAT_CONFIG")
     path = Path(named) if named else config_path(environ)
-    problem: Exception | None = None
-    document: dict[str, Any] = {}
+    choose_language(arguments, environ.get("CHAT_LANG"))
+    table: dict[str, Any] = {}
+    problem = ""
     try:
-        document = _read_file(path, needed=bool(named))
-    except (OSError, RuntimeError, ValueError) as error:
-        problem = error
-    table = document.get(section, {})
-    is_table = isinstance(table, dict) and not set(document) - {"client", "server"}
-    wishes = (early.lang, environ.get("CHAT_LANG"), table.get("lang") if is_table else None)
-    set_language(next((wish for wish in wishes if wish in LANGUAGES), None))
+        table = _read_table(path, section, needed=bool(named))
+    except OptionError as error:
+        problem = str(error)
+    choose_language(arguments, environ.get("CHAT_LANG"), table.get("lang"))
     parser = make_parser()
     prefix = "CHAT_" if section == "client" else f"CHAT_{section.upper()}_"
     _add_common(parser, section, prefix, path)
-    options = parser.parse_args(arguments)  # what is wrong there, and --help, come first
-    if problem is not None:
-        sentence = _("Cannot read the settings in {path}: {reason}.").removesuffix(".")
-        parser.error(sentence.format(path=path, reason=why(problem)))
-    if not is_table:
-        sentence = _("The settings in {path} belong in the tables [client] and [server].")
-        parser.error(sentence.removesuffix(".").format(path=path))
-    names = [name for name in vars(options) if name != "config"]
+    given = parser.parse_args(arguments)  # what is wrong there, and --help, come first
+    if problem:
+        parser.error(problem)
     settings = {name.replace("-", "_"): (f"{path}: {name}", table[name]) for name in table}
+    names = vars(given).keys() - {"config"}
     for name in settings.keys() - names:
         sentence = _("{path}: there is no setting {name}; there are: {names}")
         known = ", ".join(sorted(names)).replace("_", "-")
@@ -103,63 +122,57 @@ def read_options(
         variable = "CHAT_LANG" if name == "lang" else prefix + name.upper()
         if environ.get(variable):
             settings[name] = (variable, environ[variable])
-    _apply(parser, settings, options := argparse.Namespace())
-    return parser.parse_args(arguments, options)
+    return parser.parse_args(arguments, _chosen(parser, settings))
 
 
-def _apply(
-    parser: ArgumentParser, settings: dict[str, tuple[str, object]], options: argparse.Namespace
-) -> None:
-    """Set *options* to the values in *settings*, which come with the place where they stand."""
+def _chosen(parser: ArgumentParser, settings: dict[str, tuple[str, object]]) -> argparse.Namespace:
+    """Return the options that *settings* choose, each a value and the place where it stands."""
     parser.exit_on_error = False  # an error says where the setting stands, not how it is written
-    for name, (source, value) in settings.items():
+    chosen = argparse.Namespace()
+    for name, (place, value) in settings.items():
         is_switch = isinstance(parser.get_default(name), bool)
         try:
-            parser.parse_args(_argument(name, value, is_switch=is_switch), options)
+            parser.parse_args(_as_argument(name, value, is_switch=is_switch), chosen)
         except (argparse.ArgumentError, argparse.ArgumentTypeError) as error:
-            parser.error(f"{source}: {getattr(error, 'message', error)}")
+            parser.error(f"{place}: {getattr(error, 'message', error)}")
+    return chosen
 
 
-def _argument(name: str, value: object, *, is_switch: bool) -> list[str]:
+def _as_argument(name: str, value: object, *, is_switch: bool) -> list[str]:
     """Return the setting *name* as it would stand on the command line.
 
     Raises `argparse.ArgumentTypeError` when *value* is of no use for it.
     """
     option = "--" + name.replace("_", "-")
+    answer = str(value).lower()
+    if is_switch and answer in ("1", "true", "yes"):
+        return [option]
+    if is_switch and answer in ("0", "false", "no"):
+        return []
     if is_switch:
-        answers = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-        if str(value).lower() not in answers:
-            sentence = _("yes or no is needed (true or false in the file), not {text!r}")
-            raise argparse.ArgumentTypeError(sentence.format(text=value))
-        return [option] if answers[str(value).lower()] else []
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        sentence = _("yes or no is needed (true or false in the file), not {text!r}")
+    elif isinstance(value, str | int | float) and not isinstance(value, bool):
+        return [f"{option}={value}"]
+    else:
         sentence = _("one text or number is needed, not {text!r}")
-        raise argparse.ArgumentTypeError(sentence.format(text=value))
-    return [f"{option}={value}"]
+    raise argparse.ArgumentTypeError(sentence.format(text=value))
 
 
-def add_file(parser: argparse.ArgumentParser, option: str, meaning: str) -> None:
-    """Add an *option* that is a file's path."""
-    parser.add_argument(option, type=file_path, metavar=_("FILE"), help=meaning)
+def _read_early(arguments: list[str] | None) -> argparse.Namespace:
+    """Return what must be known before the parser is made; the parser will complain."""
+    early = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+    early.add_argument("--lang", choices=LANGUAGES)
+    early.add_argument("--config")
+    try:
+        return early.parse_known_args(arguments)[0]
+    except argparse.ArgumentError:
+        return argparse.Namespace(lang=None, config=None)
 
 
-def add_switch(parser: argparse.ArgumentParser, option: str, meaning: str) -> None:
-    """Add an *option* without a value."""
-    parser.add_argument(option, action="store_true", help=meaning)
-
-
-def choose_language(arguments: list[str] | None) -> None:
-    """Set the language that ``--lang`` asks for; before the parser is made."""
-    set_language(_read_early(arguments).lang)
-
-
-def add_language(parser: argparse.ArgumentParser) -> None:
-    """Add ``--lang``."""
-    parser.add_argument(
-        "--lang",
-        choices=LANGUAGES,
-        help=_("the language of the interface (default: the environment's, else Russian)"),
-    )
+def choose_language(arguments: list[str] | None, *wishes: object) -> None:
+    """Set the language that ``--lang`` asks for, or the first of *wishes* that is one of ours."""
+    wishes = (_read_early(arguments).lang, *wishes)
+    set_language(next((str(wish) for wish in wishes if wish in LANGUAGES), None))
 
 
 def config_path(environ: Mapping[str, str] = os.environ) -> Path:
@@ -178,28 +191,23 @@ def config_path(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(os.devnull)
 
 
-def _read_early(arguments: list[str] | None) -> argparse.Namespace:
-    """Return what must be known before the parser is made; the parser will complain."""
-    early = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
-    early.add_argument("--lang", choices=LANGUAGES)
-    early.add_argument("--config")
-    try:
-        return early.parse_known_args(arguments)[0]
-    except argparse.ArgumentError:
-        return argparse.Namespace(lang=None, config=None)
+def _read_table(path: Path, section: str, *, needed: bool) -> dict[str, Any]:
+    """Return the settings of *section* in the file at *path*.
 
-
-def _read_file(path: Path, *, needed: bool) -> dict[str, Any]:
-    """Return what stands in the settings at *path*; nothing if nobody *needed* them to be there.
-
-    Raises `OSError`, `RuntimeError` (no home folder), `ValueError` (no text, no TOML).
+    There are none if it cannot be read and is not *needed*. Raises `OptionError`.
     """
     try:
-        return tomllib.loads(read_text(path))
-    except OSError:  # no such file, or the home folder is somebody else's
-        if needed:
-            raise
-        return {}
+        document = tomllib.loads(read_text(path))
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, OSError) and not needed:  # none, or the home is somebody else's
+            return {}
+        sentence = _("Cannot read the settings in {path}: {reason}.")
+        raise OptionError(sentence.format(path=path, reason=why(error))) from error
+    table = document.get(section, {})
+    if not isinstance(table, dict) or set(document) - {"client", "server"}:
+        sentence = _("The settings in {path} belong in the tables [client] and [server].")
+        raise OptionError(sentence.format(path=path))
+    return table
 
 
 def read_text(path: Path) -> str:
@@ -209,6 +217,15 @@ def read_text(path: Path) -> str:
     mark that an editor may put in front.
     """
     return path.expanduser().read_text(encoding="utf-8-sig")
+
+
+def add_language(parser: argparse.ArgumentParser) -> None:
+    """Add ``--lang``."""
+    parser.add_argument(
+        "--lang",
+        choices=LANGUAGES,
+        help=_("the language of the interface (default: the environment's, else Russian)"),
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser, section: str, prefix: str, path: Path) -> None:
@@ -271,12 +288,10 @@ def file_path(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{text}: {why(error)}") from None
 
 
-def number(
-    kind: Callable[[str], N], least: float, most: float, *others: float
-) -> Callable[[str], N]:
+def number(kind: type[float], least: float, most: float, *others: float) -> Kind:
     """Return what reads a number of that *kind* from *least* to *most*, or one of *others*."""
 
-    def read(text: str) -> N:
+    def read(text: str) -> float:
         with contextlib.suppress(ValueError):
             if least <= (value := kind(text)) <= most or value in others:
                 return value
@@ -359,21 +374,35 @@ def write(text: str, stream: TextIO | None = None) -> None:
             )
 
 
+def wrapped(sentence: str, stream: TextIO, indent: int) -> str:
+    """Return *sentence* broken between words for a terminal; a program reads whole lines."""
+    if not stream.isatty():
+        return sentence
+    return textwrap.fill(
+        sentence,
+        max(20, shutil.get_terminal_size().columns),
+        subsequent_indent=" " * indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
 def complain(sentence: str) -> None:
-    """Say *sentence* on stderr; on a terminal it is broken between words."""
-    if sys.stderr.isatty():
-        columns = max(20, shutil.get_terminal_size().columns)
-        sentence = textwrap.fill(
-            sentence,
-            columns,
-            subsequent_indent="  ",
-            break_on_hyphens=False,
-            break_long_words=False,
-        )
-    write(sentence + "\n", sys.stderr)
+    """Say *sentence* on stderr."""
+    write(wrapped(sentence, sys.stderr, indent=2) + "\n", sys.stderr)
 
 
 def fail(sentence: str) -> int:
     """Say *sentence* on stderr and return the exit status of a failure."""
     complain(sentence)
     return FAILURE_STATUS
+
+
+def attempt(work: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Return the exit status of *work*; where the *options* are of no use, say why."""
+    try:
+        return work(options)
+    except OptionError as error:
+        return fail(str(error))
+    except UnusableError as error:
+        return fail(setting(error.code, error.details))

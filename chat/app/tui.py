@@ -6,7 +6,7 @@ It needs Textual, the extra ``tui``; without it there is `chat.app.console`. Thr
 * `Talk` has one that handles what was typed, in order, and may wait for the server;
 * the client's listener hands on what comes.
 
-The last two put what they have to show into an inbox and wake the first.
+The last two put what they have to show into an inbox, which the first empties every `TICK`.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import contextlib
 import os
 import queue
 import re
+import sys
 import threading
 import time
 from argparse import Namespace
@@ -21,7 +22,8 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, TextIO
+from functools import partial
+from typing import Any, ClassVar, TextIO
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -32,10 +34,8 @@ from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.driver import Driver
 from textual.geometry import Size
 from textual.keys import Keys
-from textual.message import Message as Notice
 from textual.screen import ModalScreen
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -66,8 +66,11 @@ from chat.core.protocol import Message, nick_key, printable
 KEPT_LINES = 5000
 """Lines of one conversation that stay in memory; the server's history has more."""
 
-LINES_AT_ONCE = 500
-"""Lines drawn before keys get their turn."""
+TICK = 1 / 30
+"""Seconds between two looks at what other threads have to show."""
+
+TASKS_AT_ONCE = 500
+"""How much of it is shown before keys get their turn."""
 
 NARROW = 60
 """Columns below which the list of users shows only when it is asked for."""
@@ -127,19 +130,9 @@ class Talk(Conversation):
     # The screen's thread
 
     @property
-    def nick(self) -> str:
-        """The user's own nickname."""
-        return self._client.nick
-
-    @property
-    def users(self) -> list[str]:
-        """The nicknames of the others, sorted."""
-        return self._client.users
-
-    @property
-    def waiting(self) -> int:
-        """How many messages have no answer yet."""
-        return len(self._client.unacknowledged)
+    def client(self) -> ChatClient:
+        """What the conversation goes through: it knows who is here, and what is unacknowledged."""
+        return self._client
 
     def start(self, app: "ChatApp", users: list[str]) -> None:
         """Begin: show on *app*, whose *users* are told first."""
@@ -168,7 +161,7 @@ class Talk(Conversation):
     def refuse(self, partner: str) -> None:
         """Say that *partner* has left, and that what was typed for them stays where it is."""
         sentence = _("{nick} has left, so nothing was sent. Alt+↑ or /all: talk to everybody.")
-        self._warn(sentence.format(nick=shown_nick(partner)))
+        self._warn(sentence, nick=shown_nick(partner))
 
     def keys(self) -> list[tuple[str, str]]:
         """Return what the keys do."""
@@ -193,9 +186,7 @@ class Talk(Conversation):
             self._handle(line)
         except ConnectionClosedError:
             self.unsent.append(line)
-            self._warn(_("The conversation is over. Not sent: {line}").format(line=line))
-        except TimeoutError:
-            self._warn(_("The server does not answer. Not sent: {line}").format(line=line))
+            self._warn(_("The conversation is over. Not sent: {line}"), line=line)
 
     def talk_to(self, partner: str | None) -> None:
         """Talk to *partner*, and show the conversation with them."""
@@ -204,7 +195,7 @@ class Talk(Conversation):
 
     def said(self, text: str, to: str | None) -> None:
         """Show what the user has said: nobody sends it back."""
-        event: Message = {"from": self.nick, "to": to, "text": text, "time": time.time()}
+        event: Message = {"from": self.client.nick, "to": to, "text": text, "time": time.time()}
         event["sealed"] = self._has_passphrase
         self._show(self._message_line(event, tuple({to: None, self._partner: None})))
 
@@ -245,11 +236,8 @@ class Talk(Conversation):
     # Any thread
 
     def display(self, lines: list[Line]) -> None:
-        """Put *lines* into their panes; of a long answer to /help, show the beginning."""
-        for line in lines:
-            self._app.deliver(line)
-        if lines[0].kind == "help":
-            self._app.deliver(lambda: self._app.show_from(lines[0]))
+        """Put *lines* into their panes."""
+        self._app.deliver(lambda: self._app.add(lines))
 
 
 # What the screen consists of
@@ -269,6 +257,17 @@ class Pane:
     draft: str = ""
     """What is typed and not sent yet."""
 
+    def add(self, line: Line) -> int:
+        """Add *line*; return how many of the oldest were dropped to make room."""
+        self.lines.append(line)
+        surplus = KEPT_LINES // 10 if len(self.lines) > KEPT_LINES else 0
+        del self.lines[:surplus]
+        if self.first_unread is not None:
+            self.first_unread = max(0, self.first_unread - surplus)
+        if self.top is not None:
+            self.top = max(0, self.top - surplus)
+        return surplus
+
 
 class Scrollback(ScrollView, can_focus=False):
     """Shows the lines of a pane, wrapped to its width; stays where it was scrolled to."""
@@ -277,56 +276,50 @@ class Scrollback(ScrollView, can_focus=False):
         """Show nothing yet."""
         super().__init__()
         self.pane = Pane(None)
-        self.following = True
-        """Whether the view goes along with what comes."""
         self._rows: list[Strip] = []
         self._starts: list[int] = []  # the first row of each line
         self._started = date(time.time())
         self._day = self._started
 
+    @property
+    def following(self) -> bool:
+        """Whether the view goes along with what comes."""
+        return self.pane.top is None
+
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Follow what comes when the last row is in view, and only then."""
         super().watch_scroll_y(old_value, new_value)
-        self.following = new_value >= self.max_scroll_y
+        line = max(0, bisect_right(self._starts, self.scroll_offset.y) - 1)
+        self.pane.top = None if new_value >= self.max_scroll_y else line
 
     def follow(self) -> None:
         """Go to the last row and follow what comes."""
-        self.following = True
         self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
+        self.pane.top = None
 
     def show(self, pane: Pane) -> None:
         """Show *pane* where it was left."""
-        self.pane.top = None if self.following else self._line_at_top()
         self.pane = pane
         self._wrap_all()
 
-    def add(self, line: Line) -> None:
-        """Show *line*, which has just been added to the pane."""
-        following = self.following
-        if len(self.pane.lines) > KEPT_LINES:
-            top = None if following else self._line_at_top()
-            surplus = len(self.pane.lines) - KEPT_LINES * 9 // 10
-            forget(self.pane, surplus)
-            self.pane.top = None if top is None else max(0, top - surplus)
-            self._wrap_all()
-            return
-        self._wrap(len(self.pane.lines) - 1, line)
-        self._resize_virtually(following)
-
-    def show_from(self, line: Line) -> None:
-        """Scroll to *line* if not all that follows it is in view."""
-        numbers = range(len(self.pane.lines))
-        top = next(
-            (self._starts[number] for number in numbers if self.pane.lines[number] is line), 0
-        )
-        if len(self._rows) - top > self.scrollable_content_region.height:
-            self.scroll_to(y=top, animate=False, immediate=True)
-
     def on_resize(self) -> None:
         """Wrap anew for the new width."""
-        if self._starts:
-            self.pane.top = None if self.following else self._line_at_top()
         self._wrap_all()
+
+    def add(self, line: Line, dropped: int) -> None:
+        """Show *line*, which was added to the pane when the first *dropped* were dropped."""
+        if dropped:
+            self._wrap_all()
+        else:
+            top = self.pane.top
+            self._wrap(len(self.pane.lines) - 1, line)
+            self._resize_virtually(top)
+
+    def show_last(self, number: int) -> None:
+        """Scroll to the beginning of the last *number* lines if not all of them are in view."""
+        top = self._starts[-number:][0]
+        if len(self._rows) - top > self.scrollable_content_region.height:
+            self.scroll_to(y=top, animate=False, immediate=True)
 
     def render_line(self, y: int) -> Strip:
         """Return row *y* of what is in view."""
@@ -336,23 +329,22 @@ class Scrollback(ScrollView, can_focus=False):
             return Strip.blank(width, self.rich_style)
         return self._rows[row].crop_extend(0, width, self.rich_style)
 
-    def _line_at_top(self) -> int:
-        return max(0, bisect_right(self._starts, self.scroll_offset.y) - 1)
-
     def _wrap_all(self) -> None:
+        top = self.pane.top
         self._rows.clear()
         self._starts.clear()
         self._day = self._started
         for number, line in enumerate(self.pane.lines):
             self._wrap(number, line)
-        self._resize_virtually(self.pane.top is None)
-        if self.pane.top is not None and self._starts:
-            top = self._starts[min(self.pane.top, len(self._starts) - 1)]
-            self.scroll_to(y=top, animate=False, immediate=True)
+        self._resize_virtually(top)
+        if top is not None and self._starts:
+            row = self._starts[min(top, len(self._starts) - 1)]
+            self.scroll_to(y=row, animate=False, immediate=True)
 
-    def _resize_virtually(self, following: bool) -> None:
+    def _resize_virtually(self, top: int | None) -> None:
         self.virtual_size = Size(self.scrollable_content_region.width, len(self._rows))
-        if following:
+        self.pane.top = top  # which a view that became smaller has changed
+        if top is None:
             self.follow()
         self.refresh()
 
@@ -384,13 +376,6 @@ class Scrollback(ScrollView, can_focus=False):
         return Strip(Segment(said, style or RichStyle()) for said, style, _control in segments)
 
 
-def forget(pane: Pane, surplus: int) -> None:
-    """Drop the oldest *surplus* lines of *pane*."""
-    del pane.lines[:surplus]
-    if pane.first_unread is not None:
-        pane.first_unread = max(0, pane.first_unread - surplus)
-
-
 class People(OptionList):
     """Whom one can talk to: everybody on top."""
 
@@ -401,20 +386,13 @@ class People(OptionList):
 
     def show(self, entries: list[tuple[str, Text]], current: str) -> None:
         """Show *entries*, a key and a label each; *current* is the one talked to."""
+        chosen = self.highlighted_option
+        key = chosen.id if self.has_focus and chosen is not None else current
         if entries != self._shown:
-            chosen = self.highlighted_option
-            kept = chosen.id if self.has_focus and chosen is not None else current
             self._shown = entries
             self.set_options([Option(label, id=key) for key, label in entries])
-        else:
-            kept = current
-        if not self.has_focus or entries is self._shown:
-            self._highlight(kept or current)
-
-    def _highlight(self, key: str) -> None:
-        for number, (entry, _label) in enumerate(self._shown):
-            if entry == key:
-                self.highlighted = number
+        keys = [entry for entry, _label in entries]
+        self.highlighted = keys.index(key if key in keys else current)
 
 
 class Completer:
@@ -469,14 +447,14 @@ class Draft(TextArea):
         }
         self._completer = completer
         self._typed: list[str] = []  # earlier lines
-        self._place: int | None = None  # in them; None: at a new line
+        self._place = 0  # of the line that is looked at; behind the last: the new one
         self._new = ""  # the new line, while an earlier one is looked at
 
     def remember(self, line: str) -> None:
         """Keep *line* for the arrow keys."""
         if line.strip() and line not in self._typed[-1:]:
             self._typed.append(line)
-        self._place = None
+        self._place = len(self._typed)
 
     def put(self, line: str) -> None:
         """Replace what stands there by *line*."""
@@ -486,9 +464,9 @@ class Draft(TextArea):
     async def _on_key(self, event: events.Key) -> None:
         act = self._keys.get(event.key)
         if event.key == "up" and self.cursor_location[0] == 0:
-            act = self._earlier
+            act = partial(self._look_at, -1)
         elif event.key == "down" and self.cursor_location[0] == self.document.line_count - 1:
-            act = self._later
+            act = partial(self._look_at, 1)
         if act is None:
             await super()._on_key(event)
             return
@@ -510,24 +488,14 @@ class Draft(TextArea):
             self.replace(completed, (row, 0), (row, len(line)))
             self.move_cursor((row, cursor))
 
-    def _earlier(self) -> None:
-        place = len(self._typed) if self._place is None else self._place
-        if place == 0:
-            return
-        if self._place is None:
-            self._new = self.text
-        self._place = place - 1
-        self.put(self._typed[self._place])
-
-    def _later(self) -> None:
-        if self._place is None:
-            return
-        self._place += 1
+    def _look_at(self, step: int) -> None:
+        """Go one line back or forth in what was typed."""
         if self._place == len(self._typed):
-            self._place = None
-            self.put(self._new)
-        else:
-            self.put(self._typed[self._place])
+            self._new = self.text
+        lines = [*self._typed, self._new]
+        if 0 <= self._place + step < len(lines):
+            self._place += step
+            self.put(lines[self._place])
 
 
 class PasswordScreen(ModalScreen[str | None]):
@@ -551,33 +519,7 @@ class ChatApp(App[None]):
 
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-wide")]  # noqa: RUF012
-    CSS = """
-    #main { height: 1fr; }
-    Scrollback {
-        width: 1fr; height: 1fr; overflow-x: hidden; overflow-y: scroll; scrollbar-size-vertical: 1;
-    }
-    People {
-        width: 24; height: 1fr; border: none; border-left: solid ansi_bright_black;
-        padding: 0 0 0 1; scrollbar-size-vertical: 1;
-    }
-    People > .option-list--option-highlighted {
-        color: ansi_default; background: ansi_default; text-style: underline;
-    }
-    People:focus > .option-list--option-highlighted { color: ansi_black; background: ansi_white; }
-    .-narrow People { display: none; }
-    .-narrow.asked People { display: block; width: 1fr; border: none; }
-    .-narrow.asked Scrollback { display: none; }
-    #status { height: 1; text-style: reverse; text-wrap: nowrap; text-overflow: ellipsis; }
-    #line { height: auto; max-height: 8; }
-    #prompt { width: auto; max-width: 50%; text-wrap: nowrap; text-overflow: ellipsis; }
-    Draft { width: 1fr; height: auto; max-height: 8; border: none; padding: 0; }
-    Draft .text-area--cursor { color: ansi_default; background: ansi_default; text-style: reverse; }
-    PasswordScreen { align: center middle; }
-    PasswordScreen Horizontal {
-        width: 60; max-width: 100%; height: 3; border: solid ansi_bright_black; padding: 0 1;
-    }
-    PasswordScreen Input { width: 1fr; }
-    """
+    CSS_PATH = "tui.tcss"
     # Where the list of users has the keys; the line being typed handles them itself.
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "clear_or_leave", show=False),
@@ -590,7 +532,6 @@ class ChatApp(App[None]):
     def __init__(self, talk: Talk, users: list[str], about: Mapping[str, str]) -> None:
         """Show *talk*; *users* are here already, *about* is the ``address`` and ``encryption``."""
         super().__init__()
-        self.driver_class = _forgiving(self.driver_class, self._lose_terminal)
         self.theme = "ansi-dark"  # the terminal's own colours, be it dark or light
         self.talk = talk
         self.scrollback = Scrollback()
@@ -601,11 +542,11 @@ class ChatApp(App[None]):
             {
                 "ctrl+c": self.action_clear_or_leave,
                 "ctrl+d": self.action_leave_if_empty,
-                "pageup": lambda: self.action_page(-1),
-                "pagedown": lambda: self.action_page(1),
+                "pageup": partial(self.action_page, -1),
+                "pagedown": partial(self.action_page, 1),
                 "ctrl+end": self.action_follow,
-                "alt+up": lambda: self.action_neighbour(-1),
-                "alt+down": lambda: self.action_neighbour(1),
+                "alt+up": partial(self.action_neighbour, -1),
+                "alt+down": partial(self.action_neighbour, 1),
                 "shift+tab": self.action_people,
             },
         )
@@ -613,12 +554,11 @@ class ChatApp(App[None]):
         self._status = Static(id="status")
         self._users = users
         self._about = about
-        self._panes: dict[str, Pane] = {"": Pane(None)}
-        self._pane = self._panes[""]
+        self._pane = Pane(None)
+        self._panes = {_key(None): self._pane}
         self._leaving = False
         self._sure = False  # Ctrl-C was pressed on an empty line: the next one leaves
-        self._inbox: deque[Line | Callable[[], None]] = deque()
-        self._woken = False
+        self._inbox: deque[Callable[[], None]] = deque()
 
     def compose(self) -> ComposeResult:
         """Lay the screen out."""
@@ -632,13 +572,14 @@ class ChatApp(App[None]):
 
     def on_mount(self) -> None:
         """Begin the conversation."""
-        self._screen_loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         for number in stop_signals():
             with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows; a test's thread
-                self._screen_loop.add_signal_handler(number, self.action_leave)
+                loop.add_signal_handler(number, self.action_leave)
         self.draft.focus()
         self.scrollback.show(self._pane)
         self.talk.start(self, self._users)
+        self.set_interval(TICK, self._take)
         self._refresh_edges()
 
     def on_resize(self) -> None:
@@ -647,64 +588,46 @@ class ChatApp(App[None]):
 
     # Any thread
 
-    class Arrived(Notice):
-        """There is something in the inbox."""
-
-    def deliver(self, item: Line | Callable[[], None]) -> None:
-        """Show a line, or call a function, in the screen's thread; return at once."""
-        self._inbox.append(item)
-        if not self._woken:
-            self._woken = True
-            with contextlib.suppress(RuntimeError):  # the screen has just gone
-                self.post_message(self.Arrived())
-
-    def _lose_terminal(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the screen has gone, too
-            self._screen_loop.call_soon_threadsafe(self.action_leave)
+    def deliver(self, task: Callable[[], None]) -> None:
+        """Do *task* in the screen's thread; return at once."""
+        self._inbox.append(task)
 
     # The screen's thread
 
-    @on(Arrived)
     def _take(self) -> None:
-        self._woken = False
-        for _number in range(LINES_AT_ONCE):
-            if not self._inbox:
-                break
-            item = self._inbox.popleft()
-            if isinstance(item, Line):
-                self._add(item)
-            else:
-                item()
-        if self._inbox and not self._woken:
-            self._woken = True
-            self.post_message(self.Arrived())
+        if not self._inbox:
+            return
+        for _number in range(TASKS_AT_ONCE):
+            if self._inbox:
+                self._inbox.popleft()()
         self._refresh_edges()
 
-    def _add(self, line: Line) -> None:
-        for pane in self._panes_of(line):
-            pane.lines.append(line)
-            here = pane is self._pane
-            seen = here and self.scrollback.following
-            if line.kind == "message" and not (seen or line.own):
-                pane.unread += 1
-                if pane.first_unread is None and not here:
-                    pane.first_unread = len(pane.lines) - 1
-            if here:
-                self.scrollback.add(line)
-            elif len(pane.lines) > KEPT_LINES:
-                forget(pane, KEPT_LINES // 10)
+    def add(self, lines: list[Line]) -> None:
+        """Put *lines* into their panes; of a long answer to /help, show the beginning."""
+        for line in lines:
+            for pane in self._panes_of(line):
+                self._add(line, pane)
+        if lines[0].kind == "help":
+            self.scrollback.show_last(len(lines))
+
+    def _add(self, line: Line, pane: Pane) -> None:
+        here = pane is self._pane
+        dropped = pane.add(line)
+        if line.kind == "message" and not line.own and not (here and self.scrollback.following):
+            pane.unread += 1
+            if pane.first_unread is None and not here:
+                pane.first_unread = len(pane.lines) - 1
+        if here:
+            self.scrollback.add(line, dropped)
 
     def _panes_of(self, line: Line) -> list[Pane]:
         if not line.panes:
             return [self._pane]
-        panes = []
-        for partner in line.panes:
-            key = _key(partner)
-            if line.kind == "message":
-                self._panes.setdefault(key, Pane(partner))
-            if key in self._panes:
-                panes.append(self._panes[key])
-        return panes
+        if line.kind == "message":
+            for partner in line.panes:
+                self._panes.setdefault(_key(partner), Pane(partner))
+        keys = map(_key, line.panes)
+        return [self._panes[key] for key in keys if key in self._panes]
 
     def show_pane(self, partner: str | None) -> None:
         """Show the conversation with *partner*, None: with everybody."""
@@ -717,39 +640,30 @@ class ChatApp(App[None]):
             self._pane.unread = 0
         self._refresh_edges()
 
-    def show_from(self, line: Line) -> None:
-        """Show the conversation from *line* on, where it has been added."""
-        self.scrollback.show_from(line)
-
     def _choose(self, partner: str | None) -> None:
         self.talk.choose(partner)
         self.show_pane(partner)
 
-    def _partners(self) -> list[str | None]:
+    def _partners(self) -> dict[str, str | None]:
         """Return whom the list shows: everybody, who is here, and who was talked to."""
-        here = {nick_key(user): user for user in self.talk.users}
-        gone = {key: pane.partner for key, pane in self._panes.items() if key not in here}
-        return [None, *here.values(), *(nick for nick in gone.values() if nick is not None)]
+        here = {_key(user): user for user in self.talk.client.users}
+        return (
+            {_key(None): None}
+            | here
+            | {key: pane.partner for key, pane in self._panes.items() if key not in here}
+        )
 
     def _refresh_edges(self) -> None:
-        """Bring the list of users, the status and the prompt up to date."""
+        """Bring the list of users, the prompt and the status up to date."""
         if self.scrollback.following:
             self._pane.unread = 0
-        here = {nick_key(user) for user in self.talk.users}
-        entries = []
-        for partner in self._partners():
-            key = _key(partner)
-            label = _text((_partner_part(partner),))
-            if partner is not None and key not in here:
-                label = Text(_("{nick} (left)").format(nick=shown_nick(partner)), "dim")
-            pane = self._panes.get(key)
-            if pane is not None and pane.unread:
-                label.append(f" {pane.unread}", RichStyle(bold=True, reverse=True))
-            entries.append((key or "*", label))
-        self.people.show(entries, _key(self._pane.partner) or "*")
-        partner = self._pane.partner
-        name = addressee(partner, here=_key(partner) in {"", *here})
-        role = "plain" if partner is None else "nick"
+        current = self._pane.partner
+        here = {_key(None), *map(_key, self.talk.client.users)}
+        partners = self._partners().items()
+        entries = [(key, self._label(key, partner, key in here)) for key, partner in partners]
+        self.people.show(entries, _key(current))
+        name = addressee(current, here=_key(current) in here)
+        role = "plain" if current is None else "nick"
         self._prompt.update(Text.assemble("[", _text((Part(name, role),)), "] "))
         words = self._status_words()
         for least in ("address", "users", "encryption"):
@@ -760,14 +674,28 @@ class ChatApp(App[None]):
         status.pad_right(max(0, self.size.width - status.cell_len))
         self._status.update(status)
 
+    def _label(self, key: str, partner: str | None, here: bool) -> Text:
+        if partner is None:
+            label = Text(_("Everybody"))
+        elif here:
+            label = _text((Part(shown_nick(partner), "nick"),))
+        else:
+            label = Text(addressee(partner, here=False), "dim")
+        if key in self._panes and (unread := self._panes[key].unread):
+            label.append(f" {unread}", RichStyle(bold=True, reverse=True))
+        return label
+
     def _status_words(self) -> dict[str, str]:
-        words = {"nick": f" {shown_nick(self.talk.nick)}", "connection": self._connection_words()}
-        if waiting := self.talk.waiting:
+        words = {
+            "nick": f" {shown_nick(self.talk.client.nick)}",
+            "connection": self._connection_words(),
+        }
+        if waiting := len(self.talk.client.unacknowledged):
             words["waiting"] = _("not confirmed: {n}").format(n=waiting)
         if unread := [pane for pane in self._panes.values() if pane.unread]:
             names = [f"{addressee(pane.partner, here=True)} {pane.unread}" for pane in unread]
             words["unread"] = _("unread: {names}").format(names=", ".join(names))
-        number = len(self.talk.users)
+        number = len(self.talk.client.users)
         users = ngettext("{n} more user", "{n} more users", number).format(n=number)
         return {**words, **self._about, "users": users if number else _("nobody else")}
 
@@ -803,10 +731,9 @@ class ChatApp(App[None]):
 
     @on(OptionList.OptionSelected)
     def _choose_option(self, event: OptionList.OptionSelected) -> None:
-        key = event.option_id
-        for partner in self._partners():
-            if (_key(partner) or "*") == key:
-                self._choose(partner)
+        partners = self._partners()
+        if event.option_id in partners:
+            self._choose(partners[event.option_id])
         self.action_write()
 
     # What keys do
@@ -825,9 +752,8 @@ class ChatApp(App[None]):
     def action_neighbour(self, step: int) -> None:
         """Talk to the next one in the list, or the previous one."""
         partners = self._partners()
-        keys = [_key(partner) for partner in partners]
-        place = keys.index(_key(self._pane.partner))
-        self._choose(partners[(place + step) % len(partners)])
+        place = list(partners).index(_key(self._pane.partner)) + step
+        self._choose([*partners.values()][place % len(partners)])
 
     def action_people(self) -> None:
         """Go to the list of users."""
@@ -880,17 +806,14 @@ class ChatApp(App[None]):
 
 
 def _key(partner: str | None) -> str:
-    return "" if partner is None else nick_key(partner)
-
-
-def _partner_part(partner: str | None, everybody: str | None = None) -> Part:
-    if partner is None:
-        return Part(everybody or _("Everybody"))
-    return Part(shown_nick(partner), "nick")
+    return "everybody" if partner is None else f"@{nick_key(partner)}"
 
 
 class _Output:
-    """What the screen is written to: when the terminal is gone, it says so and takes the rest."""
+    """What the screen is written to: when the terminal is gone, it says so and takes the rest.
+
+    Textual's thread that writes would die of an error.
+    """
 
     def __init__(self, file: TextIO, lose: Callable[[], None]) -> None:
         self._file = file
@@ -905,36 +828,21 @@ class _Output:
                 os.dup2(void.fileno(), self._file.fileno())
             self._lose()
 
-    def flush(self) -> None:
-        """Do nothing: everything is written at once."""
-
-    def fileno(self) -> int:
-        return self._file.fileno()
-
-
-def _forgiving(driver: type[Driver], lose: Callable[[], None]) -> type[Driver]:
-    """Return *driver* with another output. Textual's thread that writes would die of an error."""
-
-    class Forgiving(driver):  # type: ignore[misc, valid-type]
-        def __init__(self, *arguments: object, **options: object) -> None:
-            super().__init__(*arguments, **options)
-            if file := getattr(self, "_file", None):
-                self._file = _Output(file, lose)
-
-    return Forgiving
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def run(talk: Talk, users: list[str], options: Namespace) -> int:
     """Show *talk* on the full screen until the user leaves; return the exit status."""
-    about = {}
-    if options.tls or options.tls_ca:
-        about["encryption"] = "TLS"
+    encryption = ["TLS"] if options.tls or options.tls_ca else []
     if options.passphrase_file:
-        words = [*about.values(), _("encrypted end-to-end")]
-        about["encryption"] = " · ".join(words)
-    about = {"address": cli.address_text(options.host, options.port), **about}
+        encryption.append(_("encrypted end-to-end"))
+    about = {"address": cli.address_text(options.host, options.port)}
+    if encryption:
+        about["encryption"] = " · ".join(encryption)
     os.environ.pop("NO_COLOR", None)  # `COLOURS` knows
     app = ChatApp(talk, users, about)
+    sys.__stderr__ = _Output(sys.stderr, partial(app.deliver, app.action_leave))  # type: ignore[misc, assignment]
     try:
         app.run()
     finally:

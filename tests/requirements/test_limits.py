@@ -34,7 +34,7 @@ def test_who_writes_too_fast_is_slowed_down_and_told_which_message_was_not_deliv
 
 
 def test_pasting_twenty_lines_at_once_is_no_flood(serve: Serve, dial: Dial) -> None:
-    anya = dial(serve(rate=service.DEFAULT_RATE), "Аня")
+    anya = dial(serve(rate=service.DEFAULTS.rate), "Аня")
     anya.send(*({"type": "message", "text": str(n), "id": n} for n in range(20)))
     for number in range(20):
         anya.expect("ack", id=number)

@@ -1,6 +1,5 @@
 """The server's terminal: the start, what happens, the summary; for people or programs."""
 
-import itertools
 import json
 import logging
 import re
@@ -9,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +16,7 @@ from chat.app import journal
 from chat.core.history import Entry
 from chat.core.protocol import Limits
 from tests.scripts.programs import SERVER, Program
-from tests.wire import Wire
+from tests.wire import Wire, eventually
 
 
 def stop(server: Program) -> str:
@@ -126,9 +126,9 @@ def test_a_flood_from_one_address_hides_nobody_else(
         log("joined", address=("192.0.2.2", 1), nick="Аня")
         log("stopped", reason="stopped")
     text = "".join(printed)
-    assert text.count("192.0.2.1:") == journal.LINES_A_SECOND
+    assert text.count("192.0.2.1:") == journal.LINES_OF_ONE
     assert "Аня (192.0.2.2:1) теперь в чате" in text
-    assert f"… и ещё, не показано по отдельности: {5000 - journal.LINES_A_SECOND} строк\n" in text
+    assert f"… и ещё, не показано по отдельности: {5000 - journal.LINES_OF_ONE} строк\n" in text
     assert text.endswith("Сервер остановлен\n")
 
 
@@ -140,29 +140,40 @@ def test_messages_beyond_what_anybody_reads_are_counted(
     with journalling() as log:
         for _ in range(3):
             log("messages", messages=[(("192.0.2.1", 1), entry)] * 400)
+        log("joined", address=("192.0.2.2", 1), nick="Боря")
         log("stopped", reason="stopped")
     text = "".join(printed)
-    assert text.count("→") == journal.MESSAGES_A_SECOND
-    assert "не показано по отдельности: 200 сообщений (800 байт)" in text
+    assert text.count("→") == journal.LINES_OF_ONE
+    rest = 1200 - journal.LINES_OF_ONE
+    assert f"не показано по отдельности: {rest} сообщений ({4 * rest} байт)" in text
+    assert "Боря (192.0.2.2:1) теперь в чате" in text
     assert "1200 сообщений" in text  # the summary counts them all
 
 
-def test_what_waits_for_a_terminal_that_stands_still_is_bounded(
-    monkeypatch: pytest.MonkeyPatch,
+def test_what_was_omitted_is_said_when_the_second_is_over_though_nothing_else_happens(
+    printed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In lines: one record can have a thousand messages."""
-    seconds = itertools.count()
-    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
-    handler = journal.Journal()
-    said = [(("192.0.2.1", 1), Entry("Аня", "s", None, None, "да", 0.0))] * 1000
-    for _ in range(100):
+    now = 1000.0
+    journals_time = SimpleNamespace(**vars(time) | {"monotonic": lambda: now})
+    monkeypatch.setattr(journal, "time", journals_time)  # `eventually` looks at the real one
+    with journalling() as log:
+        for port in range(journal.LINES_OF_ONE + 7):
+            log("connected", address=("192.0.2.1", port))
+        now += 1
+        eventually(lambda: "не показано по отдельности: 7 строк\n" in "".join(printed))
+        log("connected", address=("192.0.2.1", 9999))
+        eventually(lambda: "192.0.2.1:9999: соединение установлено" in "".join(printed))
+
+
+def test_what_waits_for_a_terminal_that_stands_still_is_bounded() -> None:
+    """However many addresses there are: one record can have a thousand messages."""
+    handler = journal.Journal(journal.line)
+    entry = Entry("Аня", "s", None, None, "да", 0.0)
+    for host in range(100):
+        said = [((f"192.0.2.{host}", 1), entry)] * 1000
         handler.emit(logging.makeLogRecord({"event": {"event": "messages", "messages": said}}))
-        handler.emit(logging.makeLogRecord({"event": {"event": "store_back"}}))
-    waiting = 0
-    while not handler.records.empty():
-        facts = handler.records.get().__dict__["event"]
-        waiting += len(facts.get("messages", "1"))
-    assert 0 < waiting <= journal.WAITING_LINES
+        assert handler.waiting.qsize() <= (host + 1) * journal.LINES_OF_ONE
+    assert handler.waiting.qsize() == journal.LINES_OF_ALL
 
 
 def test_who_leaves_from_another_server_has_no_address(printed: list[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chat.core.server import ChatServer
-from chat.server import _limits as limits
+from chat.server import DEFAULTS, _limits
 from tests.scripts.programs import CLIENT, SERVER, Program, run
 from tests.wire import Wire
 
@@ -185,7 +185,7 @@ import os, runpy, sys
 import chat.client
 os.setuid(65534)
 from chat.app import options
-print(options._read_file(options.config_path(), needed=False))
+print(options._read_table(options.config_path(), "client", needed=False))
 """
     assert run("-c", code, env={"HOME": str(tmp_path)}) == (0, "{}\n", "")
 
@@ -215,9 +215,10 @@ def test_values_at_the_edge_work(values: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("value", ["0", "1000000000000", "1e400", "nan", "-1", "", "много"])
-@pytest.mark.parametrize("name", sorted(limits()))
+@pytest.mark.parametrize("name", sorted(_limits()))
 def test_values_beyond_the_edge_are_refused_with_the_range(name: str, value: str) -> None:
-    read, default, _help = limits()[name]
+    read, _meaning = _limits()[name]
+    default = getattr(DEFAULTS, name)
     assert read(str(default)) == default
     if (name, value) == ("rate", "0"):  # as many as they like
         return

@@ -444,6 +444,26 @@ async def test_memory_is_bounded(
         assert len(anya.app.scrollback._rows) <= 50
 
 
+@run
+async def test_scrolled_back_the_view_does_not_jump_when_old_lines_are_dropped(
+    server: ChatServer, dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tui, "KEPT_LINES", 50)
+    borya = dial(server, "Боря")
+    async with sitting(server.address, size=(60, 12)) as anya:
+        for number in range(40):
+            say(borya, f"строка {number}", number=number)
+        await anya.sees("строка 39")
+        await anya.press("pageup")
+        before = anya.conversation
+        assert "строка 39" not in before
+        for number in range(40, 60):
+            say(borya, f"строка {number}", number=number)
+        await anya.until(lambda: anya.people[0] == "Все 20")
+        assert len(anya.app._pane.lines) <= 50
+        assert anya.conversation == before
+
+
 # The connection
 
 
