@@ -43,7 +43,7 @@ publish: $(VENV)/report.installed $(COMPILED) ## собрать отчёт и п
 	@$(BIN)/python -m report.publish
 
 test: lint $(COMPILED) ## проверить код и выполнить все тесты || check the code and run all tests
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 anywhere: $(VENV)/test.installed ## выполнить тесты в недружелюбной обстановке: make anywhere ARGS=folder || run the tests in unkind surroundings: make anywhere ARGS=folder
 	@$(BIN)/python -m tests.anywhere $(ARGS)

@@ -124,7 +124,19 @@ def _watch(root: Path, asked_for: str | None, form: str, console: "Console") -> 
     folders = [root / name for name in ("chat", "notebooks", "report", "screenshots")]
     there = [folder for folder in folders if folder.is_dir()]
     console.print(_("Waiting for changes; Ctrl-C ends."))
-    for _changes in watch(*there, watch_filter=is_source, raise_interrupt=True):
+    looked = False
+    # It comes back in half a second too, without any changes: what was saved before the folders
+    # were watched, while the report was being built, is found by looking once.
+    for changes in watch(
+        *there,
+        watch_filter=is_source,
+        raise_interrupt=True,
+        rust_timeout=500,
+        yield_on_timeout=True,
+    ):
+        if looked and not changes:
+            continue
+        looked = True
         places, _others = _places(root, asked_for, form)
         stale = [place for place in places if not build.is_fresh(place)]
         for place in stale:

@@ -23,6 +23,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 NOBODY = 65534
+ON_ALL_PROCESSORS = ["--numprocesses", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]
+"""As ``make test`` does it."""
 LOAD = "import time\nend = time.monotonic() + 3600\nwhile time.monotonic() < end: pass"
 """Keeps one processor busy, for an hour at most."""
 
@@ -194,7 +196,7 @@ def main() -> int:
     status = 0
     for name in options.situations or SITUATIONS:
         print(f"{name:<11} ", end="", flush=True)
-        last = run(name, here[split + 1 :] or ["--numprocesses", "auto", "--dist", "loadfile"])
+        last = run(name, here[split + 1 :] or ON_ALL_PROCESSORS)
         print(last, flush=True)
         status |= int("passed" not in last or "failed" in last or "error" in last)
     return status

@@ -29,6 +29,40 @@ settings.register_profile("tests", deadline=None, print_blob=True)
 settings.load_profile("tests")
 
 
+# The whole run
+
+LONGEST = (
+    "grading/test_examples.py",
+    "report/test_build.py",
+    "grading/test_grade.py",
+    "notebooks/test_notebooks.py",
+    "report/test_browser.py",
+    "grading/test_mutants.py",
+    "backplane/test_fault_matrix.py",
+    "tui/test_full_screen.py",
+    "screenshots/test_scenarios.py",
+    "faults/test_ratios.py",
+    "faults/test_nothing_is_lost.py",
+    "faults/test_torture.py",
+    "test_makefile.py",
+)
+"""The files that take ten seconds and more."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest files first: at the end no worker goes on alone while the others are idle."""
+    here = Path(__file__).parent
+    places = {here / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_xdist_auto_num_workers() -> int:
+    """Have three workers for two processors: a third of the time a test waits for something."""
+    processors = os.cpu_count() or 1
+    return processors + processors // 2
+
+
 @pytest.fixture
 def serve() -> Iterator[Callable[..., ChatServer]]:
     """Start a server on a free port: ``serve(admin_password=…, some_limit=…)``."""

@@ -374,12 +374,15 @@ class Terminal:
         self._output_left = most_output
         self._hung_up = False  # the program's side of the terminal is closed
         self._closed = False
+        environment = clean_environment() | dict(env or {})
+        if pexpect.which(argv[0], env=environment) is None:  # what runs *argv* would say it inside
+            raise pexpect.ExceptionPexpect(f"There is no program {argv[0]}")
         program, *arguments = with_default_signals(argv)
         self._child: Any = pexpect.spawn(
             program,
             arguments,
             dimensions=(rows, columns),
-            env=clean_environment() | dict(env or {}),
+            env=environment,
             cwd=None if cwd is None else str(cwd),
         )
         self._descriptor: int = self._child.child_fd

@@ -189,7 +189,7 @@ def test_this_chat_gives_everybody_one_order(
     ("kind", "job"),
     [
         ("throughput", FLOOD),
-        ("stalled", FLOOD | {"window": 256, "seconds": 3.0, "stalled": True}),
+        ("stalled", FLOOD | {"window": 256, "seconds": 0.6, "stalled": True}),
         ("latency", {"kind": "latency", "pace": 100, "seconds": 0.3, "warmup": 0.1}),
         ("storm", {"kind": "storm", "seconds": 20.0}),
         ("memory", {"kind": "memory", "steps": [5, 10]}),

@@ -22,6 +22,8 @@ def test_what_is_slow_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_suite_that_fails_or_does_not_end_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # loading them takes most of the time
+    monkeypatch.setenv("PYTEST_PLUGINS", "xdist.plugin,pytest_timeout")
     path = tmp_path / "test_it.py"
     path.write_text("def test_it(): assert 1 == 2\n", encoding="utf-8")
     monkeypatch.setitem(torture.SUITES, "ours", [str(path)])

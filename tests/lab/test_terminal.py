@@ -254,9 +254,15 @@ class TestEnding:
         terminal.close()
         wait_until(lambda: not _running(child))
 
-    def test_a_program_that_is_not_there(self) -> None:
-        with pytest.raises(pexpect.ExceptionPexpect, match="no-such-program"):
-            Terminal(["no-such-program"], title="")
+    @pytest.mark.parametrize("handling", [signal.SIG_DFL, signal.SIG_IGN])
+    def test_a_program_that_is_not_there(self, handling: signal.Handlers) -> None:
+        """Also where a shell makes this process ignore a signal, as it does in the background."""
+        before = signal.signal(signal.SIGQUIT, handling)
+        try:
+            with pytest.raises(pexpect.ExceptionPexpect, match="no-such-program"):
+                Terminal(["no-such-program"], title="")
+        finally:
+            signal.signal(signal.SIGQUIT, before)
 
 
 class TestSeveralAtOnce:

@@ -88,7 +88,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("message", BAD, ids=str)
+@pytest.mark.parametrize("message", BAD, ids=lambda message: str(message)[:80])
 def test_a_message_that_lacks_something_is_not(message: dict[str, object]) -> None:
     with pytest.raises(ProtocolError, match="bad_frame"):
         check_server_message(message)

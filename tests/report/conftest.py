@@ -1,6 +1,8 @@
 """A small report of five notebooks, built once by the real command for all tests here."""
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,8 @@ import nbformat
 import pytest
 from nbformat import NotebookNode, v4
 from PIL import Image
+
+from tests.report import builder
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 200
@@ -193,7 +197,12 @@ def write_project(root: Path) -> Path:
 
 
 def run_builder(root: Path, *options: str) -> "subprocess.CompletedProcess[str]":
-    """Run ``python -m report`` on the project at *root*."""
+    """Build the project at *root* as ``python -m report`` does."""
+    return builder.build(["--root", str(root), *options], SECONDS)
+
+
+def start_builder(root: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command ``python -m report`` itself on the project at *root*."""
     return subprocess.run(
         [sys.executable, "-m", "report", "--root", str(root), *options],
         cwd=ROOT,
@@ -205,13 +214,26 @@ def run_builder(root: Path, *options: str) -> "subprocess.CompletedProcess[str]"
     )
 
 
+@pytest.fixture(autouse=True, scope="session")
+def builders_are_ready(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Start the process from which those of the builder are forked: it stays to the end."""
+    run_builder(tmp_path_factory.mktemp("nothing"))
+
+
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the small project, its report built."""
-    root = write_project(tmp_path_factory.mktemp("project"))
-    done = run_builder(root)
-    assert done.returncode == 0, done.stderr
-    return root
+    """The folder of the small project, its report built: once, whichever worker needs it first."""
+    own = tmp_path_factory.mktemp("project")
+    together = own.parent.parent if "PYTEST_XDIST_WORKER" in os.environ else own.parent
+    built = together / "built"
+    with (together / "built.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not built.exists():
+            root = write_project(together / "unfinished")
+            done = start_builder(root)
+            assert done.returncode == 0, done.stderr
+            root.rename(built)
+    return Path(shutil.copytree(built, own, dirs_exist_ok=True))
 
 
 @pytest.fixture(scope="session")

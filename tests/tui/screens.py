@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import textual._wait
 from textual.pilot import Pilot
 
 from chat.app.tui import ChatApp, Talk
@@ -13,6 +14,10 @@ from chat.core.client import Cipher
 from chat.core.protocol import Message
 from chat.promises.resume import ResumingClient
 from tests.wire import PATIENCE, Wire
+
+# After each key Textual waits twice until the process has been idle for so long: with its 20 ms
+# that would be most of the time of these tests. What is to be seen then is waited for anyway.
+textual._wait.SLEEP_GRANULARITY = 0.002
 
 
 class Desk:
@@ -63,8 +68,7 @@ class Desk:
         deadline = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < deadline, self.text
-            await self.pilot.pause()
-            await asyncio.sleep(0.002)
+            await self.pilot.pause(0.002)
 
     async def sees(self, text: str) -> None:
         """Wait until *text* is on the screen."""
