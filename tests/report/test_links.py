@@ -5,6 +5,7 @@ The builder refuses the same, but only after minutes of executing the notebooks.
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -31,12 +32,13 @@ def headings(path: Path) -> set[str]:
 @pytest.mark.parametrize("language", ["ru", "en"])
 def test_every_link_between_the_chapters_has_its_target(language: str) -> None:
     chapters = {path.name: path for path in (NOTEBOOKS / language).glob("0*.ipynb")}
-    labels = {
+    labels = [
         re.sub(r"\{.*?\}", ".*", match["label"])
         for path in chapters.values()
         for _kind, text in cells(path)
         for match in LABEL.finditer(text)
-    }
+    ]
+    assert len(labels) == len(set(labels)), f"used twice: {Counter(labels).most_common(3)}"
     lost = []
     for name, path in chapters.items():
         for _kind, text in cells(path):
