@@ -11,6 +11,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from report.sources import SourceError, Sources
+
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 LINK = re.compile(r"\]\((?!https?://)([^()\s]*(?:\([^()\s]*\))?[^()\s]*)\)")
 LABEL = re.compile(r"label=f?[\"'](?P<label>[a-z]+-[^\"']*)[\"']")
@@ -54,3 +56,18 @@ def test_every_link_between_the_chapters_has_its_target(language: str) -> None:
                     if chapter is None or fragment not in headings(chapter):
                         lost.append(f"{name}: {target}")
     assert lost == []
+
+
+@pytest.mark.parametrize("language", ["ru", "en"])
+def test_every_address_has_its_source(language: str) -> None:
+    sources = Sources(language)
+    cited = re.compile(r"\]\((https?://[^()\s]+)\)")
+    unknown = []
+    for path in sorted((NOTEBOOKS / language).glob("0*.ipynb")):
+        for kind, text in cells(path):
+            for address in cited.findall(text) if kind == "markdown" else ():
+                try:
+                    sources.cite(address)
+                except SourceError as error:
+                    unknown.append(str(error))
+    assert unknown == []
