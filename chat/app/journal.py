@@ -216,7 +216,6 @@ def on_console(
     write("\n".join(start) + "\n")
     journal = Journal(line_for, show_text=show_text)
     logger.setLevel(logging.INFO)
-    logger.propagate = False
     logger.addHandler(journal)
     journal.start()
     try:

@@ -139,9 +139,11 @@ class ClientConnection(threading.Thread):
     def run(self) -> None:
         """Serve the client until it leaves, is lost, or is told to go."""
         log("connected", address=self.address)
+        with _surviving("failed", address=self.address):
+            self._serve()
         with (
             _surviving("failed", address=self.address),
-            contextlib.ExitStack() as parting,  # each step, whatever becomes of the others
+            contextlib.ExitStack() as parting,  # the last first; each, whatever another raises
         ):
             parting.callback(self.server.forget, self)
             parting.callback(log, "disconnected", address=self.address)
@@ -149,7 +151,6 @@ class ClientConnection(threading.Thread):
             parting.callback(self.server.writer.close, self.connection)
             parting.callback(self._drain)
             parting.callback(self._leave)
-            self._serve()
 
     def _serve(self) -> None:
         try:
