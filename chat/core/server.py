@@ -407,7 +407,11 @@ class ChatServer:
         self,
     ) -> "typing.Self":  # quoted: Python 3.10, which has none, is to be told so in words
         """Start the server."""
-        self.start()
+        try:
+            self.start()
+        except BaseException:  # Ctrl-C, perhaps
+            self.stop()
+            raise
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -441,8 +445,8 @@ class ChatServer:
                 self._resources.callback(listener.close)
                 accept = functools.partial(self._accept, listener)
                 self._selector.register(listener, selectors.EVENT_READ, accept)
-            self.writer.open()
             self._resources.callback(self.writer.end)
+            self.writer.open()
             self._resources.callback(self.room.directory.close, self.limits.drain_timeout)
             self.room.directory.open(self.dismiss)
         except BaseException:

@@ -163,8 +163,16 @@ class Writer:
             stack.callback(self._waker.close)
             self._selector = stack.enter_context(selectors.DefaultSelector())
             self._selector.register(self._waker.watched, selectors.EVENT_READ)
+            self._resources = stack.pop_all()  # closed by the thread at its end
+        try:
             self._thread.start()
-            stack.pop_all()
+        except Exception:
+            self._resources.close()
+            raise
+        except BaseException:  # Ctrl-C while we wait for the thread, which begins all the same
+            self._posted.append(Order(Action.END))
+            self.ring()
+            raise
 
     def end(self) -> None:
         """End the thread, once all that was posted is done. Every connection is closed by then."""
@@ -172,8 +180,6 @@ class Writer:
             self._posted.append(Order(Action.END))
             self.ring()
             self._thread.join()
-            self._selector.close()
-            self._waker.close()
 
     # Posting
 
@@ -266,6 +272,7 @@ class Writer:
             except Exception:
                 logger.exception("cannot wait")
             self._write_round()
+        self._resources.close()
 
     def _wait(self) -> list[Connection]:
         """Wait until there is something to do; return whose sockets can be written again."""

@@ -388,8 +388,8 @@ class Cluster(Log, Directory):
             raise UnusableError("no_redis", reason=error) from error
         for name, work in [("writer", self._write), ("reader", self._read)]:
             thread = threading.Thread(target=work, name=f"cluster {name}")
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
 
     def close(self, timeout: float = PATIENCE) -> None:
         """Write what waits, within *timeout* seconds, give up the lease, end both threads."""

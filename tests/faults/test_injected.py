@@ -25,6 +25,7 @@ import pytest
 import chat.core.history
 import chat.core.room
 import chat.core.server
+from chat.core.client import ChatClient
 from chat.core.history import Entry, Log
 from chat.core.server import ChatServer, ClientConnection
 from chat.lab.background import Snapshot, assert_nothing_left
@@ -388,4 +389,28 @@ def test_a_server_that_cannot_have_all_it_needs_does_not_start_and_leaves_nothin
         with pytest.raises(Exception, match="injected"):
             server.bind()
     server.stop()
+    assert_nothing_left(before)
+
+
+@pytest.mark.parametrize("name", ["writer", "listener", "chat writer", "chat listener"])
+def test_ctrl_c_while_a_thread_begins_leaves_nothing(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notebook's reader stops a cell at any moment; the thread runs all the same."""
+    begin = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        begin(thread)
+        if thread.name == name:
+            raise KeyboardInterrupt
+
+    before = Snapshot()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        with (
+            pytest.raises(KeyboardInterrupt),
+            assemble() as server,
+            ChatClient(server.address, "Аня"),
+        ):
+            pass
     assert_nothing_left(before)
