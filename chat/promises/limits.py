@@ -12,7 +12,7 @@ connections        an address                      100         2000        close
 entering, leaving  an address                      20          1000        waits
 messages           a user (``--rate``)             rate        burst       ``too_fast``
 messages           all newcomers of an address     10 × rate   10 × burst  smaller burst
-bytes              a user                          256 KiB     512 KiB     waits
+bytes              a user                          128 KiB     256 KiB     waits
 requests           a user                          50          200         waits
 refusals           a user                          10          20          waits
 ``too_fast``       a user                          50          1           waits
@@ -38,7 +38,7 @@ from chat.core.timing import TokenBucket
 
 CONNECTIONS = (100, 2000)
 ENTRIES = (20, 1000)
-BYTES = (256 * 1024, 512 * 1024)
+BYTES = (128 * 1024, 256 * 1024)
 BYTES_AT_ONCE = 16 * 1024
 REQUESTS, HISTORY = (50, 200), 5  # a question for history counts as so many
 REFUSALS = (10, 20)
