@@ -165,7 +165,7 @@ def _parser() -> cli.ArgumentParser:
         type=Path,
         default=RESULTS,
         metavar=_("FILE"),
-        help=_("where the results go (default: benchmarks/results.json, unless --quick)"),
+        help=_("where the results go (default: tests/benchmarks/results.json, unless --quick)"),
     )
     cli.add_language(parser)
     return parser

@@ -93,11 +93,12 @@ def _ratio(above: float | None, below: float | None) -> float | None:
 
 def _against_others(measured: Measured) -> list[Goal]:
     wanted = (
-        ("naive", 10, WINDOW, 12.0),
+        ("naive", 10, WINDOW, 8.0),
         ("naive", 100, WINDOW, 30.0),
-        ("naive", 500, WINDOW, 50.0),
+        ("naive", 500, WINDOW, 40.0),
         ("naive", 100, 16, 6.0),
-        ("naive", 100, 1, 0.95),
+        ("naive", 100, 1, 1.0),
+        ("coalescing", 10, WINDOW, 1.0),
         ("coalescing", 100, WINDOW, 1.0),
         ("ngircd", 10, WINDOW, 1.0),
         ("ngircd", 100, WINDOW, 4.0),
@@ -155,5 +156,5 @@ def _the_rest(measured: Measured) -> list[Goal]:
             unit="",
         ),
         Goal(_("one of a hundred does not read: the rate of the others"), 0.95, _ratio(*stalled)),
-        Goal(_("with a history on disk: the rate"), 0.6, _ratio(*durable)),
+        Goal(_("with a history on disk: the rate"), 0.7, _ratio(*durable)),
     ]
