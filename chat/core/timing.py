@@ -2,6 +2,10 @@
 
 import time
 
+LONGEST_DEBT = 5.0
+"""Seconds of waiting that may be drawn from a bucket in advance: who shares it with a crowd gets a
+turn, too."""
+
 
 class Deadline:
     """One limit of time through several steps."""
@@ -51,8 +55,7 @@ class TokenBucket:
         """Take *amount* in advance; return the seconds until that will have been there."""
         if not self._rate:
             return 0
-        left = self.tokens
-        self._tokens = left - amount
+        self._tokens = max(self.tokens - amount, -self._rate * LONGEST_DEBT)
         return max(0.0, -self._tokens / self._rate)
 
     def take_up_to(self, amount: float) -> float:

@@ -1,9 +1,10 @@
 """Budgets against strangers, so that nobody can use up what belongs to all.
 
 Everything that costs the server something has a budget that is filled up at a steady rate (a token
-bucket). Whoever has used theirs up waits, which costs them time and nobody else; a message too many
-is refused. What a user has left is kept by the user's address as well: coming back does not fill a
-budget up. These are the budgets:
+bucket). Whoever has used theirs up waits, which costs them time and nobody else, and 5 seconds at
+most, so that a neighbour of a crowd gets in, too; a message too many is refused. What a user has
+left is kept by the user's address as well: coming back does not fill a budget up. These are the
+budgets:
 
 =================  ==============================  ==========  ==========  ===============
 what               who shares it                   a second    at once     when it is over

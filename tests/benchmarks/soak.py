@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psutil
 
-from chat.core.protocol import Message, encode
+from chat.core.protocol import Limits, Message, encode
 from chat.core.timing import Deadline
 from chat.lab.faults import ServerProcess
 from chat.lab.waiting import wait_until
@@ -180,19 +180,10 @@ def _wait(seconds: float) -> None:
 
 
 def _count(process: psutil.Process) -> Count:
-    """Count when the last connection is gone."""
+    """Count when the last connection is gone, and so long after that as its thread may take."""
     wait_until(lambda: len(process.net_connections("tcp")) == 1, timeout=PATIENCE)
-    wait_until(lambda: not any("client" in name for name in _names(process)), timeout=PATIENCE)
+    _wait(Limits.drain_timeout + 1)
     return Count(process.memory_full_info().uss, process.num_threads(), process.num_fds())
-
-
-def _names(process: psutil.Process) -> list[str]:
-    """Return the names of its threads, as the kernel knows them."""
-    names = []
-    for thread in process.threads():
-        with contextlib.suppress(OSError):  # it has just ended
-            names.append(Path(f"/proc/{process.pid}/task/{thread.id}/comm").read_text("utf-8"))
-    return names
 
 
 def save(result: Result, path: Path = RECORDED) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from chat import server as service
 from chat.core import server as server_module
+from chat.core.protocol import Limits
 from chat.core.server import ChatServer, ClientConnection
 from tests.wire import Wire, eventually
 
@@ -135,3 +136,17 @@ def test_a_thousand_requests_without_reading_the_answers_harm_nobody(
     borya.say("я жив")
     anya.skip_to("message", text="я жив")
     eventually(lambda: len(server.room.users()) == 2)
+
+
+@pytest.mark.promise(name="limits")
+def test_a_crowd_at_an_address_does_not_keep_a_neighbour_out() -> None:
+    """Whoever tries to enter must hear the answer before the time to register is over."""
+    from chat.promises.limits import Budgets  # noqa: PLC0415 - the file may have been taken out
+
+    gate, address = Budgets(Limits()), ("192.0.2.1", 5)
+    crowd, neighbour = gate.admit(address), gate.admit(address)
+    assert crowd is not None
+    assert neighbour is not None
+    for _n in range(5000):
+        crowd.take("register", 50)
+    assert 0 < neighbour.take("register", 50) < Limits.register_timeout
