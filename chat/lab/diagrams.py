@@ -200,8 +200,8 @@ def connection_life() -> Figure:
         ("_shake_hands()", _("agree on encryption, if there is TLS"), Look.PLAIN),
         ("_register()", _("read until a nickname is accepted"), Look.PLAIN),
         ("_converse()", _("recv() → frames → dispatch, again"), Look.PLAIN),
-        ("_leave()", _("leave the room; send what is queued;\nend the stream (FIN)"), Look.PLAIN),
-        ("linger()", _("read until the peer closes as well"), Look.PLAIN),
+        ("_leave()", _("leave the room, tell the others"), Look.PLAIN),
+        ("_drain()", _("send the rest, then a FIN;\nread until the peer closes, too"), Look.PLAIN),
         ("close()", _("free the descriptor; the thread ends"), Look.THREAD),
     ]
     ends = [
