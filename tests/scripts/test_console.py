@@ -501,6 +501,7 @@ def test_an_admin_stops_the_server_and_every_client_ends_by_itself(
     anya, borya = sit(strict_server.address, "Аня"), sit(strict_server.address, "Боря")
     borya.type("не успе")
     wait_for_prompt(borya, "[всем] не успе")
+    anya.wait_for("Боря теперь в чате")
     become_admin(anya)
     anya.enter("/down")
     for terminal in (anya, borya):
