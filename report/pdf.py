@@ -12,6 +12,7 @@ import matplotlib
 import pikepdf
 import typst
 from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
+from PIL import Image
 
 from . import ReportError, pandoc
 from .export import TEMPLATES
@@ -55,12 +56,45 @@ def write(folder: Path, path: Path) -> None:
     if warnings:
         raise TypstError("\n".join(warning.diagnostic for warning in warnings))
     with pikepdf.open(io.BytesIO(content)) as pdf:
+        index_colours(pdf)
+        # The default value; poppler reports an error where it is written out.
+        if "/MarkInfo" in pdf.Root and "/Suspects" in pdf.Root.MarkInfo:
+            del pdf.Root.MarkInfo.Suspects
         # Typst writes the thousands of small objects that say what each word is one by one.
         pdf.save(
             path,
             object_stream_mode=pikepdf.ObjectStreamMode.generate,
             recompress_flate=True,
             deterministic_id=True,
+        )
+
+
+def index_colours(pdf: pikepdf.Pdf) -> None:
+    """Store each picture of *pdf* that has at most 256 colours as numbers of a palette.
+
+    Typst writes three bytes for each point, whatever the PNG was. Pictures of a screen get a
+    third smaller, and no point of them changes.
+    """
+    for picture in pdf.objects:
+        if not isinstance(picture, pikepdf.Stream) or picture.get("/Subtype") != "/Image":
+            continue
+        size = int(picture.Width), int(picture.Height)
+        points = picture.read_bytes()
+        if picture.BitsPerComponent != 8 or len(points) != 3 * size[0] * size[1]:
+            continue
+        image = Image.frombytes("RGB", size, points)
+        indexed = image.quantize(256, dither=Image.Dither.NONE)
+        palette = indexed.getpalette()
+        if palette is None or indexed.convert("RGB").tobytes() != points:
+            continue
+        picture.write(indexed.tobytes())
+        picture.ColorSpace = pikepdf.Array(
+            [
+                pikepdf.Name.Indexed,
+                picture.ColorSpace,
+                len(palette) // 3 - 1,
+                pikepdf.String(bytes(palette)),
+            ]
         )
 
 

@@ -206,6 +206,38 @@ def test_a_listing_that_goes_on_says_so_and_pages_say_where_one_is(pages: list[s
 
 
 @needs_poppler
+def test_the_words_over_the_rest_of_a_listing_stand_clear_of_its_first_line(output: Path) -> None:
+    boxes = re.findall(
+        r'yMin="([\d.]+)" xMax="[\d.]+" yMax="([\d.]+)">([^<]*)<',
+        pdftotext(output / "report.pdf", "-bbox"),
+    )
+    said = [index for index, (*_, word) in enumerate(boxes) if word == "Продолжение"]
+    assert said
+    for index in said:
+        # Its three words, and the first of the line below.
+        (top, bottom, _), below = boxes[index], boxes[index + 3]
+        assert float(below[0]) + float(below[1]) > 2 * float(bottom), (top, bottom, below)
+
+
+def test_a_picture_of_few_colours_becomes_a_palette_without_a_difference() -> None:
+    points = bytes(value for point in range(400) for value in (point % 7, point % 5, 255))
+    with pikepdf.new() as made:
+        picture = made.make_stream(
+            points,
+            Subtype=pikepdf.Name.Image,
+            Width=20,
+            Height=20,
+            BitsPerComponent=8,
+            ColorSpace=pikepdf.Name.DeviceRGB,
+        )
+        pdf.index_colours(made)
+        palette = bytes(picture.ColorSpace[3])
+        assert picture.ColorSpace[0] == "/Indexed"
+        shown = [palette[3 * index : 3 * index + 3] for index in picture.read_bytes()]
+        assert b"".join(shown) == points
+
+
+@needs_poppler
 def test_a_question_stands_in_its_place_and_its_answer_at_the_end_of_the_section(
     pages: list[str],
 ) -> None:

@@ -178,7 +178,58 @@ local function take_caption(div)
   return caption, rest
 end
 
+-- A column holds its longest word; what is left goes to the columns whose cells need it most.
+-- Pandoc shares the width by the dashes of the source, which says nothing about the words.
+local CHARACTERS_IN_WIDTH = 88
+
+local function share_width(grid)
+  local shared = false
+  for _, spec in ipairs(grid.colspecs) do
+    shared = shared or (spec[2] or 0) > 0
+  end
+  if not shared then
+    return
+  end
+  local least, whole = {}, {}
+  for column = 1, #grid.colspecs do
+    least[column], whole[column] = 1, 1
+  end
+  local function measure(row)
+    for column, cell in ipairs(row.cells) do
+      if cell.col_span > 1 then
+        return
+      end
+      local text = pandoc.utils.stringify(cell.contents)
+      whole[column] = math.max(whole[column], pandoc.text.len(text) + 3)
+      for word in text:gmatch("[^%s/_.:(]+") do
+        least[column] = math.max(least[column], pandoc.text.len(word) + 3)
+      end
+    end
+  end
+  grid.head.rows:map(measure)
+  for _, body in ipairs(grid.bodies) do
+    body.body:map(measure)
+  end
+  local taken, wanted = 0, 0
+  for column = 1, #least do
+    taken, wanted = taken + least[column], wanted + math.max(0, whole[column] - least[column])
+  end
+  local free, sum = math.max(0, CHARACTERS_IN_WIDTH - taken), 0
+  for column = 1, #least do
+    if wanted > 0 then
+      least[column] = least[column] + free * math.max(0, whole[column] - least[column]) / wanted
+    end
+    sum = sum + least[column]
+  end
+  local specs = grid.colspecs
+  for column, spec in ipairs(specs) do
+    specs[column] = { spec[1], least[column] / sum }
+  end
+  grid.colspecs = specs
+end
+
 local function with_continued_head(grid, number)
+  share_width(grid)
   local written = pandoc.write(pandoc.Pandoc { grid }, "typst"):gsub("align%(center%)", "align(start)", 1)
   local row = ("table.header(continued-table(%s, %d), "):format(typst_string(number), #grid.colspecs)
   return pandoc.RawBlock("typst", (written:gsub("table%.header%(", function() return row end, 1)))
