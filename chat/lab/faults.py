@@ -676,8 +676,8 @@ def table(rows: Iterable[Row]) -> tuple[list[str], list[list[str]]]:
         _("Each message exactly once"),
         _("One order"),
         _("Others not held up"),
-        _("Nickname in order"),
-        _("Server serves"),
+        _("Nickname kept"),
+        _("Server still works"),
         _("Messages"),
     ]
     return header, [_cells(row) for row in rows]
