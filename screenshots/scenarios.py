@@ -93,7 +93,7 @@ def all_scenarios() -> list[Scenario]:
             _("Anya writes to everybody, and Borya answers everybody."),
             _(
                 "The author has only the line they typed. The server logs a message once, not "
-                "once a recipient."
+                "once per recipient."
             ),
             message_to_all,
         ),
