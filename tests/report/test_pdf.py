@@ -215,8 +215,10 @@ def test_the_words_over_the_rest_of_a_listing_stand_clear_of_its_first_line(outp
     assert said
     for index in said:
         # Its three words, and the first of the line below.
-        (top, bottom, _), below = boxes[index], boxes[index + 3]
-        assert float(below[0]) + float(below[1]) > 2 * float(bottom), (top, bottom, below)
+        above, below = (
+            (float(top) + float(bottom)) / 2 for top, bottom, _ in (boxes[index], boxes[index + 3])
+        )
+        assert below - above > 8.5
 
 
 def test_a_picture_of_few_colours_becomes_a_palette_without_a_difference() -> None:
