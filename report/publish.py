@@ -29,7 +29,7 @@ _PICTURE = re.compile(rf"\]\(({PICTURES}/[^)\s]+)\)")
 # the link to the other edition.
 _DRAWN = re.compile(r"<!--(.*?)-->|<text[^>]*>(.*?)</text>", re.DOTALL)  # as matplotlib writes
 _CYRILLIC = re.compile("[А-Яа-яЁё]+")
-_CYRILLIC_SHOWN = {"Ж", "Жук", "Уж", "Ёж", "По", "русски", "авекмнорстух", "А", "ж"}
+_CYRILLIC_SHOWN = {"Ж", "Жук", "Уж", "Ёж", "По", "русски", "авекмнорстух", "А", "ж", "я"}
 
 
 def main() -> int:
