@@ -30,7 +30,7 @@ from chat.app.i18n import LANGUAGES, set_language
 from chat.app.i18n import gettext as _
 from chat.app.sentences import setting, why
 from chat.core.protocol import DEFAULT_HOST, DEFAULT_PORT
-from chat.promises import UnusableError
+from chat.promises import UnusableError, read_file
 
 Kind = Callable[[str], object]
 """Makes of a text what an option may be, or raises `argparse.ArgumentTypeError`."""
@@ -216,7 +216,7 @@ def read_text(path: Path) -> str:
     With ``~`` for the home folder (`RuntimeError` if there is none), and without the byte order
     mark that an editor may put in front.
     """
-    return path.expanduser().read_text(encoding="utf-8-sig")
+    return read_file(path.expanduser()).decode("utf-8-sig")
 
 
 def add_language(parser: argparse.ArgumentParser) -> None:

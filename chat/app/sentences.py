@@ -37,6 +37,7 @@ _BY_NUMBER = {
     errno.ENOSPC: mark("the disk is full"),
     errno.EROFS: mark("the disk is read-only"),
     errno.EIO: mark("the disk does not work"),
+    errno.EFBIG: mark("the file is too large"),
     errno.ENOTDIR: mark("a folder in the path is a file"),
     errno.ENAMETOOLONG: mark("the name is too long"),
 }

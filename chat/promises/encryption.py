@@ -44,7 +44,7 @@ import unicodedata
 from pathlib import Path
 
 from chat.core.protocol import nick_key
-from chat.promises import UnusableError
+from chat.promises import UnusableError, read_file
 
 try:
     from cryptography.exceptions import InvalidTag
@@ -139,7 +139,7 @@ def read_passphrase(path: str | Path) -> str:
     """
     try:
         # "-sig": an editor of Windows may put a byte order mark in front.
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = read_file(path).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UnusableError("unreadable", path=path, reason=error) from None
     passphrase = lines[0].strip() if lines else ""

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from chat.core.connection import Transport, TransportError
 from chat.core.timing import Deadline
-from chat.promises import UnusableError
+from chat.promises import UnusableError, read_file
 
 RECORD_BYTES = 16 * 1024
 """The most plaintext in one record of TLS (RFC 8446, section 5.1)."""
@@ -90,7 +90,7 @@ def client_context(ca_file: str | Path | None = None) -> ssl.SSLContext:
 def _check_pem(path: str | Path, mark: bytes, code: str) -> None:
     """Look for *mark* in the file, because OpenSSL does not say which file was wrong."""
     try:
-        found = mark in Path(path).read_bytes()
+        found = mark in read_file(path)
     except OSError as error:
         raise UnusableError("unreadable", path=path, reason=error) from error
     if not found:

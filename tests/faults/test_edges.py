@@ -53,3 +53,16 @@ def test_a_number_works_or_is_refused_with_its_range(
         assert option in output.err
         assert "Traceback" not in output.err
         assert any(character.isdigit() for character in output.err.replace(value, ""))
+
+
+@pytest.mark.parametrize("option", ["--config", "--admin-password-file", "--tls-cert"])
+def test_an_endless_file_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [option, "/dev/zero", "--lang", "ru"]
+    if option == "--tls-cert":
+        arguments += ["--tls-key", "/dev/zero"]
+    try:
+        status = chat.server.main(arguments)
+    except SystemExit as error:
+        status = int(error.code or 0)
+    assert status in (1, 2)
+    assert "файл слишком велик" in capsys.readouterr().err
