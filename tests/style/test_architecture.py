@@ -17,7 +17,7 @@ ROOT = CHAT.parent
 MAY_IMPORT = {
     "core": {"chat.core"},
     "promises": {"chat.core", "chat.promises"},
-    "app": {"chat.core", "chat.promises.UnusableError", "chat.app"},
+    "app": {"chat.core", "chat.promises.UnusableError", "chat.promises.read_file", "chat.app"},
     "lab": {"chat.core", "chat.promises", "chat.app", "chat.lab", "chat.server", "chat"},
 }
 
