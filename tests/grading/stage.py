@@ -387,9 +387,13 @@ class Stage:
 
         Everybody says something to all, twice. A server works through what one user sends in
         order, and so does a client with what it receives: when everybody has the others' second
-        sentence, what was said before the first has nowhere to be any more. Raises `Missed`.
+        sentence, what was said before the first has nowhere to be any more. Of one alone nothing
+        is heard, so then the programs are waited for. Raises `Missed`.
         """
         players = players or tuple(self.users)
+        if len(players) == 1:
+            self.calm()
+            return
         for _round in range(2):
             for player in players:
                 text = self.broadcasts(player)
