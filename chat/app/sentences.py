@@ -86,7 +86,6 @@ _TLS = {
     "encryption_damaged": mark("the encrypted stream was damaged in transit"),
     "encryption_not_agreed": mark("no encryption could be agreed on"),
     "no_tls": mark("the other side does not speak TLS"),
-    "cut": mark("the connection was cut before its end"),
 }
 
 # What cannot be used, of what was asked for on the command line

@@ -33,10 +33,6 @@ class TlsError(TransportError):
     """The encrypted stream cannot go on."""
 
 
-class TruncatedError(TlsError):
-    """The stream ended without a goodbye: what was still to come may have been cut off."""
-
-
 # Contexts: what a side shows, and whom it believes
 
 
@@ -108,8 +104,7 @@ class TlsChannel:
     return must go into the socket in the order in which it was returned, so let one thread at a
     time take it: the reading thread during the handshake, afterwards the writing one. Reading can
     make something to send, too: an answer to a KeyUpdate goes out before the next data, as RFC
-    8446, section 4.6.3, wants it; for all else (an alert) `has_output` is true, and the next
-    `send`, also of nothing, returns it.
+    8446, section 4.6.3, wants it; all else (an alert) goes with the next `send`, also of nothing.
 
     Every method but `take_output` raises `TlsError` when the peer sends what is not TLS, or cannot
     be trusted; from then on always the same, while `take_output` returns the alert that
@@ -151,11 +146,6 @@ class TlsChannel:
         """Whether the peer has said that nothing more will come (``close_notify``)."""
         return self._ended
 
-    @property
-    def has_output(self) -> bool:
-        """Whether there are bytes for the peer that no method has returned yet."""
-        return self._outgoing.pending > 0
-
     def handshake(self, received: bytes = b"") -> bytes:
         """Take what the peer has sent; return what to send it. A client begins with nothing.
 
@@ -176,7 +166,7 @@ class TlsChannel:
     def receive(self, chunk: bytes) -> bytes:
         """Take the next *chunk* of the stream; return the plaintext that it completes, or ``b""``.
 
-        Look at `ended` and at `has_output` afterwards. Not before the handshake is done. What
+        Look at `ended` afterwards. Not before the handshake is done. What
         comes after the peer's goodbye is ignored (RFC 8446, section 6.1).
         """
         with self._lock:
@@ -219,14 +209,6 @@ class TlsChannel:
                     except ssl.SSLError as error:
                         self._fail(error)
             return self._outgoing.read()
-
-    def check_end(self) -> None:
-        """Call it when TCP's stream has ended. Raises `TruncatedError` if TLS's has not."""
-        with self._lock:
-            if self._failure is not None:
-                raise self._failure
-            if not self._ended:
-                raise TruncatedError("cut")
 
     def take_output(self) -> bytes:
         """Return what no method has returned yet: after a `TlsError`, the alert for the peer."""

@@ -90,11 +90,14 @@ def shake_hands_over(sock: socket.socket, channel: TlsChannel) -> bytes:
 
 
 def receive(sock: socket.socket, channel: TlsChannel) -> bytes:
-    """Return the next plaintext, ``b""`` after the peer's goodbye. Raises as `TlsChannel` does."""
+    """Return the next plaintext, ``b""`` after the peer's goodbye, or the end of TCP's stream.
+
+    Raises as `TlsChannel` does.
+    """
     while not channel.ended:
         chunk = sock.recv(65536)
         if not chunk:
-            channel.check_end()
+            break
         if plaintext := channel.receive(chunk):
             return plaintext
     return b""
