@@ -114,7 +114,7 @@ class Outbox:
         if not isinstance(message_id, int) or message_id not in self._messages:
             return None
         message, frame = self._messages.pop(message_id)
-        if self._unsent and message_id >= self._unsent[0]:  # a server answers before it is asked
+        if self._unsent and message_id >= self._unsent[0]:  # sent on an earlier connection
             self._unsent.remove(message_id)
         self.size -= len(frame)
         return message
@@ -217,7 +217,7 @@ class ChatClient:
         """
         self._send(self._registration(nick))
         welcome = self._expect("welcome", Deadline(self.limits.connect_timeout))
-        if nick_key(welcome["nick"]) != nick_key(nick):  # what we seal would be somebody else's
+        if nick_key(welcome["nick"]) != nick_key(nick):  # we seal messages for *nick*
             raise ConnectionClosedError
         self.nick = welcome["nick"]
         with self._changed:
@@ -270,7 +270,7 @@ class ChatClient:
             if self.closed or not (self._online or self._thread.is_alive()):
                 raise ConnectionClosedError
             person = None if to is None else self._persons.get(nick_key(to))
-            if person is not None:  # if that is somebody else by then, it is not for them
+            if person is not None:  # somebody else is not to get it
                 cover["person"] = person
             self._pace.take()
             message_id = self._outbox.add(message, cover)
@@ -484,7 +484,7 @@ class ChatClient:
     ) -> None:
         with self._changed:
             self._connection = Connection(transport)
-        if self._leaving.is_set():  # `close` may have looked before there was anything to see
+        if self._leaving.is_set():  # `close` came before there was a connection
             self._abort("quit")
         transport.connect(address, deadline)
         transport.handshake(deadline)
@@ -523,7 +523,7 @@ class ChatClient:
             self.text_chars = int(limits["text_chars"])
             rate, burst = float(limits["rate"]), float(limits["burst"])
         except (KeyError, TypeError, ValueError, OverflowError):
-            return  # the server does not say, or not so that it makes sense
+            return  # they are missing, or make no sense
         if rate >= 0 and burst >= 1:
             half = max(1, burst / 2)
             most = self.limits.window_messages

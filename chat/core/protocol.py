@@ -1,6 +1,6 @@
 r"""The wire protocol, version 1: bytes in, messages out. No sockets, no threads.
 
-TCP carries a stream of bytes, not messages (RFC 9293, section 3.8), so a message needs borders of
+TCP carries a stream of bytes, not messages (RFC 9293, section 3.7), so a message needs borders of
 its own. Ours is a *frame*: one JSON object (RFC 8259) in UTF-8 on a line of its own, ended by
 ``\n``. Inside a string JSON writes a line feed as two characters (RFC 8259, section 7), and our
 encoder writes none elsewhere, so the border never occurs inside a message; and the byte 0x0A is
@@ -8,7 +8,7 @@ never part of another character in UTF-8 (RFC 3629, section 3), so a chunk of th
 anywhere, even inside a character. An object has a string ``type``; keys that a reader does not
 know are ignored. The server speaks first.
 
-From the server:
+From the server; a key with ``?`` may be missing:
 
 ==============  =====================================  =============================================
 type            keys                                   when
@@ -18,33 +18,49 @@ type            keys                                   when
                                                        ``nick_chars``, ``rate`` and ``burst``;
                                                        window: messages without an ack, at most
 ``welcome``     ``nick``, ``users``, ``persons``,      the name is accepted; the others, sorted, and
-                ``seq``; ``log``, ``session``          who they are; the number of the last message
+                ``seq``, ``log?``, ``session?``        who they are; the number of the last message
                                                        said, and of which log; a secret to come
                                                        back with
 ``joined``      ``nick``, ``person``                   to all others
 ``left``        ``nick``, ``reason``                   to all others; with your own nickname it says
                                                        why the server is about to close
 ``message``     ``seq``, ``from``, ``to``, ``text``,   to the recipients, never back to the sender;
-                ``time``; ``sealed``                   ``to`` null is everyone; Unix seconds;
+                ``time``, ``sealed?``                  ``to`` null is everyone; Unix seconds;
                                                        ``sealed`` true: ``text`` is encrypted
 ``ack``         ``id``, ``seq``                        to the sender, once the message is recorded
 ``users``       ``users``                              answer: the others, sorted
-``history``     ``messages``; ``after``, ``gap``       answer: oldest first, only what this user
+``history``     ``messages``, ``after?``, ``gap?``     answer: oldest first, only what this user
                                                        was allowed to see; to ``after``, see below
 ``ping``        none                                   after silence; answer with ``pong``
 ``pong``        none                                   answer to ``ping``
 ``admin``       none                                   answer: the password was right
-``error``       ``code``; ``id``, ``re`` where known   a refusal; ``re`` is the type refused
+``error``       ``code``, ``id?``, ``re?``             a refusal; ``re`` is the type refused
 ``notice``      ``code``                               to all: ``store_lost``, what you say waits
                                                        until ``store_back`` (several servers)
 ``shutdown``    ``reason``                             to all, before the server closes
 ==============  =====================================  =============================================
 
-To the server: ``register`` {nick, session?}, ``message`` {text, to?, person?, id?, sealed?},
-``users``, ``history`` {limit?, before? or after?}, ``ping``, ``pong``, ``quit``, ``admin``
-{password}, and for an admin ``shutdown`` and ``kick`` {nick}. A message with the ``person`` that
-``welcome`` or ``joined`` has named is not given to somebody else who took the nickname meanwhile:
-it is refused, ``another_person``.
+To the server:
+
+==============  =====================================  =============================================
+type            keys                                   when
+==============  =====================================  =============================================
+``register``    ``nick``, ``session?``                 to enter, or to come back: see below
+``message``     ``text``, ``to?``, ``person?``,        to say something, without ``to`` to everyone
+                ``id?``, ``sealed?``
+``users``       none                                   question: who is here
+``history``     ``limit?``, ``before?``, ``after?``    question: the last messages, or those before
+                                                       or after a number
+``ping``        none                                   question: is the server there
+``pong``        none                                   answer to ``ping``
+``quit``        none                                   to leave
+``admin``       ``password``                           to become an admin
+``kick``        ``nick``                               an admin's: disconnect a user
+``shutdown``    none                                   an admin's: stop the server
+==============  =====================================  =============================================
+
+A message with the ``person`` that ``welcome`` or ``joined`` has named is not given to somebody else
+who took the nickname meanwhile: it is refused, ``another_person``.
 
 *Coming back.* A connection can be lost at any moment, with messages in transit in both directions.
 A client that comes back registers with the ``session`` of its last ``welcome``; a stale connection
@@ -295,8 +311,8 @@ _SEALED = re.compile("[A-Za-z0-9+/]+={0,2}")
 _SURELY_VISIBLE = re.compile("[!-~¡-¬®-ʯА-я]")
 # Here begins what may be a combining mark: only such texts are looked at more closely.
 _MAY_BE_A_MARK = re.compile("[\u0300-\u036f\u0483-\u0489\u0591-\U0010ffff]")
-# Letters, marks and symbols by their category, of which nothing is seen: the rest of Unicode's
-# property Default_Ignorable_Code_Point, and the empty Braille pattern.
+# Invisible, although their category says letter, mark or symbol: the rest of Unicode's property
+# Default_Ignorable_Code_Point, and the empty Braille pattern.
 _SHOWS_NOTHING = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
     "\U000e0000-\U000e0fff]"
@@ -407,8 +423,8 @@ def integer(message: Message, key: str) -> int | None:
     return value
 
 
-# The messages of the server, which may be anybody's: a client looks before it believes. That goes
-# for lengths, too: comparing nicknames costs more than linear time.
+# A client checks what a server sends, since the server may be faulty or hostile. It checks lengths,
+# too: comparing nicknames costs more than linear time.
 
 _Check = Callable[[object], bool]
 

@@ -143,7 +143,7 @@ class ClientConnection(threading.Thread):
             self._serve()
         with (
             _surviving("failed", address=self.address),
-            contextlib.ExitStack() as parting,  # the last first; each, whatever another raises
+            contextlib.ExitStack() as parting,  # from the last to the first, whatever one raises
         ):
             parting.callback(self.server.forget, self)
             parting.callback(log, "disconnected", address=self.address)
@@ -201,7 +201,7 @@ class ClientConnection(threading.Thread):
 
     def _leave(self) -> None:
         reason = "quit" if self._quitting else self.connection.close_reason or "lost"
-        if self.server.stopping:  # the user left because we said goodbye
+        if self.server.stopping:  # they left because it stops
             reason = "shutdown"
         if self._member is not None:
             self.server.leave(self._member, reason)
@@ -257,7 +257,7 @@ class ClientConnection(threading.Thread):
         message_id = integer(message, "id") if kind == "message" else None
         try:
             if kind == "message" and self._is_repeated(message_id):
-                return  # it was paid for
+                return  # taken from the budget the first time
             self._pause(self._budget.take(kind, size))
             handler(self, message)
         except ProtocolError as error:
@@ -301,7 +301,7 @@ class ClientConnection(threading.Thread):
             raise ProtocolError("unknown_type")
         nick, secret = message.get("nick"), message.get("session")
         self._member = self.server.room.join(self.connection, nick, secret)
-        self._take_at_once(self.server.limits.frame_bytes)  # a stranger gets less of our memory
+        self._take_at_once(self.server.limits.frame_bytes)  # less before: it had no nickname
         log("joined", address=self.address, nick=self._member.nick)
 
     def _is_repeated(self, message_id: int | None) -> bool:
@@ -398,7 +398,7 @@ class ChatServer:
         self._log_failure: str | None = None
         self._said: list[tuple[Address, Entry]] = []
         self._record_due = Deadline(0)
-        self._resources = contextlib.ExitStack()  # what is to be closed; the last first
+        self._resources = contextlib.ExitStack()  # to be closed, from the last to the first
         self._resources.callback(self.room.log.close)
         self._lock = threading.Lock()  # guards the clients
         self._clients: dict[ClientConnection, None] = {}  # in the order of their coming

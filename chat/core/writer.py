@@ -276,7 +276,7 @@ class Writer:
 
     def _wait(self) -> list[Connection]:
         """Wait until there is something to do; return whose sockets can be written again."""
-        self._idle = True  # before looking: who posts now rings
+        self._idle = True  # before looking at the list: a thread that posts now wakes us
         events = self._selector.select(0 if self._posted else self._commit_again)
         self._idle = False
         writable: list[Connection] = [key.data for key, _events in events if key.data is not None]
@@ -306,7 +306,7 @@ class Writer:
                 self._commit_again = self._commit(entries)
             self._distribute(posted)
             self._check_total()
-        except Exception as error:  # no memory: nobody shall miss something and not notice
+        except Exception as error:  # no memory: whoever missed a frame is disconnected
             logger.exception("a round of writing has failed")
             concerned: set[Connection | None] = {*self._audience}
             for one in posted:
@@ -444,7 +444,7 @@ class Writer:
                 self._fail(connection, error)
 
     def _fail(self, connection: Connection, error: Exception) -> None:
-        if not isinstance(error, OSError | MemoryError):  # lost, or no room for it: daily life
+        if not isinstance(error, OSError | MemoryError):  # else expected: lost, or no memory for it
             logger.error("cannot write to a client", exc_info=error)
         connection.give_up("lost")
         self._abort(connection)
@@ -453,7 +453,7 @@ class Writer:
         """Write nothing more to *connection*, and wake its reader."""
         self._audience.pop(connection, None)
         try:
-            with contextlib.ExitStack() as stack:  # the reader wakes, whatever else fails
+            with contextlib.ExitStack() as stack:  # wakes the reader, whatever else fails
                 stack.callback(connection.note_flushed)
                 stack.callback(connection.transport.shut_down)
                 if self._backlogs.pop(connection, None) is not None:
