@@ -240,8 +240,9 @@ class Connection:
         """Read and forget what still comes, until the peer closes too and has got all we sent.
 
         Call it after `Writer.finish`; it waits no longer than *deadline*. A socket closed with
-        bytes unread sends a reset instead of a FIN (RFC 1122, section 4.2.2.13), and a reset makes
-        the peer drop what it has not read yet (RFC 9293, section 3.10.7.4): our last messages.
+        bytes unread sends a reset instead of a FIN (RFC 1122, section 4.2.2.13) and discards what
+        it has not sent yet: our last messages. The peer may discard what it has received and not
+        read, too (RFC 9293, section 3.10.7.4); on Linux it can still read that.
         """
         with contextlib.suppress(TimeoutError):
             while self.receive(deadline.remaining()):

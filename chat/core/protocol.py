@@ -8,7 +8,7 @@ never part of another character (RFC 3629, section 3), so a chunk of the stream 
 even inside a character. An object has a string ``type``; readers ignore keys they do not know. The
 server sends the first message.
 
-From the server:
+From the server; a key with ``?`` may be missing:
 
 ==============  =====================================  =============================================
 type            keys                                   when
@@ -18,33 +18,49 @@ type            keys                                   when
                                                        ``nick_chars``, ``rate`` and ``burst``;
                                                        window: messages without an ack, at most
 ``welcome``     ``nick``, ``users``, ``persons``,      the name is accepted; the others, sorted, and
-                ``seq``; ``log``, ``session``          who they are; the number of the last message
+                ``seq``, ``log?``, ``session?``        who they are; the number of the last message
                                                        said, and of which log; a secret to come
                                                        back with
 ``joined``      ``nick``, ``person``                   to all others
 ``left``        ``nick``, ``reason``                   to all others; with your own nickname it says
                                                        why the server is about to close
 ``message``     ``seq``, ``from``, ``to``, ``text``,   to the recipients, never to the sender;
-                ``time``; ``sealed``                   ``to`` null is everyone; Unix seconds;
+                ``time``, ``sealed?``                  ``to`` null is everyone; Unix seconds;
                                                        ``sealed`` true: ``text`` is encrypted
 ``ack``         ``id``, ``seq``                        to the sender, once the message is recorded
 ``users``       ``users``                              answer: the others, sorted
-``history``     ``messages``; ``after``, ``gap``       answer: oldest first, only what this user
-                                                       was allowed to see; to ``after``, see below
+``history``     ``messages``, ``after?``, ``gap?``     answer: oldest first, only what this user
+                                                       may see; for ``after``, see below
 ``ping``        none                                   after silence; answer with ``pong``
 ``pong``        none                                   answer to ``ping``
 ``admin``       none                                   answer: the password was right
-``error``       ``code``; ``id``, ``re`` where known   a refusal; ``re`` is the type refused
+``error``       ``code``, ``id?``, ``re?``             a refusal; ``re`` is the type refused
 ``notice``      ``code``                               to all: ``store_lost``, what you say waits
                                                        until ``store_back`` (several servers)
 ``shutdown``    ``reason``                             to all, before the server closes
 ==============  =====================================  =============================================
 
-To the server: ``register`` {nick, session?}, ``message`` {text, to?, person?, id?, sealed?},
-``users``, ``history`` {limit?, before? or after?}, ``ping``, ``pong``, ``quit``, ``admin``
-{password}, and for an admin ``shutdown`` and ``kick`` {nick}. A message with the ``person`` from
-``welcome`` or ``joined`` is not delivered to another user who has taken that nickname meanwhile: it
-is refused with ``another_person``.
+To the server:
+
+==============  =====================================  =============================================
+type            keys                                   when
+==============  =====================================  =============================================
+``register``    ``nick``, ``session?``                 to join, or to reconnect: see below
+``message``     ``text``, ``to?``, ``person?``,        to one user; without ``to``, to everyone
+                ``id?``, ``sealed?``
+``users``       none                                   request for the list of users
+``history``     ``limit?``, ``before?``, ``after?``    request for the last messages, or for those
+                                                       before or after a number
+``ping``        none                                   to see whether the server is there
+``pong``        none                                   answer to ``ping``
+``quit``        none                                   to leave
+``admin``       ``password``                           to become an admin
+``kick``        ``nick``                               admins only: remove a user
+``shutdown``    none                                   admins only: stop the server
+==============  =====================================  =============================================
+
+A message with the ``person`` from ``welcome`` or ``joined`` is not delivered to another user who
+has taken that nickname meanwhile: it is refused with ``another_person``.
 
 *Reconnecting.* A connection can be lost at any moment, with messages in transit in both directions.
 A client that reconnects registers with the ``session`` of its last ``welcome``; a stale connection

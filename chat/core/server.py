@@ -201,7 +201,7 @@ class ClientConnection(threading.Thread):
 
     def _leave(self) -> None:
         reason = "quit" if self._quitting else self.connection.close_reason or "lost"
-        if self.server.stopping:  # the user left because we said goodbye
+        if self.server.stopping:  # they left because it stops
             reason = "shutdown"
         if self._member is not None:
             self.server.leave(self._member, reason)
