@@ -18,9 +18,9 @@ type            keys                                   when
                                                        ``nick_chars``, ``rate`` and ``burst``;
                                                        window: messages without an ack, at most
 ``welcome``     ``nick``, ``users``, ``persons``,      the name is accepted; the others, sorted, and
-                ``seq``, ``log?``, ``session?``        who they are; the number of the last message
-                                                       said, and of which log; a secret to come
-                                                       back with
+                ``seq``, ``log?``, ``session?``        who they are; the number of the last
+                                                       message, and of which log; a secret with
+                                                       which to reconnect
 ``joined``      ``nick``, ``person``                   to all others
 ``left``        ``nick``, ``reason``                   to all others; with your own nickname it says
                                                        why the server is about to close
