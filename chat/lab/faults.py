@@ -461,7 +461,8 @@ def _merge(scene: Scene) -> None:
 def _stall(scene: Scene) -> None:
     scene.tap.stall(direction=Direction.TO_CLIENT)
     scene.borya.hush()
-    scene.borya.talk([None], 0.0, WEIGHTY)
+    most = scene.borya.client.text_chars - 50  # beside the nickname and the number
+    scene.borya.talk([None], 0.0, WEIGHTY[: max(0, most)])
     scene.anya.wait_for(lambda: _left(scene.anya, scene.vera.nick, "slow"))
     scene.borya.hush()
     scene.tap.heal()
