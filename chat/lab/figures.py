@@ -249,7 +249,9 @@ def describe(data: bytes, width: int = 30) -> str:
 def _abbreviate(data: bytes, width: int) -> str:
     text = data.decode("utf-8", errors="replace").replace("\n", "⏎")
     text = "".join(map(_drawable, text))
-    return f"«{text}»" if len(text) <= width else f"«{text[: width - 1]}…»"
+    if len(text) > width:
+        text = text[: width - 1] + "…"
+    return _("“{text}”").format(text=text)
 
 
 def _drawable(character: str) -> str:
