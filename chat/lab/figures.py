@@ -723,7 +723,7 @@ def queue_lengths(
     events: Mapping[float, str] | None = None,
 ) -> Figure:
     """Draw how many bytes wait in each queue, one upon the other; *events* mark moments."""
-    fig = Figure(figsize=(WIDTH, 3.0))
+    fig = Figure(figsize=(WIDTH, 2.5))
     ax = fig.add_subplot()
     colors = (ACCENT, GREY, GREEN, PURPLE)[: len(queues)]
     ax.stackplot(
@@ -954,7 +954,7 @@ def layers(rows: Sequence[tuple[str, str, str]], *, border_after: int) -> Figure
 
     After the first *border_after* layers runs the border between the program and the kernel.
     """
-    fig = _bare_figure(0.55 * len(rows) + 0.45)
+    fig = _bare_figure(0.42 * len(rows) + 0.35)
     ax = fig.add_axes((0.01, 0.01, 0.98, 0.98))
     ax.set_axis_off()
     gap = 0.55
