@@ -315,10 +315,10 @@ def scaling(results: Results) -> Figure:
     ax.set_yscale("log")
     ax.set_xticks(SCALING, [number(clients) for clients in SCALING])
     ax.minorticks_off()
-    ax.yaxis.set_major_locator(FixedLocator([2, 5, 10, 20, 50, 100, 200, 500, 1000]))
+    ax.yaxis.set_major_locator(FixedLocator([10, 15, 20, 30, 40, 50, 60, 80, 100]))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: number(float(value))))
     ax.set_xlabel(_("Clients"))
-    ax.set_ylabel(_("Processor time per message, µs"))
+    ax.set_ylabel(_("Processor time, µs"))
     ends = [
         End(clients[-1], 1e6 * seconds[-1], _("measured"), ACCENT, bold=True),
         End(crowds[-1], fitted[-1], _("fitted line"), GREY),
