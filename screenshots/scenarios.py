@@ -50,7 +50,7 @@ def all_scenarios() -> list[Scenario]:
             _("The server is started with `--port 0`, so the kernel picks a free port."),
             _("Clients connect to the address at the end of the first line"),
             _(
-                "The server's terminal: its address, its limits, where the history is kept, no "
+                "The server’s terminal: its address, its limits, where the history is kept, no "
                 "TLS, and how to stop it."
             ),
             server_start,
@@ -59,11 +59,11 @@ def all_scenarios() -> list[Scenario]:
             "first-user",
             _("Anya starts the client without a nickname, and the server asks for one."),
             _(
-                "In the server's window, the open connection and the user in the chat are two "
+                "In the server’s window, the open connection and the user in the chat are two "
                 "separate lines"
             ),
             _(
-                "Above, the server's terminal; below, Anya's: she types her nickname and reads "
+                "Above, the server’s terminal; below, Anya’s: she types her nickname and reads "
                 "that nobody else is here."
             ),
             first_user,
@@ -76,7 +76,7 @@ def all_scenarios() -> list[Scenario]:
                 "comes later"
             ),
             _(
-                "Borya's list has Anya, and he reads that Vera is in the chat; Vera's list has "
+                "Borya’s list has Anya, and he reads that Vera is in the chat; Vera’s list has "
                 "Anya and Borya."
             ),
             several_users,
@@ -85,7 +85,7 @@ def all_scenarios() -> list[Scenario]:
             "help",
             _("Anya types `/help`."),
             _("What to type is on the left, what it does is on the right"),
-            _("Anya's terminal with the list of commands, one on each line."),
+            _("Anya’s terminal with the list of commands, one on each line."),
             help_,
         ),
         Scenario(
@@ -96,7 +96,7 @@ def all_scenarios() -> list[Scenario]:
             ),
             _("The prompt shows who gets the next line; Vera has not got the one for Borya"),
             _(
-                "Anya's prompt changes to Borya and back; Borya has both of her messages, Vera "
+                "Anya’s prompt changes to Borya and back; Borya has both of her messages, Vera "
                 "only the second."
             ),
             choose_partner,
@@ -109,8 +109,8 @@ def all_scenarios() -> list[Scenario]:
                 "its way to her"
             ),
             _(
-                "The windows of Anya and Borya show the private messages, Vera's does not; the "
-                "server's terminal lists sender, recipient, and size."
+                "The windows of Anya and Borya show the private messages, Vera’s does not; the "
+                "server’s terminal lists sender, recipient, and size."
             ),
             private_message,
         ),
@@ -118,11 +118,11 @@ def all_scenarios() -> list[Scenario]:
             "message-to-all",
             _("Anya writes to everybody, and Borya answers everybody."),
             _(
-                "Everybody except the author gets a message; the server's terminal has one "
+                "Everybody except the author gets a message; the server’s terminal has one "
                 "line for it"
             ),
             _(
-                "Vera has both messages, Anya and Borya each other's; the server's terminal "
+                "Vera has both messages, Anya and Borya each other’s; the server’s terminal "
                 "has two lines marked “to everybody”."
             ),
             message_to_all,
@@ -132,7 +132,7 @@ def all_scenarios() -> list[Scenario]:
             _("Borya has typed half a line when two messages arrive."),
             _("The messages appear above the input line, and the cursor stays where it was"),
             _(
-                "In Borya's window two messages from Anya stand above his unfinished line; the "
+                "In Borya’s window two messages from Anya stand above his unfinished line; the "
                 "cursor is at its end."
             ),
             half_typed,
@@ -142,7 +142,7 @@ def all_scenarios() -> list[Scenario]:
             _("Vera joins later and types `/history`."),
             _("Vera gets the two broadcasts, but not the private message between them"),
             _(
-                "Borya's window shows three messages, the second one private; Vera's shows the "
+                "Borya’s window shows three messages, the second one private; Vera’s shows the "
                 "first and the third."
             ),
             history,
@@ -162,7 +162,7 @@ def all_scenarios() -> list[Scenario]:
             _("Anya chooses Grisha, who is not in the chat, and then writes to him."),
             _("Both times the client says how to find out who is here; the prompt has not changed"),
             _(
-                "Anya's terminal: two refusals, then the list of users, in which there is only "
+                "Anya’s terminal: two refusals, then the list of users, in which there is only "
                 "Borya."
             ),
             no_such_user,
@@ -178,7 +178,7 @@ def all_scenarios() -> list[Scenario]:
                 "non-zero exit status"
             ),
             _(
-                "The server's terminal ends with Ctrl-C and a summary; the other shows three "
+                "The server’s terminal ends with Ctrl-C and a summary; the other shows three "
                 "refusals, each followed by its exit status."
             ),
             errors,
@@ -187,7 +187,7 @@ def all_scenarios() -> list[Scenario]:
             "exit",
             _("Borya types `exit`; somebody else joins under his nickname."),
             _(
-                "Borya's client has ended with status 0, Anya is told, and the nickname is "
+                "Borya’s client has ended with status 0, Anya is told, and the nickname is "
                 "free at once"
             ),
             _("Anya reads that Borya has left and then that Borya is in the chat."),
@@ -195,10 +195,10 @@ def all_scenarios() -> list[Scenario]:
         ),
         Scenario(
             "client-killed",
-            _("From another terminal the process of Borya's client is ended with the signal KILL."),
+            _("From another terminal the process of Borya’s client is ended with the signal KILL."),
             _("Anya reads a different reason than after `exit`: the connection is lost"),
             _(
-                "Borya's window is back in the shell; Anya and the server read that his "
+                "Borya’s window is back in the shell; Anya and the server read that his "
                 "connection is lost."
             ),
             client_killed,
@@ -206,11 +206,11 @@ def all_scenarios() -> list[Scenario]:
         Scenario(
             "kick",
             _(
-                "Anya gives the admin's password, which the terminal does not show, and "
+                "Anya gives the admin’s password, which the terminal does not show, and "
                 "removes Borya."
             ),
             _("Borya reads why; his client has ended with status 1, unlike after `exit`"),
-            _("Anya becomes the admin and removes Borya; the server's terminal shows both."),
+            _("Anya becomes the admin and removes Borya; the server’s terminal shows both."),
             kick,
         ),
         Scenario(
@@ -239,7 +239,7 @@ def all_scenarios() -> list[Scenario]:
             _("Vera, highlighted in the list, is then in the prompt"),
             _(
                 "Above, Vera is highlighted in the list of users; below, her nickname is in "
-                "the prompt and Anya's message on her page."
+                "the prompt and Anya’s message on her page."
             ),
             full_screen_choose,
         ),
@@ -251,7 +251,7 @@ def all_scenarios() -> list[Scenario]:
             ),
             _("Both see one conversation from two sides; Vera gets only the broadcast"),
             _(
-                "The pages of Anya and Borya hold the same two private messages; Vera's "
+                "The pages of Anya and Borya hold the same two private messages; Vera’s "
                 "history has neither."
             ),
             full_screen_private,
@@ -263,11 +263,11 @@ def all_scenarios() -> list[Scenario]:
                 "presses Alt+↓."
             ),
             _(
-                "The list and the status line count unread messages; on Borya's page a rule "
+                "The list and the status line count unread messages; on Borya’s page a rule "
                 "stands above the new ones"
             ),
             _(
-                "Above, the common page with “Borya 2, Vera 1” unread; below, Borya's page "
+                "Above, the common page with “Borya 2, Vera 1” unread; below, Borya’s page "
                 "with a rule above his two messages."
             ),
             full_screen_unread,
@@ -280,8 +280,8 @@ def all_scenarios() -> list[Scenario]:
             ),
             _("The message waits for its acknowledgement and then has it; Borya got it once"),
             _(
-                "Above, Anya's client is reconnecting and one message is not confirmed; then "
-                "it is online again; below, Borya's window with the message."
+                "Above, Anya’s client is reconnecting and one message is not confirmed; then "
+                "it is online again; below, Borya’s window with the message."
             ),
             full_screen_reconnecting,
         ),
