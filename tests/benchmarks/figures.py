@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from chat.app.i18n import gettext as _
+from chat.app.i18n import ngettext
 from chat.lab.figures import (
     ACCENT,
     GREY,
@@ -177,7 +178,11 @@ def thousands(value: float) -> str:
     """Return a count as a reader takes it in: “773 thousand”, “6.13 million”."""
     if value >= 1e6:
         return _("{n} million").format(n=number(value / 1e6))
-    return _("{n} thousand").format(n=number(value / 1e3)) if value >= 1e3 else number(value)
+    if value < 1e3:
+        return number(value)
+    shown = number(value / 1e3)
+    whole = int(shown) if shown.isdecimal() else 2  # «2,5 тысячи», as «2 тысячи»
+    return ngettext("{n} thousand", "{n} thousand", whole).format(n=shown)
 
 
 @styled
