@@ -23,7 +23,7 @@ Picture = list[list[Snapshot]]
 """Windows from top to bottom, from left to right."""
 
 ROWS = 24
-FULL_SCREEN_ROWS = 12  # all of them are drawn
+FULL_SCREEN_ROWS = 11  # all of them are drawn
 PATIENCE = 20.0  # seconds: programs start slowly on a busy machine
 PROMPT = "$ "
 ADMIN_PASSWORD = "correct horse battery staple"

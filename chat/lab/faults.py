@@ -673,7 +673,7 @@ def table(rows: Iterable[Row]) -> tuple[list[str], list[list[str]]]:
     """Return the header and the rows of a table for a reader: what `show.table` takes."""
     header = [
         _("Fault"),
-        _("Each message exactly once"),
+        _("Exactly once"),
         _("One order"),
         _("Others not held up"),
         _("Nickname kept"),
