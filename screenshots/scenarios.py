@@ -244,13 +244,6 @@ def all_scenarios() -> list[Scenario]:
             full_screen_choose,
         ),
         Scenario(
-            "full-screen-private",
-            _("Anya and Borya, in full-screen clients, talk privately."),
-            _("Both see one conversation from two sides, on a page of its own"),
-            _("The pages of Anya and Borya hold the same two private messages."),
-            full_screen_private,
-        ),
-        Scenario(
             "full-screen-unread",
             _(
                 "Borya and Vera write to Anya while she looks at the common page; then she "
@@ -546,23 +539,6 @@ def full_screen_choose(stage: Stage) -> Picture:
     anya.say(secret)
     vera.sees(says(secret))
     return [[choosing], [anya.shows()]]
-
-
-def full_screen_private(stage: Stage) -> Picture:
-    """Talk privately in both directions."""
-    server = stage.server()
-    anya, borya = (stage.full_screen_user(server, nick) for nick in (_("Anya"), _("Borya")))
-    question, answer = _("Meet at six?"), _("Yes, see you.")
-    anya.enter(f"/chat {borya.nick}")
-    anya.sees(rf"\[{borya.nick}\]")
-    anya.say(question)
-    borya.sees(says(_("unread: {names}"), names=rf"{anya.nick} 1"))
-    borya.press("Alt+↓", ALT_DOWN)
-    borya.sees(rf"\[{anya.nick}\]")
-    borya.say(answer)
-    for user in (anya, borya):
-        user.sees(says(question), says(answer))
-    return [[anya.shows()], [borya.shows()]]
 
 
 def full_screen_unread(stage: Stage) -> Picture:
