@@ -564,7 +564,7 @@ class Fault:
 
 FAULTS: dict[str, Fault] = {
     "cut": Fault(lambda: _("the connection is cut, anywhere in the stream"), _cut),
-    "delay": Fault(lambda: _("every segment is 200 ms late"), _delay),
+    "delay": Fault(lambda: _("every chunk of bytes is 200 ms late"), _delay),
     "single bytes": Fault(lambda: _("the stream comes byte by byte"), _single_bytes),
     "merged": Fault(lambda: _("many frames come at once"), _merge),
     "half-close": Fault(lambda: _("one direction of the connection has ended"), _half_close),
@@ -674,7 +674,7 @@ def table(rows: Iterable[Row]) -> tuple[list[str], list[list[str]]]:
     """Return the header and the rows of a table for a reader: what `show.table` takes."""
     header = [
         _("Fault"),
-        _("Each message exactly once"),
+        _("Exactly once"),
         _("One order"),
         _("Others not held up"),
         _("Nickname kept"),
@@ -697,7 +697,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def _answer(kept: bool | None) -> str:
-    return "—" if kept is None else _("yes") if kept else _("NO")
+    return "–" if kept is None else _("yes") if kept else _("NO")
 
 
 def save(rows: Iterable[Row], path: Path) -> None:
