@@ -196,16 +196,15 @@ def _listed_no_more(stage: Stage, asker: Player, gone: Player) -> None:
 
 
 def _gone(stage: Stage, watcher: Player, gone: Player, kind: str = "left") -> None:
-    """Wait until the program of *gone* has ended, or the others are told. Raises `Missed`."""
+    """Wait until the server has noticed that *gone* has left, or been *lost*, as far as it shows.
+
+    Where the others are told, they have been told; that they are is another requirement.
+    """
     told = stage.submission.signs.get(kind) or stage.submission.signs.get("left")
-    pattern = None if told is None else told.pattern(name=gone.name)
-    watcher.waits(
-        lambda: (
-            not gone.terminal.is_alive
-            or (pattern is not None and pattern.search(watcher.text()) is not None)
-        ),
-        _("that {name} is gone").format(name=gone.name),
-    )
+    if told is not None:
+        with contextlib.suppress(Missed):
+            watcher.sees(told, name=gone.name)
+    stage.calm()
 
 
 # Messages
@@ -282,20 +281,11 @@ def killed_removed(stage: Stage) -> None:
     stage.users.remove(boris)
     boris.kill()
     boris.ends()
-    _notices(stage, anna, boris)
+    _gone(stage, anna, boris, "lost")
     _listed_no_more(stage, anna, boris)
     again = stage.launch(1, title=_("{name} again").format(name=boris.name))
     stage.log_in(again)
     stage.hears(vera, again, stage.broadcasts(again))
-
-
-def _notices(stage: Stage, watcher: Player, lost: Player) -> None:
-    """Give the server time to notice that *lost* is gone, if the others are told of it at all."""
-    told = stage.submission.signs.get("lost") or stage.submission.signs.get("left")
-    if told is not None:
-        with contextlib.suppress(Missed):
-            watcher.sees(told, name=lost.name)
-    stage.settle()
 
 
 def shutdown_announced(stage: Stage, *, clients: int = 2) -> None:
@@ -351,6 +341,7 @@ def abrupt(stage: Stage) -> None:
 
 def _goes_on(stage: Stage, anna: Player, boris: Player, newcomer: int = 2) -> None:
     """Check that those who are here still talk, and that one more can come. Raises `Missed`."""
+    stage.calm()
     stage.hears(boris, anna, stage.broadcasts(anna))
     stage.hears(anna, boris, stage.broadcasts(boris))
     [vera] = stage.enter(newcomer)

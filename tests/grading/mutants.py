@@ -65,7 +65,7 @@ _DIRECT = (
     SERVER,
     """            self.outgoing.put_nowait(line)
         except queue.Full:
-            self.sock.shutdown(socket.SHUT_RDWR)
+            self.hang_up()
 """,
     """            self.sock.sendall((line + "\\n").encode())
         except OSError:

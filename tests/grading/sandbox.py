@@ -43,8 +43,13 @@ _COUNT_SECONDS = 0.2  # nor are they counted
 _CALM_LOOKS = 4
 _LATE_SECONDS = 0.1  # between two looks: more is no look of ours, but a machine that is busy
 _SPINNING = 0.3  # seconds of processor time for nothing, at which a program is taken to spin
+_BUSY_SECONDS = 1.5  # of processor time without what is waited for, until it is given up
+_BLOCKED_SECONDS = 0.5  # of waiting for nothing but a person, until nothing is taken to come
+_CPU_SECONDS = 0.2  # the processor time is not looked at more often than this
+_LONGEST = 30.0  # seconds of waiting for programs that are neither calm nor busy
 ESTABLISHED = "01"  # <linux/tcp_states.h>
 _LISTENING = "0A"
+_MUCH_PRINTED = 30_000  # bytes while somebody waits for something else
 _BIGGEST_COPY = 64 * 1024 * 1024  # bytes
 _PORT_FREE = 90.0  # seconds that a port of the machine may take to become free (TIME-WAIT)
 
@@ -388,21 +393,25 @@ class Sandbox:
         """Tell whether nobody was busy at several looks in a row since `begin_calm`."""
         return not self.is_busy() and self._calm_looks >= _CALM_LOOKS
 
-    def wait_until_calm(self, seconds: float) -> None:
-        """Wait until nobody is busy any more, or with nothing that shows; at most *seconds*."""
+    def wait_until_calm(self) -> None:
+        """Wait until nobody is busy any more, or with nothing that shows, or for too long."""
         self.begin_calm()
-        printed, used = -1, 0.0
+        printed, used, first = -1, 0.0, self.cpu_seconds()
 
         def is_over() -> bool:
             nonlocal printed, used
             if self.is_calm():
                 return True
-            now = sum(terminal.bytes_printed for terminal in self._terminals)
-            if now != printed:
-                printed, used = now, self.cpu_seconds()
-            return self.cpu_seconds() - used > _SPINNING
+            if self.bytes_printed() != printed:
+                printed, used = self.bytes_printed(), self.cpu_seconds()
+            now = self.cpu_seconds()
+            return now - used > _SPINNING or now - first > _BUSY_SECONDS
 
-        wait_for_all(is_over, seconds)
+        wait_for_all(is_over, _LONGEST)
+
+    def bytes_printed(self) -> int:
+        """Return how much all programs that have a terminal have printed."""
+        return sum(terminal.bytes_printed for terminal in self._terminals)
 
     # What the kernel knows
 
@@ -534,6 +543,51 @@ class Sandbox:
     def _adopt_orphans(self, *, wanted: bool) -> None:
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0)
+
+
+class Patience:
+    """How long something is still waited for: for a thread that looks again and again.
+
+    It ends when the programs have stood still for its seconds, sooner when they wait for nothing
+    but somebody to type, and also when they have spent time of the processor on something else.
+    The time for which they wait for the processor does not count.
+    """
+
+    def __init__(self, sandbox: Sandbox, seconds: float) -> None:
+        """Have patience with the programs in *sandbox* for *seconds*, from now on."""
+        self._sandbox = sandbox
+        self._seconds = seconds
+        self._given = self._busy = 0.0
+        self._last = self._cpu_at = time.monotonic()
+        self._cpu: float | None = None
+        self._before = self._printed = sandbox.bytes_printed()
+
+    def is_over(self) -> bool:
+        """Look at the programs; tell whether they have been given all the time there is."""
+        now = time.monotonic()
+        passed = min(now - self._last, _LATE_SECONDS)  # we may have slept ourselves
+        printed = self._sandbox.bytes_printed()
+        if self._sandbox.is_busy():
+            if now - self._cpu_at >= _CPU_SECONDS:
+                before, self._cpu = self._cpu, self._sandbox.cpu_seconds()
+                used = 0.0 if before is None else max(0.0, self._cpu - before)
+                self._busy += used
+                self._given += used * max(1.0, self._seconds / _BUSY_SECONDS)
+                self._cpu_at = now
+        elif printed != self._printed:  # it was not nothing that happened
+            self._printed = printed
+        elif now - self._last < _LATE_SECONDS and self._sandbox.is_blocked():
+            self._given += passed * max(1.0, self._seconds / _BLOCKED_SECONDS)
+        else:
+            self._given += passed
+        self._last = now
+        return self._given >= self._seconds
+
+    @property
+    def was_busy(self) -> bool:
+        """Whether the programs were at work most of the time, or printed much."""
+        worked = self._busy > min(self._seconds, _BUSY_SECONDS) / 2
+        return worked or self._sandbox.bytes_printed() - self._before > _MUCH_PRINTED
 
 
 def _connections_of(pid: int) -> list[Any]:
