@@ -147,6 +147,7 @@ class Sandbox:
         self._counted = self._looked = 0.0
         self._busy = True
         self._calm_looks = 0
+        self._printed = 0
         self._deadline = 0.0
 
     def __enter__(self) -> Self:
@@ -361,7 +362,10 @@ class Sandbox:
                 )
         self._busy = any(_is_running(process) for process in self._known)
         late = now - self._looked > _LATE_SECONDS  # then others wait for the processor as we did
-        self._calm_looks = 0 if self._busy or late else self._calm_looks + 1
+        printed = self.bytes_printed()  # who has printed may have waited for us to read it
+        still = not (self._busy or late or printed != self._printed)
+        self._calm_looks = self._calm_looks + 1 if still else 0
+        self._printed = printed
         self._looked = time.monotonic()
         return self._busy
 

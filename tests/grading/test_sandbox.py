@@ -295,3 +295,11 @@ def test_only_what_is_named_is_copied(tmp_path: Path) -> None:
     with Sandbox(tmp_path, copy=["code"]) as sandbox:
         sandbox.renew()
         assert os.listdir(sandbox.folder) == ["code"]  # noqa: PTH208
+
+
+def test_who_waits_for_us_to_read_is_not_calm(
+    run: Callable[[str], Terminal], sandbox: Sandbox
+) -> None:
+    program = run("print('x' * 100_000)\ninput('done')")
+    sandbox.wait_until_calm()
+    assert "done" in program.text
