@@ -16,6 +16,7 @@ from . import __main__ as script
 from . import output
 from .engine import ALL_CHECKS, grade
 from .mutants import GOOD, quick_rubric
+from .papers import style
 from .rubric import RUBRIC, DataError, Rubric, read_rubric
 from .submission import read_submission
 
@@ -163,6 +164,33 @@ def test_a_server_that_does_not_serve_has_one_reason(
     assert ("no more today" in reached.crash) == ("no more" in code)
     page = output.markdown(reached)
     assert page.count("shows:") <= 2, "one reason for all"
+
+
+@pytest.mark.usefixtures("english")
+def test_a_server_that_used_up_its_processor_time_is_told_so(tmp_path: Path) -> None:
+    place = tmp_path / "petrov"
+    shutil.copytree(GOOD, place)
+    (place / "server.py").write_text("while True: pass")
+    path = tmp_path / "rubric.toml"
+    path.write_text(
+        'title = "t"\n[limits]\ncpu_seconds = 1\n'
+        '[[requirement]]\nid = "starts"\npoints = 1\ntitle = "x"\n'
+    )
+    reached = grade(read_submission(place / "submission.toml"), read_rubric(path, ALL_CHECKS))
+    assert "It used more than 1 s of processor time, and was ended." in reached.results[0].reason
+    assert "It used more than 1 s" in reached.crash, "there is a mark in the table"
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"), [(21, "на 21 строку"), (123, "на 123 строки"), (125, "на 125 строк:")]
+)
+def test_reasons_count_as_russian_does(lines: int, words: str, tmp_path: Path) -> None:
+    (tmp_path / "server.py").write_text("x = 1;\n" * lines)
+    text = SUBMISSION.read_text("utf-8")
+    (tmp_path / "submission.toml").write_text(text, "utf-8")
+    outcome = style(read_submission(tmp_path / "submission.toml"), select=["E703"])
+    assert outcome is not None
+    assert words in outcome.reason
 
 
 @pytest.mark.usefixtures("english")
