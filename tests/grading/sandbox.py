@@ -14,6 +14,7 @@ import ctypes
 import fcntl
 import os
 import platform
+import resource
 import shutil
 import signal
 import socket
@@ -34,9 +35,11 @@ from chat.lab.terminal import Terminal, wait_for_all
 
 from .python import is_foreign, own_files
 
-_CONFINE, _NETWORK = (
-    str(Path(__file__).with_name(f"{name}.py")) for name in ("confine", "network")
-)
+_NETWORK = str(Path(__file__).with_name("network.py"))
+_DESCRIPTORS = 512
+
+# Of util-linux. Each does one thing to itself and then becomes the next program (execve(2)).
+_NSENTER, _SETPRIV, _PRLIMIT = map(shutil.which, ("nsenter", "setpriv", "prlimit"))
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 _LOOK_SECONDS = 0.02  # the processes are not looked at more often than this
 _COUNT_SECONDS = 0.2  # nor are they counted
@@ -277,16 +280,29 @@ class Sandbox:
         )
 
     def _confined(self, argv: Sequence[str]) -> list[str]:
-        limits = self.limits
-        holder = processes = 0
+        """Return the command that runs *argv* on the network and within the limits."""
+        if not (_NSENTER and _SETPRIV and _PRLIMIT):
+            return list(argv)
+        command = []
+        limits = {
+            "as": _allowed(resource.RLIMIT_AS, self.limits.memory_mb << 20),
+            "fsize": _allowed(resource.RLIMIT_FSIZE, self.limits.output_mb << 20),
+            "nofile": _allowed(resource.RLIMIT_NOFILE, _DESCRIPTORS),
+            "core": 0,
+        }
+        # First SIGXCPU, whose reason can be told, a second later SIGKILL: getrlimit(2).
+        cpu = [_allowed(resource.RLIMIT_CPU, self.limits.cpu_seconds + n) for n in (0, 1)]
         if self._holder is not None:
-            holder = self._holder.pid
-            # An ordinary user's network counts its own processes alone. Four times as many as are
-            # allowed: we count them too, and say so; this only stops an avalanche.
-            processes = 4 * limits.processes if os.getuid() != 0 else 0
-        output = limits.output_mb << 20
-        numbers = (holder, limits.memory_mb << 20, limits.cpu_seconds, output, processes)
-        return [sys.executable, "-I", "-S", _CONFINE, *map(str, numbers), *argv]
+            place = Path(f"/proc/{self._holder.pid}/ns")
+            command = [_NSENTER, f"--net={place / 'net'}"]
+            if not (place / "user").samefile("/proc/self/ns/user"):
+                command += [f"--user={place / 'user'}", "--preserve-credentials"]
+                # There an ordinary user's processes are counted alone. Four times as many as are
+                # allowed: we count them too, and say so; this only stops an avalanche.
+                limits["nproc"] = 4 * self.limits.processes
+        command += [_SETPRIV, "--no-new-privs", "--pdeathsig=KILL"]  # nothing outlives who grades
+        command += [_PRLIMIT, f"--cpu={cpu[0]}:{cpu[1]}"]
+        return [*command, *(f"--{name}={most}:{most}" for name, most in limits.items()), *argv]
 
     # The network
 
@@ -306,15 +322,19 @@ class Sandbox:
         self._holder = None
 
     def _make_network(self) -> None:
+        if not (_NSENTER and _SETPRIV and _PRLIMIT):
+            self.without = [
+                _(
+                    "The submission's programs had no limits, and were not cut off from the "
+                    "network: nsenter, setpriv and prlimit (util-linux) are needed for that."
+                )
+            ]
         if self.without or not self._own_network:  # it was tried before
             return
         sentence = _(
             "The submission's programs were not cut off from the network: {reason}. "
             "They were told to use 127.0.0.1 alone."
         )
-        if sys.platform != "linux":
-            self.without.append(sentence.format(reason=sys.platform))
-            return
         holder = subprocess.Popen(
             [sys.executable, "-I", "-S", _NETWORK],
             stdin=subprocess.PIPE,
@@ -592,6 +612,12 @@ class Patience:
         """Whether the programs were at work most of the time, or printed much."""
         worked = self._busy > min(self._seconds, _BUSY_SECONDS) / 2
         return worked or self._sandbox.bytes_printed() - self._before > _MUCH_PRINTED
+
+
+def _allowed(kind: int, most: int) -> int:
+    """Return *most*, or the limit *kind* of this process if that is less."""
+    _soft, hard = resource.getrlimit(kind)
+    return most if hard == resource.RLIM_INFINITY else min(most, hard)
 
 
 def _connections_of(pid: int) -> list[Any]:
