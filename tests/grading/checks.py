@@ -8,7 +8,6 @@ may be told in the rubric are its keyword arguments.
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -158,7 +157,7 @@ def list_on_request(stage: Stage) -> None:
     """The list of users comes on request and names all others."""
     anna, boris, vera = stage.open(3)
     for asker, others in ((anna, (boris, vera)), (vera, (anna, boris))):
-        mark = stage.list_users(asker)
+        mark = asker.does(stage.steps("users"))
         for other in others:
             asker.sees(sign(other.name), mark)
 
@@ -170,7 +169,7 @@ def list_is_fresh(stage: Stage) -> None:
     stage.leaves(boris)
     _gone(stage, anna, boris)
     [gleb] = stage.enter(3)
-    mark = stage.list_users(anna)
+    mark = anna.does(stage.steps("users"))
     for other in (vera, gleb):
         anna.sees(sign(other.name), mark)
     _listed_no_more(stage, anna, boris)
@@ -181,7 +180,7 @@ def _listed_no_more(stage: Stage, asker: Player, gone: Player) -> None:
     others = [user for user in stage.users if user is not asker]
 
     def is_gone() -> bool:
-        mark = stage.list_users(asker)
+        mark = asker.does(stage.steps("users"))
         for other in others:
             asker.sees(sign(other.name), mark)
         ask = stage.broadcasts(others[0])  # what comes after it comes after the whole list
@@ -410,13 +409,7 @@ def long_messages(stage: Stage, *, sizes: Sequence[int] = (300, 1100, 1900)) -> 
 
 def _long_text(size: int) -> str:
     """Return *size* characters, of which no part occurs twice."""
-    words = []
-    length = number = 0
-    while length < size:
-        words.append(f"слово{number}ё")
-        length += len(words[-1]) + 1
-        number += 1
-    return " ".join(words)[:size].ljust(size, "я")
+    return " ".join(f"слово{number}ё" for number in range(size))[:size]
 
 
 def bursts(stage: Stage, *, lines: int = 20) -> None:
@@ -530,18 +523,11 @@ def log_file(stage: Stage) -> None:
     text = stage.broadcasts(anna)
     stage.hears(boris, anna, text)
     stage.server.waits(
-        lambda: any(text in _read(path) for path in _files(stage.sandbox.folder, patterns)),
+        lambda: any(
+            text in _read(path) for one in patterns for path in stage.sandbox.folder.rglob(one)
+        ),
         _("“{text}” in a file {files}").format(text=text, files=", ".join(patterns)),
     )
-
-
-def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
-    return [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and any(fnmatch.fnmatch(str(path.relative_to(folder)), one) for one in patterns)
-    ]
 
 
 def _read(path: Path) -> str:

@@ -247,10 +247,6 @@ class Stage:
 
     # Who is there
 
-    def name(self, number: int) -> str:
-        """Return the name of user *number*, from 0."""
-        return self._names[number]
-
     def steps(self, name: str) -> Steps:
         """Return how the submission does *name*. Raises `Missed` if its file does not say."""
         steps = self.submission.steps.get(name)
@@ -327,7 +323,7 @@ class Stage:
             raise self.missed(
                 self.server, _("a server that listens on port {port}").format(port=self.port)
             )
-        name = name or self.name(number)
+        name = name or self._names[number]
         command = self._command(self.submission.client_command, port or self.port, name)
         player = self._player(title or name, command)
         player.name, player.port = name, port or self.port
@@ -415,10 +411,6 @@ class Stage:
         """Shut the server down as its file says. Raises `Missed`."""
         self._stopping = True
         self.server.does(self.steps("stop"))
-
-    def list_users(self, player: Player) -> int:
-        """Let *player* ask for the list of users; return the mark from before."""
-        return player.does(self.steps("users"))
 
     # Trouble
 

@@ -10,18 +10,9 @@ from pathlib import Path
 import pytest
 
 from .engine import ALL_CHECKS, grade
-from .mutants import GOOD, MUTANTS, NOTHING, quick_rubric, try_all
-from .rubric import RUBRIC, read_rubric
+from .mutants import GOOD, quick_rubric, try_all
+from .rubric import read_rubric
 from .submission import read_submission
-
-
-def test_each_mutant_breaks_a_requirement_that_there_is() -> None:
-    ids = {requirement.id for requirement in read_rubric(RUBRIC, ALL_CHECKS).requirements}
-    wrong = [mutant for mutant in MUTANTS if mutant is not NOTHING]
-    assert len(wrong) >= 15
-    for mutant in wrong:
-        assert mutant.broken
-        assert mutant.broken <= ids
 
 
 @pytest.mark.timeout(1200)

@@ -273,14 +273,6 @@ def test_what_is_no_tcp_is_named(run: Callable[[str], Terminal], sandbox: Sandbo
     assert "chat.sock" in sandbox.other_sockets()
 
 
-def test_time_of_the_processor_has_a_limit_that_can_be_told(tmp_path: Path) -> None:
-    with Sandbox(tmp_path, limits=SandboxLimits(cpu_seconds=1)) as sandbox:
-        sandbox.renew()
-        program = sandbox.terminal([sys.executable, "-c", "while True: pass"], "spins", 100, 24)
-        program.wait_until_exit(PATIENCE)
-        assert program.status == -signal.SIGXCPU
-
-
 def test_too_much_to_copy_is_said(tmp_path: Path) -> None:
     with (tmp_path / "film.mp4").open("wb") as file:
         file.truncate(1 << 30)
