@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -202,9 +202,9 @@ def read_submission(path: Path) -> Submission:
         steps={name: _steps(both[name], path, name) for name in _STEPS if name in both},
         signs=signs,
         bad_lines=_texts(client.get("bad_lines", []), path, "bad_lines"),
-        log_files=_texts(document.get("log", {}).get("files", []), path, "files"),
-        report_files=_texts(document.get("report", {}).get("files", []), path, "files"),
-        code_files=_texts(document.get("code", {}).get("files", ["**/*.py"]), path, "files"),
+        log_files=_patterns(document, "log", path),
+        report_files=_patterns(document, "report", path),
+        code_files=_patterns(document, "code", path, default=["**/*.py"]),
         skip={
             name: _text(reason, path, "skip")
             for name, reason in _table(document, "skip", path).items()
@@ -214,6 +214,20 @@ def read_submission(path: Path) -> Submission:
 
 
 # What stands in the file
+
+
+def _patterns(
+    document: Mapping[str, Any], section: str, path: Path, default: Sequence[str] = ()
+) -> tuple[str, ...]:
+    found = _texts(_table(document, section, path).get("files", list(default)), path, "files")
+    for one in found:
+        if not one or Path(one).is_absolute():
+            raise DataError(
+                _("{path}: [{section}] files: “{name}” is no path inside of the folder").format(
+                    path=path, section=section, name=one
+                )
+            )
+    return found
 
 
 def _names(value: object, path: Path) -> tuple[str, ...]:

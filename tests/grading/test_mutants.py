@@ -1,16 +1,11 @@
 """The grader is graded: of every chat that is wrong in one way it says which, and no other."""
 
-import contextlib
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from .engine import ALL_CHECKS, grade
-from .mutants import GOOD, quick_rubric, try_all
+from .mutants import GOOD, busy_machine, quick_rubric, try_all
 from .rubric import read_rubric
 from .submission import read_submission
 
@@ -29,17 +24,6 @@ def test_points_are_taken_off_what_is_broken_and_nothing_else(
             f"{mutant.name}: {test['tags']}: no reason" for test in lost if not test["output"]
         ]
     assert not wrong, "\n".join(wrong)
-
-
-@contextlib.contextmanager
-def busy_machine() -> Iterator[None]:
-    """Give every processor two programs that never rest."""
-    program = [sys.executable, "-c", "while True: pass"]
-    with contextlib.ExitStack() as stack:
-        for _number in range(2 * (os.cpu_count() or 1)):
-            burner = stack.enter_context(subprocess.Popen(program))
-            stack.callback(burner.kill)
-        yield
 
 
 @pytest.mark.timeout(3600)
