@@ -53,6 +53,7 @@ _LONGEST = 30.0  # seconds of waiting for programs that are neither calm nor bus
 ESTABLISHED = "01"  # <linux/tcp_states.h>
 _LISTENING = "0A"
 _MUCH_PRINTED = 30_000  # bytes while somebody waits for something else
+_ENDLESS_PRINTED = 300_000  # bytes after which a program is taken to print for ever
 _BIGGEST_COPY = 64 * 1024 * 1024  # bytes
 _PORT_FREE = 90.0  # seconds that a port of the machine may take to become free (TIME-WAIT)
 
@@ -421,6 +422,7 @@ class Sandbox:
         """Wait until nobody is busy any more, or with nothing that shows, or for too long."""
         self.begin_calm()
         printed, used, first = -1, 0.0, self.cpu_seconds()
+        most = self.bytes_printed() + _ENDLESS_PRINTED
 
         def is_over() -> bool:
             nonlocal printed, used
@@ -429,7 +431,8 @@ class Sandbox:
             if self.bytes_printed() != printed:
                 printed, used = self.bytes_printed(), self.cpu_seconds()
             now = self.cpu_seconds()
-            return now - used > _SPINNING or now - first > _BUSY_SECONDS
+            spins = now - used > _SPINNING or now - first > _BUSY_SECONDS
+            return spins or printed > most
 
         wait_for_all(is_over, _LONGEST)
 
