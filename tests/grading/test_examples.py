@@ -94,7 +94,12 @@ def test_how_a_chat_is_spoken_to_is_found_by_trying(
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("udp", f"UDP.*{5005}"), ("dies", "Слишком много клиентов"), ("prints", r"\? all")],
+    [
+        ("udp", f"UDP.*{5005}"),
+        ("dies", "Слишком много клиентов"),
+        # It is ended when it has printed too much: how far one comes till then depends on luck.
+        ("prints", r"\? all|не выдерживает прихода|Не нашлось клиента"),
+    ],
 )
 def test_of_what_is_no_chat_nothing_is_claimed(
     name: str, sentence: str, described: dict[str, Description]
