@@ -67,7 +67,8 @@ def handle(conn):
                     else:
                         send(conn, "No such user")
             elif command == "WHO":
-                send(conn, "Online now: " + ", ".join(online))
+                with lock:
+                    send(conn, "Online now: " + ", ".join(online))
             elif command == "LOG":
                 for old in history:
                     send(conn, old)
