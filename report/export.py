@@ -9,6 +9,7 @@ from typing import Any
 from nbconvert.exporters import TemplateExporter
 from nbconvert.filters import strip_ansi
 from nbformat import NotebookNode
+from PIL import Image
 
 from chat.app.i18n import gettext as _
 
@@ -18,6 +19,7 @@ from .original import Changes
 from .settings import Paper, TitlePage
 
 WORDS_A_MINUTE = 200
+CSS_PIXELS = 96  # in an inch
 TEMPLATES = Path(__file__).parent / "templates"
 OTHER_EDITION = {"ru": "По-русски", "en": "In English"}
 """How a link to an edition is called, for who reads that language."""
@@ -189,6 +191,15 @@ def _title_lines(document: Document) -> list[tuple[str, str]]:
         *document.origin,
     ]
     return [(what, value) for what, value in lines if value]
+
+
+def css_size(picture: Image.Image) -> tuple[int, int]:
+    """Return the width and height of *picture* on a page, in CSS pixels, 96 to an inch.
+
+    A file that does not tell its density was made at double that of the page.
+    """
+    across, down = picture.info.get("dpi", (2 * CSS_PIXELS, 2 * CSS_PIXELS))
+    return round(picture.width * CSS_PIXELS / across), round(picture.height * CSS_PIXELS / down)
 
 
 def joined(separator: str, *parts: str) -> str:

@@ -25,7 +25,7 @@ from pygments.util import ClassNotFound
 from chat.app.i18n import ngettext
 from chat.lab.figures import dark
 
-from .export import TEMPLATES, Document, render
+from .export import TEMPLATES, Document, css_size, render
 from .merge import Heading
 
 FOLD_LINES = 40
@@ -227,20 +227,20 @@ def file_uri(name: str) -> str:
 
 
 def photograph(name: str, content: bytes, alt: str) -> str:
-    """Return a picture as an element, as wide as one drawn at double density should be shown.
+    """Return a picture as an element.
 
     A PNG becomes WebP, which loses nothing and takes half the room.
     """
-    width, height = "", ""
+    size = ""
     if name.endswith(".png"):
         with Image.open(io.BytesIO(content)) as image:
-            width, height = f' width="{image.width // 2}"', f' height="{image.height // 2}"'
+            size = ' width="{}" height="{}"'.format(*css_size(image))
             packed = io.BytesIO()
-            image.save(packed, "webp", lossless=True, method=4)
+            image.save(packed, "webp", lossless=True, quality=100, method=6)
         if packed.tell() < len(content):
             name, content = f"{name}.webp", packed.getvalue()
     return (
-        f'<img src="{data_uri(name, content)}" alt="{markupsafe.escape(alt)}"{width}{height}'
+        f'<img src="{data_uri(name, content)}" alt="{markupsafe.escape(alt)}"{size}'
         ' decoding="async">'
     )
 

@@ -16,7 +16,7 @@ from PIL import Image
 from chat.app.i18n import gettext as _
 
 from . import gost
-from .export import TEMPLATES, Document, joined, marked, plain, render
+from .export import CSS_PIXELS, TEMPLATES, Document, css_size, joined, marked, plain, render
 from .markdown import fenced, write_pictures
 from .run_pandoc import run
 
@@ -26,7 +26,7 @@ DIALECT = "commonmark_x-smart-fancy_lists-subscript-superscript-emoji-definition
 METADATA = "metadata.json"
 """The file, beside the text, with what is known about the document; its texts are plain."""
 TEXT_WIDTH_CM = 16.0
-CSS_PIXELS_IN_CM = 96 / 2.54
+CSS_PIXELS_IN_CM = CSS_PIXELS / 2.54
 # A window of eighty columns and its neighbour, 960 pixels together, are as wide as the text;
 # a single window keeps that scale, so that the letters of all screens have one size.
 SCREEN_PIXELS_IN_CM = 960 / TEXT_WIDTH_CM
@@ -81,8 +81,8 @@ def escaped(text: str) -> str:
 def opaque(name: str, content: bytes) -> bytes:
     """Return the picture *content*, if it is a PNG, without transparency.
 
-    A PDF keeps transparency as a second picture. What has it is a drawing: a palette of 256
-    colours holds it without a difference that one sees (12 of 255 at most), in a third of the size.
+    A PDF keeps transparency as a second picture. What has it is a drawing or a screen: a palette of
+    128 colours holds it without a difference that one sees, in a third of the size.
     """
     if not name.endswith(".png"):
         return content
@@ -93,7 +93,8 @@ def opaque(name: str, content: bytes) -> bytes:
         flat = Image.new("RGB", picture.size, "white")
         flat.paste(visible, mask=visible)
     smaller = io.BytesIO()
-    flat.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(smaller, "png")
+    small = flat.quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    small.save(smaller, "png", optimize=True)
     return smaller.getvalue()
 
 
@@ -173,10 +174,11 @@ def convert(folder: Path, output: Path, *options: str) -> None:
 
 
 def width_cm(png: bytes, drawn: bool) -> float:
-    """Return the width, in centimetres, at which a PNG made at double density is shown.
+    """Return the width, in centimetres, at which a PNG is shown.
 
     *drawn*: it is a drawing, and not a picture of a screen. Never more than the width of the
     text.
     """
-    pixels = int.from_bytes(png[16:20]) / 2  # PNG specification, 11.2.1: IHDR comes first
+    with Image.open(io.BytesIO(png)) as picture:
+        pixels, _height = css_size(picture)
     return min(pixels / (CSS_PIXELS_IN_CM if drawn else SCREEN_PIXELS_IN_CM), TEXT_WIDTH_CM)

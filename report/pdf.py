@@ -60,6 +60,7 @@ def write(folder: Path, path: Path) -> None:
         # The default value; poppler reports an error where it is written out.
         if "/MarkInfo" in pdf.Root and "/Suspects" in pdf.Root.MarkInfo:
             del pdf.Root.MarkInfo.Suspects
+        pikepdf.settings.set_flate_compression_level(9)
         # Typst writes the thousands of small objects that say what each word is one by one.
         pdf.save(
             path,

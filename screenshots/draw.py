@@ -1,8 +1,8 @@
 """Draws what terminals show: every screen in a window of its own, several windows on one picture.
 
 All that is read on a picture comes from a `chat.lab.terminal.Snapshot`: the characters, their
-colours, the cursor, the window's title. Sizes are in pixels; a picture has two for each point that
-it takes on a page, so that it is sharp on paper and on dense displays.
+colours, the cursor, the window's title. Sizes are in pixels, a third more of them than the page of
+the report has: letters are sharp on paper and on dense displays, and the report stays light.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from chat.lab.terminal import Cell, Snapshot
 
 Rows = Sequence[Sequence[Snapshot]]
 
-PIXELS_PER_INCH = 192
+PIXELS_PER_INCH = 128
 
-# DejaVu Sans Mono advances by 0.602 of its size, 18.06 pixels here: whole cells, no seams.
-FONT_SIZE = 30
-CELL_WIDTH = 18
-CELL_HEIGHT = 35  # the font's own ascent and descent, so that frames drawn with text close up
+# DejaVu Sans Mono advances by 0.602 of its size, 12.04 pixels here: whole cells, no seams.
+FONT_SIZE = 20
+CELL_WIDTH = 12
+CELL_HEIGHT = 24  # the font's own ascent and descent, so that frames drawn with text close up
 
 # PADDING * 2 + GAP is four cells: two windows of 50 columns are together exactly as wide as one
 # of 104.
-PADDING = 24
-GAP = 24
-TITLE_HEIGHT = 58
-RADIUS = 18
+PADDING = 16
+GAP = 16
+TITLE_HEIGHT = 38
+RADIUS = 12
 SINGLE_COLUMNS = 76
 """Columns of windows that stand alone or above one another: the letters are large."""
 
@@ -44,6 +44,7 @@ HALF_COLUMNS = 50
 FULL_COLUMNS = 2 * HALF_COLUMNS + 4
 """Columns of a window that is as wide as two side by side."""
 
+_BUTTON = 14
 _SMOOTH = 4  # round shapes are drawn this many times larger, then reduced
 
 # The window
@@ -170,7 +171,7 @@ def _window(snapshot: Snapshot, text_rows: int) -> Image.Image:
     inside = Image.new("RGB", size, _BACKGROUND)
     _draw_title_bar(inside, snapshot.title)
     _draw_screen(inside, snapshot, text_rows)
-    window.paste(inside, mask=_rounded(size, inset=2))
+    window.paste(inside, mask=_rounded(size, inset=1))
     return window
 
 
@@ -179,11 +180,11 @@ def _draw_title_bar(window: Image.Image, title: str) -> None:
     pen.rectangle((0, 0, window.width, TITLE_HEIGHT - 1), fill=_TITLE_BAR)
     middle = TITLE_HEIGHT // 2
     for number, colour in enumerate(_BUTTONS):
-        button = Image.new("L", (22 * _SMOOTH, 22 * _SMOOTH))
-        ImageDraw.Draw(button).ellipse((0, 0, 22 * _SMOOTH - 1, 22 * _SMOOTH - 1), fill=255)
-        mask = button.resize((22, 22), Image.Resampling.LANCZOS)
-        window.paste(colour, (PADDING + number * 36, middle - 11), mask)
-    pen.text((window.width // 2, middle), title, _TITLE, _font("DejaVuSans", 26), anchor="mm")
+        button = Image.new("L", (_BUTTON * _SMOOTH, _BUTTON * _SMOOTH))
+        ImageDraw.Draw(button).ellipse((0, 0, *(side - 1 for side in button.size)), fill=255)
+        mask = button.resize((_BUTTON, _BUTTON), Image.Resampling.LANCZOS)
+        window.paste(colour, (PADDING + number * 24, middle - _BUTTON // 2), mask)
+    pen.text((window.width // 2, middle), title, _TITLE, _font("DejaVuSans", 17), anchor="mm")
 
 
 # --- text ----------------------------------------------------------------------------------------
@@ -213,9 +214,9 @@ def _draw_cell(pen: ImageDraw.ImageDraw, cell: Cell, place: Place, width: int, h
     if cell.text.strip():
         pen.text((left + width / 2, baseline), cell.text, ink, font, anchor="ms")
     if cell.underscore:
-        pen.rectangle((left, baseline + 4, right, baseline + 5), fill=ink)
+        pen.rectangle((left, baseline + 3, right, baseline + 3), fill=ink)
     if cell.strikethrough:
-        pen.rectangle((left, baseline - 10, right, baseline - 9), fill=ink)
+        pen.rectangle((left, baseline - 6, right, baseline - 6), fill=ink)
 
 
 def colours(cell: Cell) -> tuple[Colour, Colour]:

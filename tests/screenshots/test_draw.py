@@ -145,7 +145,7 @@ def test_the_file_is_small_and_keeps_colours_and_texts() -> None:
     with Image.open(io.BytesIO(data)) as picture:
         assert picture.mode == "P"
         assert picture.info["Commands"] == "Аня: привет"
-        assert picture.info["dpi"] == pytest.approx((192, 192), abs=0.1)
+        assert picture.info["dpi"] == pytest.approx((128, 128), abs=0.1)
         left, top = draw.cell_place(3, 0)
         shown = picture.convert("RGBA").getpixel((left + 9, top + 9))
     assert isinstance(shown, tuple)

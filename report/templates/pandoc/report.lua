@@ -241,11 +241,15 @@ local function typst_captioned(div, kind)
   if kind == "table" then
     rest = rest:walk { Table = function(grid) return with_continued_head(grid, number) end }
   end
-  local head = pandoc.Inlines { raw("typst", ("#captioned(%s, %s, %s, ["):format(
-    typst_string(kind), typst_string(div.attributes.prefix), typst_string(number))) }
+  local fixed = div.attributes.fixed and "fixed: true, " or ""
+  local head = pandoc.Inlines { raw("typst", ("#captioned(%s, %s, %s, %s["):format(
+    typst_string(kind), typst_string(div.attributes.prefix), typst_string(number), fixed)) }
   head:extend(caption)
   head:insert(raw("typst", "])["))
   local blocks = pandoc.Blocks { pandoc.Plain(head) }
+  if div.attributes.fixed then
+    blocks:insert(1, pandoc.RawBlock("typst", "#place.flush()"))
+  end
   blocks:extend(rest)
   blocks:insert(pandoc.RawBlock("typst", ("] <%s>"):format(div.identifier)))
   return blocks
@@ -372,6 +376,23 @@ local function stress(strong)
   end
 end
 
+-- What is on the front page, or the last thing of a part, stands in the text, after all pictures that
+-- wait for a page: nothing would fill the page above it.
+local function fix_figures(document)
+  local front = true
+  for index, block in ipairs(document.blocks) do
+    local following = document.blocks[index + 1]
+    if block.t == "Header" then
+      front = false
+    elseif block.t == "Div" and block.classes:includes("figure") then
+      if front or not following or (following.t == "Header" and following.level == 1) then
+        block.attributes.fixed = "true"
+      end
+    end
+  end
+  return document
+end
+
 -- A paragraph that ends in a colon stays on the page of what it announces.
 local function keep_announcements(blocks)
   for index = 1, #blocks - 1 do
@@ -407,7 +428,7 @@ local function style_table(grid)
 end
 
 return {
-  { Meta = read_settings },
+  { Meta = read_settings, Pandoc = fix_figures },
   { Div = number_lines, Blocks = keep_announcements, Para = numbered_formula, Strong = stress },
   { Link = refer },
   { Header = mark_heading, CodeBlock = mark_code, Image = show_picture, Math = spoken, Table = style_table, Div = mark_div },
