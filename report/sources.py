@@ -1,7 +1,8 @@
-"""The list of sources: what the prose links to, as GOST R 7.0.5-2008 wants it.
+"""The list of sources: what the prose links to, as readers of the language expect it.
 
 What is known of each source stands in ``sources.json``, in the format of CSL
-(https://docs.citationstyles.org); pandoc sets the list by a well-kept style.
+(https://docs.citationstyles.org); pandoc sets the list by a well-kept style: GOST R 7.0.5-2008
+in Russian, that of the IEEE in English.
 """
 
 import json
@@ -16,8 +17,12 @@ from . import ReportError
 from .run_pandoc import run
 
 SOURCES = Path(__file__).with_name("sources.json")
-STYLE = Path(__file__).parent / "templates" / "pandoc" / "gost-r-7-0-5-2008-numeric.csl"
+STYLES = {"ru": ("ru-RU", "gost-r-7-0-5-2008-numeric.csl"), "en": ("en-US", "ieee.csl")}
+"""The locale and the style of each language."""
 
+_FOLDER = Path(__file__).parent / "templates" / "pandoc"
+
+_NUMBER = re.compile(r"^\[?\d+[.\]] ")
 _LINK = re.compile(r"https?://\S+[^\s.,;:)]")
 
 
@@ -30,7 +35,7 @@ class Sources:
 
     def __init__(self, lang: str) -> None:
         """Read what is known; nothing is cited yet. The list is to be in *lang*."""
-        self._locale = {"ru": "ru-RU", "en": "en-GB"}[lang]
+        self._locale, self._style = STYLES[lang]
         known: list[dict[str, Any]] = json.loads(SOURCES.read_text("utf-8"))
         self._by_address = {source["URL"]: source for source in known}
         self._cited: list[dict[str, Any]] = []
@@ -59,7 +64,7 @@ class Sources:
             printed = run(
                 path,
                 *("--from", "markdown", "--to", "plain", "--wrap=none", "--citeproc"),
-                *("--bibliography", "sources.json", "--csl", str(STYLE)),
+                *("--bibliography", "sources.json", "--csl", str(_FOLDER / self._style)),
                 *("--metadata", f"lang={self._locale}", "--fail-if-warnings", "marks.md"),
             )
         _marks, *entries = printed.decode().strip().split("\n\n")
@@ -67,6 +72,6 @@ class Sources:
 
 
 def _entry(printed: str) -> str:
-    _number, _dot, text = printed.partition(". ")
-    text = re.sub(r"([\\`*_\[\]<>])", r"\\\1", " ".join(text.split()))
+    text = _NUMBER.sub("", " ".join(printed.split()))
+    text = re.sub(r"([\\`*_\[\]<>])", r"\\\1", text)
     return _LINK.sub(lambda link: f"<{link[0].replace(chr(92), '')}>", text)

@@ -52,9 +52,9 @@ class Shot:
 
     name: str
     path: Path
-    title: str
     situation: str
-    look_at: str
+    caption: str
+    alt: str
     commands: tuple[tuple[str, str], ...]
     """What was typed: the window's title and the line."""
 
@@ -138,7 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
     set_language(options.lang)
     if options.list:
         for scenario in all_scenarios():
-            print(f"{scenario.name:<16} {scenario.title}")
+            print(f"{scenario.name:<16} {scenario.situation}")
         return 0
     try:
         paths = _with_progress_bar(options.lang, options.scenario)
@@ -187,7 +187,7 @@ def _failure(scenario: Scenario, path: Path, stage: Stage, error: ScreenTimeout)
     """Return what a person needs to know about a scenario that went another way."""
     lines = [
         _("The screenshot {file} was not taken. Scenario {name}: “{title}”.").format(
-            file=path.name, name=scenario.name, title=scenario.title
+            file=path.name, name=scenario.name, title=scenario.situation
         ),
         _("What was typed:"),
         *(f"  {window}: {line}" for window, line in stage.typed),
@@ -205,8 +205,8 @@ def _shot(scenario: Scenario, path: Path) -> Shot:
     return Shot(
         scenario.name,
         path,
-        scenario.title,
         scenario.situation,
-        scenario.look_at,
+        scenario.caption,
+        scenario.alt,
         tuple((title, line) for title, line in typed),
     )

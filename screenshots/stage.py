@@ -7,6 +7,7 @@ there too, and what the shell says when a program has ended can be seen.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -22,7 +23,7 @@ Picture = list[list[Snapshot]]
 """Windows from top to bottom, from left to right."""
 
 ROWS = 24
-FULL_SCREEN_ROWS = 12  # all of them are drawn
+FULL_SCREEN_ROWS = 11  # all of them are drawn
 PATIENCE = 20.0  # seconds: programs start slowly on a busy machine
 PROMPT = "$ "
 ADMIN_PASSWORD = "correct horse battery staple"
@@ -133,7 +134,14 @@ class Server(Person):
         self.enter(" ".join(["python -m chat.server --port 0", *options]))
         self.port = int(self.sees(says(_("The server is listening on {address}")), r":(\d+)")[1])
         self.users: list[User] = []
+        self._entries: Counter[str] = Counter()
         self._messages = 0
+
+    def notes_an_entry(self, nick: str) -> None:
+        """Wait for the line about one more user who has entered as *nick*."""
+        self._entries[nick] += 1
+        line = says(_("{nick} has joined"), nick=rf"{nick} \(\S+\)")
+        self.sees(*[line] * self._entries[nick])
 
     def notes_a_message(self) -> None:
         """Wait for the line about one more message."""
@@ -142,14 +150,20 @@ class Server(Person):
 
 
 class User(Person):
-    """Somebody with a client."""
+    """Somebody with a client that writes lines."""
 
     at_rest = re.compile(rf"\[\S+\] |{re.escape(PROMPT)}")
+    command = "python -m chat.client --plain"
     nick = ""
 
     def start(self, server: Server, *options: str) -> None:
         """Start the client with *options*."""
-        self.enter(" ".join([f"python -m chat.client --port {server.port}", *options]))
+        self.enter(" ".join([f"{self.command} --port {server.port}", *options]))
+
+    def gives_nick(self, nick: str) -> None:
+        """Wait until the client asks for a nickname, and type *nick*."""
+        self.sees(says(_("Your nickname: ").strip()))
+        self.answer(nick)
 
     def is_in(self, server: Server, nick: str) -> None:
         """Wait until the chat has let *nick* in and everybody there has been told."""
@@ -157,7 +171,7 @@ class User(Person):
         self.sees(says(_("You are in the chat as {nick}."), nick=nick))
         self.sees(says(_("/help lists the commands.")))
         self.rests()
-        server.sees(says(_("{nick} has joined"), nick=rf"{nick} \(\S+\)"))
+        server.notes_an_entry(nick)
         for other in server.users:
             other.sees(says(_("{nick} is in the chat now"), nick=nick))
         self._server = server
@@ -184,6 +198,8 @@ class User(Person):
 
 class FullScreenUser(User):
     """Somebody with the full-screen client."""
+
+    command = "python -m chat.client"
 
     def rests(self) -> None:
         """Wait until nothing is typed, and the cursor, which the program draws, is to be seen."""
@@ -238,16 +254,19 @@ class Stage:
         """Return somebody who has not started their client yet."""
         return User(self, self._window(title, columns))
 
-    def user(self, server: Server, nick: str, columns: int = HALF_COLUMNS) -> User:
+    def user(
+        self, server: Server, nick: str, columns: int = HALF_COLUMNS, title: str | None = None
+    ) -> User:
         """Let *nick* into the chat of *server* from a new window."""
-        user = self.newcomer(nick, columns)
-        user.start(server, f"--nick {nick}")
+        user = self.newcomer(title or nick, columns)
+        user.start(server)
+        user.gives_nick(nick)
         user.is_in(server, nick)
         return user
 
     def full_screen_user(self, server: Server, nick: str) -> FullScreenUser:
         """Let *nick* into the chat of *server* from a new window, with the full-screen client."""
-        window = self._window(nick, SINGLE_COLUMNS, FULL_SCREEN_ROWS, plain=False)
+        window = self._window(nick, SINGLE_COLUMNS, FULL_SCREEN_ROWS)
         user = FullScreenUser(self, window)
         user.start(server, f"--nick {nick}")
         user.is_in(server, nick)
@@ -264,9 +283,7 @@ class Stage:
                 person.rests()
         return [[person.terminal.snapshot() for person in row] for row in rows]
 
-    def _window(
-        self, title: str, columns: int, rows: int = ROWS, *, plain: bool = True
-    ) -> Terminal:
+    def _window(self, title: str, columns: int, rows: int = ROWS) -> Terminal:
         terminal = Terminal(
             ["bash", "--noprofile", "--norc"],
             title=title,
@@ -276,7 +293,6 @@ class Stage:
             env={
                 "HOME": str(self.folder),
                 "LANGUAGE": language(),
-                "CHAT_PLAIN": "1" if plain else "0",
                 "PS1": rf"\[\e[1;32m\]{PROMPT.strip()}\[\e[0m\] ",
                 "PYTHONPATH": str(_REPOSITORY),
             },

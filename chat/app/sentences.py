@@ -6,6 +6,7 @@ English and go through gettext when they are used.
 
 import errno
 import os
+import re
 from collections.abc import Mapping
 
 from chat.app.i18n import gettext as _
@@ -67,6 +68,7 @@ def why(error: Exception) -> str:
 def phrase(reason: str) -> str:
     """Return a *reason* in the user's language: a code, or words of the system or of SQLite."""
     known = _BY_TEXT | _TLS
+    reason = re.sub(r"^\[Errno \d+\] ", "", reason)  # as an OSError is written
     return _(known[reason]) if reason in known else reason
 
 

@@ -363,7 +363,7 @@ class Scrollback(ScrollView, can_focus=False):
         body = _text(line.parts)
         indent, margin = INDENT, Text(clock(line.time or 0).ljust(INDENT), _STYLES["quiet"])
         if line.time is None:
-            indent = min(line.indent, width // 3)
+            indent = min(line.indent, width // 2)
             margin, body = body.divide([indent if line.kind == "help" else 0])
         body.expand_tabs(8)
         for row in body.wrap(self.app.console, width - indent):

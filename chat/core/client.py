@@ -6,9 +6,9 @@
         anya.say("привет")
         anya.say("шёпот", to="Боря")
 
-The caller asks, the listener reads what comes and hands every message to *on_event*, the writer
-sends. None of them waits for another. When the connection is lost, it is over;
-`chat.promises.resume` has a client that comes back.
+The caller makes requests, the listener thread reads and passes every message to *on_event*, the
+writer sends. None of them waits for another. A lost connection is the end of the chat;
+`chat.promises.resume` has a client that reconnects.
 """
 
 import contextlib
@@ -35,10 +35,10 @@ from chat.core.timing import Deadline, TokenBucket
 from chat.core.writer import Writer
 
 WINDOW_BYTES = 256 * 1024
-"""Bytes of messages not yet acknowledged, beyond which `ChatClient.say` waits."""
+"""Bytes of unacknowledged messages beyond which `ChatClient.say` waits."""
 
 _OUR_EVENTS = frozenset({"closed", "held", "reconnecting", "reconnected", "untrusted", "gap"})
-"""Events that are for us to say, not for a server."""
+"""Events that this client makes itself; a server must not send them."""
 
 
 class RefusedError(Exception):
@@ -73,12 +73,12 @@ def plain_transport(sock: socket.socket, _host: str) -> Transport:
 
 
 class Outbox:
-    """Messages that the server has not answered for, by their ids, the oldest first."""
+    """Messages that the server has not acknowledged or refused yet, oldest first."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start empty."""
         self.size = 0
-        """How long their frames are, in bytes."""
+        """The length of all their frames, in bytes."""
 
         self._last_id = 0
         self._messages: dict[int, tuple[Message, bytes]] = {}
@@ -89,7 +89,7 @@ class Outbox:
         return len(self._messages)
 
     def add(self, message: Message, cover: Message) -> int:
-        """Number *message* and keep it; return its id. In its frame, *cover* goes before."""
+        """Number *message* and keep it; return its id. In its frame, keys of *cover* replace it."""
         self._last_id += 1
         message = {"type": "message", "id": self._last_id} | message
         frame = encode(message | cover)
@@ -99,28 +99,28 @@ class Outbox:
         return self._last_id
 
     def take_unsent(self, window: int) -> list[bytes]:
-        """Return the frames that are to be sent now: no more than *window* are in transit."""
+        """Return the frames to send now, so that at most *window* messages are in transit."""
         frames = []
         while self._unsent and len(self._messages) - len(self._unsent) < window:
             frames.append(self._messages[self._unsent.popleft()][1])
         return frames
 
     def send_again(self) -> None:
-        """Take all of them for unsent: there is another connection."""
+        """Mark all messages as unsent: there is a new connection."""
         self._unsent = deque(self._messages)
 
     def settle(self, message_id: object) -> Message | None:
-        """Strike off and return what the server has answered for; None if it is not here."""
+        """Remove and return the message that the server has answered; None if there is none."""
         if not isinstance(message_id, int) or message_id not in self._messages:
             return None
         message, frame = self._messages.pop(message_id)
-        if self._unsent and message_id >= self._unsent[0]:  # sent on an earlier connection
+        if self._unsent and message_id >= self._unsent[0]:  # answered before it was sent
             self._unsent.remove(message_id)
         self.size -= len(frame)
         return message
 
     def messages(self) -> list[Message]:
-        """Return all messages, readable, in their order."""
+        """Return all messages in order, in plain text."""
         return [message for message, _frame in self._messages.values()]
 
 
@@ -147,23 +147,23 @@ class ChatClient:
     cipher: Cipher | None = None
 
     transport: Callable[[socket.socket, str], Transport] = plain_transport
-    """Makes the transport to a host, from a socket."""
+    """Makes a transport from a socket and the name of the host."""
 
     also: Sequence[tuple[str, int]] = ()
-    """Where the same chat is to be found, should the server at `address` not answer."""
+    """Other servers of the same chat, for when the one at `address` does not answer."""
 
     def __post_init__(self) -> None:
         """Prepare: nothing is connected yet."""
         self.text_chars = self.limits.text_chars
-        """Longest text that the server takes, in characters."""
+        """Longest text that the server accepts, in characters."""
         self._writer = Writer(self.limits, name="chat writer")
         self._thread = threading.Thread(target=self._listen, name="chat listener")
         self._leaving = threading.Event()
-        # The listener's, and before it starts the caller's.
+        # Owned by the listener thread, and by the caller until that starts.
         self._addresses = [self.address, *self.also]
         self._decoder = FrameDecoder(self.limits.answer_bytes)
-        self._frames: Iterator[bytes] = iter(())  # received and not handed on yet
-        # Guards everything below; the condition is that an answer has come, or the end.
+        self._frames: Iterator[bytes] = iter(())  # received, not handled yet
+        # Guards everything below; notified when an answer has come, and at the end.
         self._changed = threading.Condition(threading.RLock())
         self._connection: Connection | None = None
         self._opened = False
@@ -171,12 +171,12 @@ class ChatClient:
         self.closed = False
         """Whether the connection has ended for good."""
         self._users: dict[str, str] = {}  # nicknames by their keys
-        self._persons: dict[str, str | None] = {}  # who they are, where the server says it
+        self._persons: dict[str, str | None] = {}  # who they are, if the server says so
         self._pace = TokenBucket(0, 0)
         self._window = self.limits.window_messages
         self._outbox = Outbox()
 
-    def __enter__(self) -> "typing.Self":  # quoted: Python 3.10 has none, and is told so in words
+    def __enter__(self) -> "typing.Self":  # quoted: Python 3.10 lacks it, and gets a message
         """Connect, register under the nickname, listen."""
         try:
             self.connect()
@@ -217,7 +217,7 @@ class ChatClient:
         """
         self._send(self._registration(nick))
         welcome = self._expect("welcome", Deadline(self.limits.connect_timeout))
-        if nick_key(welcome["nick"]) != nick_key(nick):  # we seal messages for *nick*
+        if nick_key(welcome["nick"]) != nick_key(nick):  # we would encrypt under another name
             raise ConnectionClosedError
         self.nick = welcome["nick"]
         with self._changed:
@@ -231,7 +231,7 @@ class ChatClient:
         return welcome
 
     def listen(self) -> None:
-        """Start the listener thread: from now on everything that comes is an event."""
+        """Start the listener thread: from now on every message becomes an event."""
         self._thread.start()
 
     # In the chat
@@ -244,20 +244,20 @@ class ChatClient:
 
     @property
     def unacknowledged(self) -> list[Message]:
-        """What was said and has no answer yet, oldest first."""
+        """The messages without an answer so far, oldest first."""
         with self._changed:
             return self._outbox.messages()
 
     def say(self, text: str, to: str | None = None) -> int:
         """Send *text* to everyone, or to the one called *to*; return the message's ``id``.
 
-        Without a connection it is sent when there is one again. Waits while as much is
-        unacknowledged as the server wants at most, or its rate asks for it; in *on_event* it does
-        not wait, and what is too much is sent later. An event with that id follows: ``ack``, or
-        ``error``, to which the ``message`` refused is added, or ``held`` likewise, when the
-        nickname belongs to another person by now. Raises `ConnectionClosedError`, `TimeoutError`
-        when the server acknowledges nothing for `Limits.answer_timeout` seconds, and
-        `RefusedError` for what a cipher would hide from the server, which would refuse it.
+        Without a connection it is sent after reconnecting. Waits while too many messages are
+        unacknowledged, and to keep to the server's rate; in *on_event* it does not wait, and the
+        message is sent later. An event with that id follows: ``ack``; or ``error``, with the
+        refused ``message`` added; or ``held``, likewise, if the nickname belongs to another person
+        by now. Raises `ConnectionClosedError`; `TimeoutError` when the server acknowledges nothing
+        for `Limits.answer_timeout` seconds; `RefusedError` for a text that the server would refuse
+        if a cipher did not hide it.
         """
         sealed = self._seal(text, to)
         message: Message = {"text": text}
@@ -270,7 +270,7 @@ class ChatClient:
             if self.closed or not (self._online or self._thread.is_alive()):
                 raise ConnectionClosedError
             person = None if to is None else self._persons.get(nick_key(to))
-            if person is not None:  # somebody else is not to get it
+            if person is not None:  # nobody else may get it if the nickname changes hands
                 cover["person"] = person
             self._pace.take()
             message_id = self._outbox.add(message, cover)
@@ -279,14 +279,14 @@ class ChatClient:
         return message_id
 
     def wait_ready(self) -> None:
-        """Wait until `say` need not wait. Raises as `say` does."""
+        """Wait until `say` would not wait. Raises as `say` does."""
         with self._changed:
             self._wait(self._has_room, self.limits.answer_timeout)
             pause = min(self._pace.wait_time(), self.limits.answer_timeout)
             self._changed.wait_for(lambda: self.closed, pause)
 
     def wait_acknowledged(self, timeout: float | None = None) -> None:
-        """Wait until the server has answered for every message. Raises as `say` does."""
+        """Wait until the server has answered every message. Raises as `say` does."""
         with self._changed:
             seconds = self.limits.answer_timeout if timeout is None else timeout
             self._wait(lambda: not self._outbox, seconds)
@@ -306,7 +306,7 @@ class ChatClient:
         self._ask({"type": "ping"})
 
     def become_admin(self, password: str) -> None:
-        """Show the admin's *password*; an ``admin`` event follows, or the error ``not_admin``."""
+        """Send the admin's *password*; an ``admin`` event follows, or the error ``not_admin``."""
         self._ask({"type": "admin", "password": password})
 
     def shut_server_down(self) -> None:
@@ -318,7 +318,7 @@ class ChatClient:
         self._ask({"type": "kick", "nick": nick})
 
     def close(self) -> None:
-        """Leave the chat: say so, wait for the end, leave no thread and no socket.
+        """Leave the chat, and end all threads and sockets.
 
         In *on_event* it does not wait: the listener ends after that event.
         """
@@ -342,22 +342,22 @@ class ChatClient:
         self._hang_up()
         self._writer.end()
 
-    # What a client that comes back does otherwise
+    # What a client that reconnects overrides
 
     def _registration(self, nick: str) -> Message:
         """Return the message that asks for *nick*."""
         return {"type": "register", "nick": nick}
 
     def _recover(self, reason: str) -> str | None:
-        """Make another connection after *reason*; return None, or why the conversation is over."""
+        """Reconnect after *reason*; return None, or why the conversation is over."""
         return reason
 
     def _has_room(self) -> bool:
-        """Tell whether one more message may be waiting for an answer."""
+        """Tell whether one more message may wait for an answer."""
         return self._outbox.size < WINDOW_BYTES and len(self._outbox) < self._window
 
     def _hand_on(self, event: Message) -> None:
-        """Hand *event* on, readable."""
+        """Decrypt *event* and pass it to *on_event*."""
         kind = event["type"]
         for message in event["messages"] if kind == "history" else [event] * (kind == "message"):
             self._open(message)
@@ -371,13 +371,13 @@ class ChatClient:
             while reason is None:
                 reason = self._recover(self._converse())
         finally:
-            self._abort("lost")  # our FIN: the server need not wait for us
+            self._abort("lost")  # sends a FIN, so that the server does not wait for us
             self._note_end()
             reason = "quit" if self._leaving.is_set() else reason or "lost"
             self.on_event({"type": "closed", "reason": reason})
 
     def _converse(self) -> str:
-        """Hand on what comes, until the connection ends; return why it did."""
+        """Handle messages until the connection ends; return why it did."""
         reason = "lost"
         try:
             while True:
@@ -403,7 +403,7 @@ class ChatClient:
         return "quit" if self._leaving.is_set() else reason
 
     def _next_event(self) -> Message:
-        """Return the next message; after silence, ask whether the server is still there."""
+        """Return the next message; after silence, send a ``ping``."""
         try:
             return self._next(Deadline(self.limits.ping_after))
         except TimeoutError:
@@ -411,7 +411,7 @@ class ChatClient:
             return self._next(Deadline(self.limits.answer_timeout))
 
     def _note(self, event: Message) -> None:
-        """Answer *event*, and take note of who is here and what the server has answered."""
+        """Answer a ping, and keep the list of users and the outbox up to date."""
         kind = event["type"]
         if kind == "ping":
             with contextlib.suppress(ConnectionClosedError):
@@ -430,7 +430,7 @@ class ChatClient:
                     self._persons.pop(key, None)
 
     def _settle(self, event: Message) -> None:
-        event.pop("message", None)  # that is for us to add
+        event.pop("message", None)  # only we add it
         with self._changed:
             message = self._outbox.settle(event.get("id"))
             self._post_unsent()
@@ -442,7 +442,7 @@ class ChatClient:
                 event["type"] = "held"
 
     def _open(self, message: Message) -> None:
-        """Make the text of a sealed *message* readable, or None."""
+        """Decrypt the text of a sealed *message*; None if that fails."""
         if message.get("sealed") is not True:
             return
         text, message["text"] = message["text"], None
@@ -450,12 +450,12 @@ class ChatClient:
             with contextlib.suppress(ValueError):
                 message["text"] = self.cipher.open(text, message["from"], message["to"])
 
-    # Whichever thread reads: the caller's while entering, the listener's afterwards
+    # In the reading thread: the caller's until `listen`, then the listener's
 
     def _dial(self) -> Message:
-        """Connect to the first of the server's addresses that asks for a name; return its request.
+        """Connect to the first address that sends a ``register`` request; return that.
 
-        Each address has its share of the time, so that a silent one does not take it all. Raises
+        Each address gets its share of the time, so that a silent one does not use it all. Raises
         `OSError`, `RefusedError`.
         """
         self._hang_up()
@@ -484,7 +484,7 @@ class ChatClient:
     ) -> None:
         with self._changed:
             self._connection = Connection(transport)
-        if self._leaving.is_set():  # `close` came before there was a connection
+        if self._leaving.is_set():  # `close` may have run before there was a connection
             self._abort("quit")
         transport.connect(address, deadline)
         transport.handshake(deadline)
@@ -495,7 +495,7 @@ class ChatClient:
     def _next(self, deadline: Deadline) -> Message:
         """Return the next message from the server.
 
-        Raises `ConnectionClosedError`, `TimeoutError`, and `ProtocolError` for what is no message.
+        Raises `ConnectionClosedError`, `TimeoutError`, and `ProtocolError` for an invalid one.
         """
         connection = self._connection
         while (frame := next(self._frames, None)) is None:
@@ -518,19 +518,19 @@ class ChatClient:
     # Any thread
 
     def _keep_to(self, limits: Message, window: object) -> None:
-        """Set our own pace by the server's, half its burst: in transit messages bunch up."""
+        """Adopt the server's rate, and half its burst: messages bunch up in transit."""
         try:
             self.text_chars = int(limits["text_chars"])
             rate, burst = float(limits["rate"]), float(limits["burst"])
         except (KeyError, TypeError, ValueError, OverflowError):
-            return  # they are missing, or make no sense
+            return  # missing or invalid limits
         if rate >= 0 and burst >= 1:
             half = max(1, burst / 2)
             most = self.limits.window_messages
             if isinstance(window, int) and window >= 1:
                 most = min(most, window)
             self._pace = TokenBucket(rate, half)
-            # What is not acknowledged is sent again after a loss, all at once.
+            # After a loss, all unacknowledged messages are sent again at once.
             self._window = int(min(half, most)) if rate else most
 
     def _seal(self, text: str, to: str | None) -> str | None:
@@ -567,7 +567,7 @@ class ChatClient:
             self._writer.close(connection)
 
     def _note_end(self) -> None:
-        """Let nobody wait any more: the connection has ended for good."""
+        """Note that the connection has ended for good, and wake all who wait."""
         with self._changed:
             self.closed = True
             self._online = False

@@ -1,9 +1,8 @@
 """One peer on one socket: connecting, reading, closing.
 
-Reading is simple: one thread owns it, and waits. Writing, which must not wait for anybody, is the
-business of `chat.core.writer`. The reader only reads; all that changes a socket (writing, shutting
-down, closing) is done by the writer, so nobody can meet a descriptor whose number belongs to the
-next connection already.
+Reading is simple: one thread does it, and waits. Writing must not wait for anybody and is done by
+`chat.core.writer`. The reader only reads; everything else (writing, shutting down, closing) is done
+by the writer, so no thread can use a descriptor whose number already belongs to another connection.
 """
 
 import contextlib
@@ -23,9 +22,9 @@ _LONGEST_POLL = 2**31 - 1  # milliseconds: poll(2) takes an int
 
 
 class TransportError(ConnectionError):
-    """The peer cannot be believed, or what comes from it makes no sense.
+    """The peer cannot be trusted, or it sent something invalid.
 
-    Its text is a code; `chat.app.sentences` says it in words.
+    Its text is a code, for which `chat.app.sentences` has a sentence.
     """
 
 
@@ -44,12 +43,12 @@ class Waker:
             self._rung.send(b"!")
 
     def clear(self) -> None:
-        """Take note of all calls of `wake` so far."""
+        """Forget all calls of `wake` so far."""
         with contextlib.suppress(OSError):  # there was none
             self.watched.recv(4096)
 
     def wait(self, timeout: float) -> None:
-        """Wait for a call of `wake`, *timeout* seconds at most, and take note of it."""
+        """Wait for a call of `wake`, *timeout* seconds at most, and `clear`."""
         _wait(self.watched, timeout)
         self.clear()
 
@@ -60,7 +59,7 @@ class Waker:
 
 
 class Transport:
-    """What a connection reads from and writes to: a TCP socket. Another may encrypt the stream.
+    """What a connection reads from and writes to: a TCP socket. Another class may encrypt.
 
     The reader thread calls `connect`, `handshake` and `receive`, the writer all the rest.
     """
@@ -68,11 +67,11 @@ class Transport:
     def __init__(self, sock: socket.socket) -> None:
         """Take over *sock*, connected or about to be by `connect`. Raises `OSError`."""
         sock.setblocking(False)
-        # Many small frames, gathered by us: Nagle's algorithm would only delay them (RFC 896).
+        # We gather small frames ourselves: Nagle's algorithm would only delay them (RFC 896).
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock
         self.receive_bytes = 64 * 1024
-        """What one ``recv`` may bring."""
+        """The most that one ``recv`` returns."""
 
     def connect(self, address: tuple[object, ...], deadline: Deadline) -> None:
         """Connect to *address*. Raises `OSError`, as `TimeoutError` in time. Reader thread."""
@@ -81,14 +80,14 @@ class Transport:
         if not _wait(self._socket, deadline.remaining(), writing=True):
             raise TimeoutError
         if error := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            raise OSError(error, os.strerror(error))  # the right subclass, chosen by the number
+            raise OSError(error, os.strerror(error))  # the number chooses the subclass
         self._socket.getpeername()  # raises when `shut_down` was faster
 
     def notice_silence(self, seconds: float) -> None:
-        """Have TCP itself give the connection up after *seconds* without an answer, about.
+        """Have TCP itself abort the connection after about *seconds* without an answer.
 
-        Without data in transit it asks now and then (keepalive, RFC 9293, section 3.8.4); with
-        data in transit it stops trying (TCP_USER_TIMEOUT, RFC 5482). Where the system has neither,
+        Without data in transit it sends probes (keep-alive, RFC 9293, section 3.8.4); with data in
+        transit it stops retransmitting (TCP_USER_TIMEOUT, RFC 5482). Where the system has neither,
         the pings of the protocol still work.
         """
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -105,7 +104,7 @@ class Transport:
                 self._socket.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     def handshake(self, deadline: Deadline) -> None:
-        """Do what must be done before the first message: nothing. Raises `OSError`."""
+        """Negotiate before the first message; plain TCP does not. Raises `OSError`."""
 
     def receive(self, timeout: float | None) -> bytes:
         """Wait for the next chunk and return it; ``b""`` is the end of the stream.
@@ -123,7 +122,7 @@ class Transport:
                 return b""
 
     def send(self, data: bytes | memoryview) -> int:
-        """Take as much of *data* as there is room for, without waiting; return how many bytes.
+        """Accept as much of *data* as fits without waiting; return how many bytes that was.
 
         Raises `OSError` when the connection is lost.
         """
@@ -134,24 +133,24 @@ class Transport:
 
     @property
     def unsent(self) -> bool:
-        """Whether something that `send` has taken is not in the socket yet."""
+        """Whether `send` has accepted bytes that are not in the socket yet."""
         return False
 
     def flush(self) -> None:
-        """Put what is `unsent` into the socket, as far as it goes. Raises `OSError`."""
+        """Write `unsent` bytes to the socket, as many as fit. Raises `OSError`."""
 
     def end(self) -> None:
-        """Send a FIN behind all that was sent."""
+        """Send a FIN after everything that was sent."""
         with contextlib.suppress(OSError):  # the peer was faster
             self._socket.shutdown(socket.SHUT_WR)
 
     def shut_down(self) -> None:
-        """End the stream in both directions at once: whoever waits for it wakes."""
+        """End the stream in both directions at once; a waiting reader wakes."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         self._socket.close()
 
     def fileno(self) -> int:
@@ -162,7 +161,7 @@ class Transport:
 def _wait(sock: socket.socket, timeout: float | None, *, writing: bool = False) -> bool:
     """Wait until *sock* can be read, or written; False after *timeout* seconds.
 
-    By poll(2) where there is one: select(2) knows no descriptors beyond 1023.
+    By poll(2) where there is one: select(2) cannot handle descriptors above 1023.
     """
     if not hasattr(select, "poll"):  # Windows
         sets: tuple[list[socket.socket], list[socket.socket]] = ([], [sock])
@@ -174,26 +173,26 @@ def _wait(sock: socket.socket, timeout: float | None, *, writing: bool = False) 
 
 
 class State(enum.Enum):
-    """Where a connection is in its life. It only moves forwards."""
+    """The state of a connection. It only moves forwards."""
 
     OPEN = enum.auto()
     CLOSING = enum.auto()
-    """What is queued is still sent, nothing new is handled."""
+    """Queued frames are still sent; nothing new is handled."""
     ABORTED = enum.auto()
-    """Given up: nothing is sent any more."""
+    """Nothing is sent any more."""
     CLOSED = enum.auto()
     """The socket is closed."""
 
 
 class Connection:
-    """A peer: its socket, and where it is in its life.
+    """A peer: its socket and its state.
 
-    `receive` and `linger` belong to one thread, the connection's reader. Everything
-    else is asked of the writer, by any thread: `Writer.post`, `finish`, `abort`, `close`.
+    Only one thread, the connection's reader, may call `receive` and `linger`. Everything else is
+    done through the writer, by any thread: `Writer.post`, `finish`, `abort`, `close`.
     """
 
     address: tuple[str, int] | None = None
-    """The peer's end, if that matters."""
+    """The peer's end, where it matters."""
 
     def __init__(self, transport: Transport, address: tuple[str, int] | None = None) -> None:
         """Talk to the peer at *address* through *transport*."""
@@ -201,36 +200,36 @@ class Connection:
         self.address = address
         self.state = State.OPEN
         self.close_reason: str | None = None
-        """Why this side gave the connection up, None while it has not."""
+        """Why this side aborted the connection, None if it has not."""
 
         self.flushed = False
-        """Whether the writer has sent all that it will."""
+        """Whether the writer has sent everything that it is going to send."""
 
-        # Taken until then. An Event would do the same in ten times the memory.
+        # Held until then. An Event would do the same in ten times the memory.
         self._flushing = threading.Lock()
         self._flushing.acquire()
 
     def give_up(self, reason: str) -> None:
-        """Note that nothing more is sent or read, because of *reason*. For the writer only."""
+        """Note that nothing more is sent or read because of *reason*. For the writer only."""
         if self.state is not State.CLOSED:
             self.close_reason = self.close_reason or reason
             self.state = State.ABORTED
 
     def note_flushed(self) -> None:
-        """Note that nothing more will be sent, and wake who waits for that. For the writer only."""
+        """Note that nothing more will be sent, and wake `wait_flushed`. For the writer only."""
         if not self.flushed:
             self.flushed = True
             self._flushing.release()
 
     def wait_flushed(self, timeout: float) -> None:
-        """Wait until the writer has sent all that it will, *timeout* seconds at most."""
+        """Wait until the connection is `flushed`, *timeout* seconds at most."""
         if self._flushing.acquire(timeout=timeout):
             self._flushing.release()
 
     def receive(self, timeout: float | None = None) -> bytes:
-        """Wait for the next chunk of the stream and return it; ``b""`` means that it has ended.
+        """Wait for the next chunk of the stream and return it; ``b""`` at its end.
 
-        Ended: the peer closed its side (its FIN), the connection was lost or aborted. Raises
+        It ends when the peer closes its side (FIN) or the connection is lost or aborted. Raises
         `TimeoutError` after *timeout* seconds of silence.
         """
         if self.state is State.ABORTED:

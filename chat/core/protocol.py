@@ -1,12 +1,12 @@
 r"""The wire protocol, version 1: bytes in, messages out. No sockets, no threads.
 
-TCP carries a stream of bytes, not messages (RFC 9293, section 3.7), so a message needs borders of
-its own. Ours is a *frame*: one JSON object (RFC 8259) in UTF-8 on a line of its own, ended by
-``\n``. Inside a string JSON writes a line feed as two characters (RFC 8259, section 7), and our
-encoder writes none elsewhere, so the border never occurs inside a message; and the byte 0x0A is
-never part of another character in UTF-8 (RFC 3629, section 3), so a chunk of the stream may end
-anywhere, even inside a character. An object has a string ``type``; keys that a reader does not
-know are ignored. The server speaks first.
+TCP carries a stream of bytes, not messages (RFC 9293, section 3.7), so messages need boundaries of
+their own. A *frame* is one JSON object (RFC 8259) in UTF-8 on a line of its own, ended by ``\n``.
+Inside a string JSON writes a line feed as two characters (RFC 8259, section 7), and our encoder
+writes none elsewhere, so the end mark never occurs inside a message. In UTF-8 the byte 0x0A is
+never part of another character (RFC 3629, section 3), so a chunk of the stream may end anywhere,
+even inside a character. An object has a string ``type``; readers ignore keys they do not know. The
+server sends the first message.
 
 From the server; a key with ``?`` may be missing:
 
@@ -18,19 +18,19 @@ type            keys                                   when
                                                        ``nick_chars``, ``rate`` and ``burst``;
                                                        window: messages without an ack, at most
 ``welcome``     ``nick``, ``users``, ``persons``,      the name is accepted; the others, sorted, and
-                ``seq``, ``log?``, ``session?``        who they are; the number of the last message
-                                                       said, and of which log; a secret to come
-                                                       back with
+                ``seq``, ``log?``, ``session?``        who they are; the number of the last
+                                                       message, and of which log; a secret with
+                                                       which to reconnect
 ``joined``      ``nick``, ``person``                   to all others
 ``left``        ``nick``, ``reason``                   to all others; with your own nickname it says
                                                        why the server is about to close
-``message``     ``seq``, ``from``, ``to``, ``text``,   to the recipients, never back to the sender;
+``message``     ``seq``, ``from``, ``to``, ``text``,   to the recipients, never to the sender;
                 ``time``, ``sealed?``                  ``to`` null is everyone; Unix seconds;
                                                        ``sealed`` true: ``text`` is encrypted
 ``ack``         ``id``, ``seq``                        to the sender, once the message is recorded
 ``users``       ``users``                              answer: the others, sorted
 ``history``     ``messages``, ``after?``, ``gap?``     answer: oldest first, only what this user
-                                                       was allowed to see; to ``after``, see below
+                                                       may see; for ``after``, see below
 ``ping``        none                                   after silence; answer with ``pong``
 ``pong``        none                                   answer to ``ping``
 ``admin``       none                                   answer: the password was right
@@ -45,37 +45,37 @@ To the server:
 ==============  =====================================  =============================================
 type            keys                                   when
 ==============  =====================================  =============================================
-``register``    ``nick``, ``session?``                 to enter, or to come back: see below
-``message``     ``text``, ``to?``, ``person?``,        to say something, without ``to`` to everyone
+``register``    ``nick``, ``session?``                 to join, or to reconnect: see below
+``message``     ``text``, ``to?``, ``person?``,        to one user; without ``to``, to everyone
                 ``id?``, ``sealed?``
-``users``       none                                   question: who is here
-``history``     ``limit?``, ``before?``, ``after?``    question: the last messages, or those before
-                                                       or after a number
-``ping``        none                                   question: is the server there
+``users``       none                                   request for the list of users
+``history``     ``limit?``, ``before?``, ``after?``    request for the last messages, or for those
+                                                       before or after a number
+``ping``        none                                   to see whether the server is there
 ``pong``        none                                   answer to ``ping``
 ``quit``        none                                   to leave
 ``admin``       ``password``                           to become an admin
-``kick``        ``nick``                               an admin's: disconnect a user
-``shutdown``    none                                   an admin's: stop the server
+``kick``        ``nick``                               admins only: remove a user
+``shutdown``    none                                   admins only: stop the server
 ==============  =====================================  =============================================
 
-A message with the ``person`` that ``welcome`` or ``joined`` has named is not given to somebody else
-who took the nickname meanwhile: it is refused, ``another_person``.
+A message with the ``person`` from ``welcome`` or ``joined`` is not delivered to another user who
+has taken that nickname meanwhile: it is refused with ``another_person``.
 
-*Coming back.* A connection can be lost at any moment, with messages in transit in both directions.
-A client that comes back registers with the ``session`` of its last ``welcome``; a stale connection
-of that session is closed. The client sends again, in order and under the same ``id``, what was not
-acknowledged: the server acknowledges again what it has recorded already, and records nothing twice.
-Ids grow: a repeated message with a smaller id than the last one recorded, which is not recorded
-itself, was refused, and is ``not_recorded`` now. The client asks for ``history`` ``after`` the last
-number it has seen: what others said to it since then, oldest first, until the answer is empty or
-overlaps with what comes live; ``gap`` true says that some of it is not remembered any more. If
-``log`` is another one, or its ``seq`` is smaller than a number seen before, the server has lost
-what it knew, and its numbers have begun anew.
+*Reconnecting.* A connection can be lost at any moment, with messages in transit in both directions.
+A client that reconnects registers with the ``session`` of its last ``welcome``; a stale connection
+of that session is closed. The client sends all unacknowledged messages again, in order and with
+the same ``id``: the server acknowledges again those it has recorded, and records none twice. Ids
+grow: a repeated message that is not recorded, with an id below the last one recorded, was refused
+before, and is refused with ``not_recorded`` now. The client asks for ``history`` ``after`` the last
+number it has seen: messages of others to it since then, oldest first, until the answer is empty or
+overlaps with live messages; ``gap`` true means that some of them have been dropped from the log. If
+``log`` is another one, or its ``seq`` is below a number seen before, the server has lost its log
+and its numbers have started again.
 
 ``left`` reasons: ``quit``, ``lost``, ``timeout``, ``kicked``, ``slow``, ``flood``. Error codes are
-`ERROR_CODES`. The server sends types and codes, never prose: each client says them in its user's
-language.
+`ERROR_CODES`. The server sends types and codes, never prose: clients translate them into their
+users' languages.
 """
 
 import json
@@ -119,13 +119,13 @@ LARGEST_INTEGER = 2**53 - 1
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Every limit of the chat in one place, with its default and its unit."""
+    """Every limit of the chat, with its default and unit."""
 
     max_clients: int = 100
-    """Users at a time. The backlog of ``listen`` is another thing: connections not accepted yet."""
+    """Users at a time. Not the backlog of ``listen``, which is connections not accepted yet."""
 
     max_unregistered: int = 1000
-    """Connections at a time that have no nickname yet."""
+    """Connections without a nickname at a time."""
 
     frame_bytes: int = 32 * 1024
     """Longest frame a client may send: fits `text_chars` even if each is ``\\ud83d\\ude00``."""
@@ -134,7 +134,7 @@ class Limits:
     """Longest frame a client accepts: a list of users grows with their number."""
 
     register_bytes: int = 4096
-    """Longest frame of a client that has no nickname yet."""
+    """Longest frame of a client without a nickname."""
 
     text_chars: int = 2000
     """Longest text of a message, in characters (Unicode code points)."""
@@ -146,70 +146,70 @@ class Limits:
     """Longest nickname, in characters."""
 
     rate: float = 0.0
-    """Messages a second that one user may go on sending; 0: as many as they like."""
+    """Messages a second that one user may send in the long run; 0: no limit."""
 
     burst: int = 40
-    """Messages that may come at once on top of `rate`: a person pastes twenty lines."""
+    """Messages that may come at once on top of `rate`: people paste twenty lines."""
 
     refusals: int = 100
-    """Messages refused in one burst as ``too_fast`` after which the user is disconnected."""
+    """Messages refused as ``too_fast`` in one burst before the user is disconnected."""
 
     history_messages: int = 10_000
-    """Messages remembered, when they are only in memory."""
+    """Messages kept in memory."""
 
     history_bytes: int = 16 * 1024 * 1024
-    """What they may take there, in bytes, about."""
+    """Bytes that they may take there, approximately."""
 
     history_answer: int = 100
     """Messages in one ``history`` answer, at most."""
 
     missed_answer: int = 1000
-    """Messages in one ``history`` answer to who asks for what was missed, at most."""
+    """Messages in one ``history`` answer to a client that asks ``after`` a number, at most."""
 
     history_answer_bytes: int = 256 * 1024
     """Size of one ``history`` answer, at most."""
 
     queue_bytes: int = 1024 * 1024
-    """Bytes waiting for one client whose socket is full; beyond it the client is too slow."""
+    """Bytes waiting for one client whose socket is full; beyond that it is too slow."""
 
     queue_frames: int = 8192
     """Frames waiting for one client whose socket is full."""
 
     pending_frames: int = 4096
-    """Frames posted and not taken by the writer yet, beyond which readers wait for it."""
+    """Frames posted and not yet taken by the writer, beyond which readers wait for it."""
 
     window_messages: int = 1024
-    """Messages without an acknowledgement that a client may have."""
+    """Unacknowledged messages that a client may have in transit."""
 
     remembered_sessions: int = 1000
-    """Users gone who are still known when they come back."""
+    """Sessions of users who have left that can still be resumed."""
 
     register_timeout: float = 10.0
     """Seconds from connecting to an accepted nickname."""
 
     ping_after: float = 90.0
-    """Seconds of silence after which the server asks whether the client is still there."""
+    """Seconds of silence after which the server sends a ``ping``."""
 
     answer_timeout: float = 60.0
-    """Seconds that it then has for any answer."""
+    """Seconds that the client then has to send anything."""
 
     connect_timeout: float = 10.0
-    """Seconds that a client waits for each answer of the server while entering."""
+    """Seconds that a client waits for each answer while it connects and registers."""
 
     reconnect_timeout: float = 600.0
-    """Seconds for which a client that lost its server tries to come back."""
+    """Seconds for which a client that lost its server tries to reconnect."""
 
     drain_timeout: float = 2.0
-    """Seconds that a closing connection gets to take what is still queued for it."""
+    """Seconds that a closing connection gets for what is still queued."""
 
     @property
     def queues_bytes(self) -> int:
-        """Bytes waiting for all together; beyond it whoever has the most of them is too slow."""
+        """Bytes waiting for all clients together; beyond that the one with the most is dropped."""
         return max(16 * 1024 * 1024, self.queue_bytes, 64 * 1024 * self.max_clients)
 
 
 class ProtocolError(Exception):
-    """A refusal: an error code of the protocol, and which message it refuses."""
+    """A refusal: an error code of the protocol, and the message it refuses."""
 
     def __init__(self, code: str, *, re: str | None = None, id: int | None = None) -> None:
         super().__init__(code)
@@ -223,15 +223,15 @@ class ProtocolError(Exception):
         return self.code in FATAL_CODES
 
     def message(self) -> Message:
-        """Return the ``error`` message that tells a client of it."""
+        """Return the ``error`` message for the client."""
         told = {"type": "error", "code": self.code, "id": self.id, "re": self.re}
         return {key: value for key, value in told.items() if value is not None}
 
 
 class FrameDecoder:
-    """Cuts a stream of bytes into frames, wherever the network cut it into chunks.
+    """Cuts a stream of bytes into frames, wherever the network has cut it into chunks.
 
-    One decoder belongs to one connection and one thread.
+    A decoder belongs to one connection and one thread.
     """
 
     def __init__(self, frame_bytes: int) -> None:
@@ -242,12 +242,12 @@ class FrameDecoder:
     def receive(self, chunk: bytes) -> Iterator[bytes]:
         """Take the next *chunk* of the stream and yield each frame that it completes.
 
-        Iterate to the end: a frame is yielded once, without its line feed. Raises
-        `ProtocolError` ``frame_too_long``; what came before the long frame is yielded first.
+        Iterate to the end: each frame is yielded once, without its line feed. Raises
+        `ProtocolError` ``frame_too_long``, after all frames before the long one.
         """
         data, begin = self._rest + chunk, 0
         self._rest = b""
-        # One after the other: a list of all frames would take many times the bytes of the chunk.
+        # One at a time: a list of all frames would take many times the memory of the chunk.
         while (end := data.find(b"\n", begin)) >= 0:
             if end - begin > self.frame_bytes:
                 raise ProtocolError("frame_too_long")
@@ -261,7 +261,7 @@ class FrameDecoder:
 def encode(message: Mapping[str, Any]) -> bytes:
     """Return *message* as a frame, its line feed included.
 
-    A lone surrogate, which UTF-8 cannot say, becomes an escape of JSON; the reader may refuse it.
+    A lone surrogate, which UTF-8 cannot encode, becomes a JSON escape; the reader may refuse it.
     """
     return _ENCODER.encode(message).encode(errors="backslashreplace") + b"\n"
 
@@ -269,8 +269,8 @@ def encode(message: Mapping[str, Any]) -> bytes:
 def decode(frame: bytes) -> Message:
     """Return the message in *frame*. Raises `ProtocolError` ``bad_frame``.
 
-    Strict where JSON is vague (RFC 8259, sections 4 and 6): a key given twice and
-    the non-numbers NaN and Infinity are refused.
+    Strict where JSON is vague (RFC 8259, sections 4 and 6): duplicate keys, NaN, and Infinity are
+    refused.
     """
     try:
         message = _DECODER.decode(frame.decode())
@@ -298,42 +298,42 @@ _DECODER = json.JSONDecoder(
 )
 
 
-# What a person may call themselves, and say. Lengths first: what follows costs time for each
-# character, and normalising a pile of combining marks even the square of their number.
+# Which nicknames and texts are allowed. Lengths are checked first: the other checks take time for
+# each character, and normalising a pile of combining marks takes the square of their number.
 
-# Control characters could steer another person's terminal, direction overrides could make a
-# line read otherwise than it is (Unicode TR 36, 2.5); surrogates are not characters.
+# Control characters could control another user's terminal; direction overrides could make a line
+# read differently from what it says (Unicode TR 36, 2.5); surrogates are not characters.
 _FORBIDDEN_IN_TEXT = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _SEALED = re.compile("[A-Za-z0-9+/]+={0,2}")
-# Most texts have one of these, and need no closer look.
+# Nearly every text has one of these and needs no closer look.
 _SURELY_VISIBLE = re.compile("[!-~¡-¬®-ʯА-я]")
-# Here begins what may be a combining mark: only such texts are looked at more closely.
+# Characters that may be combining marks; other texts need no closer look.
 _MAY_BE_A_MARK = re.compile("[\u0300-\u036f\u0483-\u0489\u0591-\U0010ffff]")
-# Invisible, although their category says letter, mark or symbol: the rest of Unicode's property
+# Invisible characters whose category says letter, mark or symbol: the rest of Unicode's property
 # Default_Ignorable_Code_Point, and the empty Braille pattern.
 _SHOWS_NOTHING = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
     "\U000e0000-\U000e0fff]"
 )
 _MARKS_IN_NICK, _MARKS_IN_TEXT = 2, 8
-"""Combining marks on one letter: more would be drawn over other people's lines."""
+"""Combining marks on one letter: more would be drawn over other users' lines."""
 
 _GREEK = re.compile("[\u0370-\u03ff\u1f00-\u1fff]")
 _LATIN_OR_CYRILLIC = re.compile("[A-Za-z\u00c0-\u024f\u0400-\u052f]")
-# Cyrillic and Greek letters, small after folding, that look like Latin ones in one case or the
-# other. The library that knows all look-alikes of Unicode TS 39 would give another key where it is
-# not installed, and encryption and several servers need one key everywhere.
+# Case-folded Cyrillic and Greek letters that look like Latin ones in either case. Not the full
+# table of Unicode TS 39 from a library: encryption and several servers need the same key
+# everywhere, also where no library is installed.
 _LOOK_ALIKES = str.maketrans("авекмнорстухіјѕαβεζηικμνορτυχ", "abekmhopctyxijsabezhikmnoptyx")
 
 
 def clean_nick(nick: object, limits: Limits) -> str:
-    """Return *nick* in the form in which it is shown (NFKC). Raises `ProtocolError` ``bad_nick``.
+    """Return *nick* as it is displayed (NFKC). Raises `ProtocolError` ``bad_nick``.
 
-    Letters and digits of any script, and ``_``, ``-``, ``.`` after the first character: no space,
-    because ``/msg NICK TEXT`` must find the nickname's end. Greek letters are not mixed with Latin
-    or Cyrillic ones, which many of them resemble (Unicode TS 39, section 5).
+    Allowed are letters and digits of any script, and ``_``, ``-``, ``.`` after the first character.
+    No spaces, because ``/msg NICK TEXT`` must find the end of the nickname. Greek letters must not
+    be mixed with Latin or Cyrillic ones, which many of them resemble (Unicode TS 39, section 5).
     """
     if not isinstance(nick, str) or len(nick) > 4 * limits.nick_chars:
         raise ProtocolError("bad_nick")
@@ -351,18 +351,18 @@ def clean_nick(nick: object, limits: Limits) -> str:
 
 
 def nick_key(nick: str) -> str:
-    """Return what two nicknames share when they count as the same, because they look alike.
+    """Return the key under which *nick* is unique: nicknames that look alike have the same key.
 
-    Without case and Unicode form: caseless matching of compatibility forms, Unicode Standard,
-    section 3.13, D146. Letters of Cyrillic and Greek count as the Latin ones they look like. Give
-    it no more than `clean_nick` takes: the cost grows with the square of the length.
+    It ignores case and Unicode form (compatibility caseless matching, Unicode Standard, section
+    3.13, D146); Cyrillic and Greek letters count as the Latin ones they look like. Pass nothing
+    longer than `clean_nick` accepts: the cost grows with the square of the length.
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", nick).casefold())
     return unicodedata.normalize("NFKC", folded.casefold()).translate(_LOOK_ALIKES)
 
 
 def check_text(text: object, limits: Limits, *, sealed: bool = False) -> str:
-    """Return *text* if it may be said; *sealed*: it is what encryption made of a text.
+    """Return *text* if it is allowed; *sealed* means that it is an encrypted text.
 
     Raises `ProtocolError` ``bad_text``, ``text_too_long``.
     """
@@ -388,7 +388,7 @@ def _category(character: str) -> str:
 
 
 def _is_visible(character: str) -> bool:
-    """Tell whether something is seen of it: no space, control, format character or lone mark."""
+    """Tell whether it is visible: not a space, control or format character, or a lone mark."""
     return _category(character) not in "CZM" and not _SHOWS_NOTHING.match(character)
 
 
@@ -399,10 +399,10 @@ def _piled(text: str, most: int) -> bool:
 
 
 def printable(text: str) -> str:
-    """Return *text* with every character that may not be said replaced by ``U+FFFD``.
+    """Return *text* with every character that is not allowed replaced by ``U+FFFD``.
 
-    For a client, which shows what a server sent: the server may be anybody's. Combining marks that
-    are too many on one letter may not be said either.
+    Clients use it for everything that a server sends, because they cannot trust it. Excess
+    combining marks on one letter are replaced, too.
     """
     if _MAY_BE_A_MARK.search(text):
         runs = ((category, "".join(run)) for category, run in groupby(text, _category))
@@ -423,8 +423,8 @@ def integer(message: Message, key: str) -> int | None:
     return value
 
 
-# A client checks what a server sends, since the server may be faulty or hostile. It checks lengths,
-# too: comparing nicknames costs more than linear time.
+# Messages from the server, which a client cannot trust and therefore validates. Lengths as well:
+# comparing nicknames takes more than linear time.
 
 _Check = Callable[[object], bool]
 
@@ -485,11 +485,11 @@ _SERVER_KEYS: dict[str, dict[str, _Check]] = {
     "notice": {"code": _is_word},
     "shutdown": {"reason": _is_word},
 }
-"""Which keys a client relies on, by the types of messages, and how it checks each."""
+"""The keys that a client relies on, by the type of message, and the check of each."""
 
 
 def check_server_message(message: Message) -> Message:
-    """Return *message* if it has the keys that a client relies on. Raises ``bad_frame``."""
+    """Return *message* if the keys that a client relies on are valid. Raises ``bad_frame``."""
     if not _has_keys(message):
         raise ProtocolError("bad_frame")
     return message
@@ -509,9 +509,9 @@ def register_request(limits: Limits) -> Message:
 def message_frame(
     seq: int, sender: str, to: str | None, text: str, time: float, *, sealed: bool
 ) -> bytes:
-    """Return the frame that tells a recipient what was said.
+    """Return the frame of a ``message``.
 
-    The same bytes as `encode` would give, in a third of the time: every message comes by here.
+    The same bytes as from `encode`, in a third of the time: every message needs one.
     """
     name = "null" if to is None else _quote(to)
     mark = ',"sealed":true' if sealed else ""
@@ -522,7 +522,7 @@ def message_frame(
 
 
 def ack_frame(message_id: int, seq: int) -> bytes:
-    """Return the frame that tells a sender that the message is recorded: as `encode` would."""
+    """Return the frame of an ``ack``, the same bytes as from `encode`."""
     return b'{"type":"ack","id":%d,"seq":%d}\n' % (message_id, seq)
 
 

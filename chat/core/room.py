@@ -1,10 +1,9 @@
 """Who is here, who may take which nickname, who receives what. No sockets.
 
-The shared state of the server lives in one object behind one lock. Under that lock a message gets
-its place in the log and in the list of what is to be written, so everybody hears everything in the
-same order. Both only take note, in memory: the lock is never held across a system call, and the
-slowness of network and disk stays outside. The writer has the log commit a message before it
-delivers it.
+The shared state of the server is one object behind one lock. Under that lock a message is appended
+to the log and to the writer's list, so all clients receive all messages in the same order. Both
+appends are in memory: the lock is never held across a system call, and nobody waits for network or
+disk while holding it. The writer has the log commit a message before it delivers it.
 """
 
 import hashlib
@@ -30,52 +29,52 @@ from chat.core.writer import Writer
 
 
 class Session:
-    """One user, for as long as the server can tell that it is the same one.
+    """One user, for as long as the server can recognise them.
 
-    In the core that is one connection. `chat.promises.resume` knows users who come back.
+    In the core that is one connection; `chat.promises.resume` recognises users who reconnect.
     """
 
     def __init__(self, session_id: str, secret: str | None = None) -> None:
-        """Begin the session *session_id*; who shows the *secret* comes back to it."""
+        """Begin the session *session_id*; a client that presents the *secret* resumes it."""
         self.id = session_id
         self.secret = secret
         self.person = hashlib.sha256(f"person {session_id}".encode()).hexdigest()[:16]
-        """A name of the session that everybody may know, unlike the others."""
+        """A public name of the session; `id` and `secret` stay on the server and with its user."""
 
     def find(self, _message_id: int) -> int | None:
-        """Return the number of what was said under that id before, None if nothing was.
+        """Return the number of the message with that id, None if there was none.
 
-        0: it is in transit to the log. May wait for a disk. Raises `ProtocolError`.
+        0: it is on its way to the log. May wait for a disk. Raises `ProtocolError`.
         """
         return None
 
     def note(self, message_id: int, seq: int) -> None:
-        """Note that what was said under *message_id* has the number *seq*. No waiting."""
+        """Note that the message *message_id* has the number *seq*. Does not wait."""
 
     def forget(self, message_id: int) -> None:
-        """Note that what was said under *message_id* was lost. No waiting."""
+        """Note that the message *message_id* was lost. Does not wait."""
 
 
 class Sessions:
-    """Who comes back, and what they have said already: nobody, every connection is another user."""
+    """Recognises users who reconnect. This one does not: every connection is a new user."""
 
     def open(self, secret: object) -> Session:
         """Return the session that *secret* belongs to, a new one for None. May wait for a disk.
 
-        Raises `ProtocolError` ``bad_frame`` for what can be no secret.
+        Raises `ProtocolError` ``bad_frame`` for something that cannot be a secret.
         """
         del secret
         return Session(secrets.token_hex(16))
 
     def resume(self, session: Session) -> Session:
-        """Return what is remembered of *session*, itself if nothing is: its user is back.
+        """Return the remembered session with the id of *session*, else *session* itself.
 
-        Under the room's lock.
+        Its user has reconnected. Called under the room's lock.
         """
         return session
 
     def remember(self, session: Session) -> None:
-        """Remember *session*, whose user was cut off and may return. Under the room's lock."""
+        """Remember *session*, whose user was cut off and may return. Called under the lock."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,44 +87,44 @@ class Member:
     session: Session
 
     connection: Connection | None
-    """Where the user's frames go; None for somebody at another server."""
+    """Where the user's frames go; None for a user of another server."""
 
     @property
     def person(self) -> str:
-        """Who it is: what tells them from somebody else under the same nickname."""
+        """Tells this user from others who had, or will have, the same nickname."""
         return self.session.person
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """The user's end of the connection, None for somebody at another server."""
+        """The user's end of the connection; None for a user of another server."""
         return None if self.connection is None else self.connection.address
 
 
 class Directory:
-    """Where it is decided who is here: in the room itself. Several servers decide together."""
+    """Decides who is here. This one asks the room; several servers decide together."""
 
     room: "Room"
     """Set by the room."""
 
     def open(self, dismiss: Callable[[Member, str], None]) -> None:
-        """Begin to decide; *dismiss* makes a member of this server leave. Raises `OSError`."""
+        """Begin; *dismiss* makes a member of this server leave. Raises `OSError`."""
 
     def claim(self, member: Member) -> Member:
-        """Have *member* `Room.enter`; return what that returns, and raise what it raises.
+        """Let *member* in by `Room.enter`, and return and raise what that does.
 
-        May wait. Raises `ProtocolError` ``unavailable`` as well.
+        May wait. Also raises `ProtocolError` ``unavailable``.
         """
         return self.room.enter(member)
 
     def release(self, member: Member, reason: str) -> bool:
-        """Have *member* `Room.part`. May wait. False if it was leaving before."""
+        """Let *member* out by `Room.part`. May wait. False if it was leaving already."""
         return self.room.part(member, reason)
 
     def refuse_newcomers(self) -> None:
-        """Let nobody in any more, nor wait for it."""
+        """Stop letting users in, without waiting."""
 
     def close(self, timeout: float) -> None:
-        """Let others know what has happened here, within *timeout* seconds, and end."""
+        """Tell the other servers what has happened here, within *timeout* seconds, and end."""
 
 
 class Room:
@@ -143,7 +142,7 @@ class Room:
     ) -> None:
         """Open an empty room that delivers by *writer*; *clock* dates messages (Unix seconds).
 
-        The others are the seams.
+        The other arguments are the seams.
         """
         self._writer = writer
         self._limits = limits or Limits()
@@ -152,31 +151,31 @@ class Room:
         self.directory = directory or Directory()
         self.directory.room = self
         self._clock = clock
-        # Guards everything below, and the order of all that is posted.
+        # Guards everything below, and the order in which frames are posted.
         self._lock = threading.Lock()
         self._by_key: dict[str, Member] = {}
         self._by_session: dict[str, Member] = {}
         self._closed = False
 
-    # What clients ask for
+    # Requests of clients
 
     def join(self, connection: Connection, nick: object, secret: object = None) -> Member:
         """Let *connection* in as *nick*: welcome it, tell the others.
 
-        With the *secret* of an earlier ``welcome`` it is that user who comes back. Raises
+        With the *secret* of an earlier ``welcome`` it is the same user again. Raises
         `ProtocolError` ``bad_nick``, ``nick_taken``, ``server_full``, ``bad_frame``,
-        ``unavailable``. May wait for what `Sessions` and `Directory` wait for.
+        ``unavailable``. May wait, as `Sessions` and `Directory` may.
         """
         shown = clean_nick(nick, self._limits)
         member = Member(shown, self._sessions.open(secret), connection)
         return self.directory.claim(member)
 
     def leave(self, member: Member, reason: str) -> bool:
-        """Free the nickname of *member* and tell the others why. False if it had left before."""
+        """Free the nickname of *member* and tell the others why. False if it had left already."""
         return self.directory.release(member, reason)
 
     def repeat(self, member: Member, message_id: int) -> bool:
-        """Acknowledge again what *member* has said under *message_id* before; False if nothing.
+        """Acknowledge the message *message_id* of *member* again; False if it is a new one.
 
         Raises `ProtocolError` ``not_registered``, ``not_recorded``. May wait for the log.
         """
@@ -199,12 +198,12 @@ class Room:
         person: object = None,
         sealed: bool = False,
     ) -> Entry:
-        """Record what *member* says, deliver it, and acknowledge it to the sender.
+        """Record a message of *member*, deliver it, and acknowledge it.
 
-        *to* is a nickname, None for everyone; *person* says whose it was when the message was
-        written, if that is known: it is given to nobody else. Raises `ProtocolError` ``bad_text``,
+        *to* is a nickname, None for everyone; *person*, if given, is who had that nickname when the
+        message was written: nobody else gets it. Raises `ProtocolError` ``bad_text``,
         ``text_too_long``, ``no_such_user`` (nobody has that nickname, or it is the sender's own),
-        ``another_person``, ``not_registered`` (the sender has left, or was kicked) and
+        ``another_person``, ``not_registered`` (the sender has left or was kicked) and
         ``not_recorded``.
         """
         said = check_text(text, self._limits, sealed=sealed)
@@ -250,11 +249,11 @@ class Room:
         before: int | None = None,
         after: int | None = None,
     ) -> None:
-        """Answer *member* with the last *limit* messages it may see, before the number *before*.
+        """Send *member* the last *limit* messages it may see with numbers below *before*.
 
-        With *after* instead: with the first *limit* that others have said to it after that number.
-        Waits for the log. What was said before the question is in the answer: it is committed
-        first. Raises `ProtocolError` ``unavailable`` when the log cannot be read.
+        With *after* instead: the first *limit* messages of others to it after that number. Waits
+        until all earlier messages are committed, so that they are in the answer, and for the log.
+        Raises `ProtocolError` ``unavailable`` when the log cannot be read.
         """
         most = self._limits.history_answer if after is None else self._limits.missed_answer
         wanted = most if limit is None else min(limit, most)
@@ -289,19 +288,19 @@ class Room:
             self._writer.post(encode(message))
 
     def close(self, reason: str) -> None:
-        """Tell everybody that the server closes; nobody is let in any more."""
+        """Tell all clients that the server shuts down, and let nobody else in."""
         with self._lock:
             self._closed = True
             self._writer.post(encode({"type": "shutdown", "reason": reason}))
         self.directory.refuse_newcomers()
 
-    # What has been decided
+    # For the directory and the log
 
     def enter(self, member: Member) -> Member:
-        """Let *member* in, in the place of its user's stale connection if there is one.
+        """Let *member* in, replacing a stale connection of the same user if there is one.
 
-        Returns the member with the session that is remembered of it. Raises `ProtocolError`
-        ``nick_taken``, ``server_full``.
+        Returns the member with its remembered session. Raises `ProtocolError` ``nick_taken``,
+        ``server_full``.
         """
         with self._lock:
             stale = self._by_session.get(member.session.id)
@@ -328,7 +327,7 @@ class Room:
         return member
 
     def part(self, member: Member, reason: str) -> bool:
-        """Let *member* go and tell the others why. False if it had gone before."""
+        """Let *member* out and tell the others why. False if it had left already."""
         with self._lock:
             if self._by_session.get(member.session.id) is not member:
                 return False
@@ -339,12 +338,12 @@ class Room:
             return True
 
     def drop(self, member: Member, reason: str) -> None:
-        """Give up the connection of *member*, if it is here."""
+        """Abort the connection of *member*, if it is connected to this server."""
         if member.connection is not None:
             self._writer.abort(member.connection, reason)
 
     def empty(self) -> None:
-        """Let everybody go, and give up the connections of who is here: they may come back."""
+        """Let everybody out and abort their connections; they may come back."""
         with self._lock:
             for member in list(self._by_session.values()):
                 self._remove(member)
@@ -353,11 +352,11 @@ class Room:
         self.ring()
 
     def ring(self) -> None:
-        """Have what was posted sent."""
+        """Have the posted frames sent."""
         self._writer.ring()
 
     def deliver(self, entry: Entry) -> None:
-        """Deliver *entry*, which has its number now. For a log that had none to give at once."""
+        """Deliver *entry*, which has got its number. For a log whose `append` gives none."""
         with self._lock:
             author = self._by_session.get(entry.session)
             if author is not None and entry.message_id is not None:
@@ -386,13 +385,13 @@ class Room:
         if entry.to_session is not None:
             recipient = self._by_session.get(entry.to_session)
             to = None if recipient is None else recipient.connection
-            if to is None:  # they have gone, or are at another server
+            if to is None:  # the recipient has left, or is at another server
                 frame, to, sender = ack, sender, None
         if to is not None or entry.to_session is None:
             self._writer.post(frame, to, author=sender, entry=entry, ack=ack)
 
     def _cut_off(self, entry: Entry) -> None:
-        """Give up who was to hear *entry*, which is recorded: they come back and ask for it."""
+        """Abort all recipients of *entry*, which is recorded: they reconnect and ask for it."""
         for member in self._by_session.values():
             if entry.visible_to(member.session.id):
                 self.drop(member, "lost")
@@ -439,17 +438,17 @@ class Room:
         if member.connection is not None:
             self._writer.leave(member.connection)
 
-    # Without it
+    # Without the lock
 
     def _key(self, nick: object) -> str:
         """Return the key of *nick*. Raises `ProtocolError` ``no_such_user``."""
-        # The length first: comparing long nicknames costs more than linear time.
+        # Check the length first: comparing long nicknames takes more than linear time.
         if not isinstance(nick, str) or len(nick) > 4 * self._limits.nick_chars:
             raise ProtocolError("no_such_user")
         return nick_key(nick)
 
     def _fitting(self, entries: list[Entry]) -> list[Message]:
-        """Return the messages of as many of the first *entries* as fit into one answer."""
+        """Return the messages of the first *entries*, as many as fit into one answer."""
         messages: list[Message] = []
         room_left = self._limits.history_answer_bytes
         for entry in entries:

@@ -11,9 +11,9 @@ Threads::
                               reads its own socket                      (a lock)         one thread,
                               and no other                                               all sockets
 
-The listener begins and ends: it accepts, and when the server is to stop it tells everybody, waits
-for the clients' threads, and leaves nothing behind. What this server does not promise by itself is
-put in at its seams: `Log`, `Sessions`, `Directory`, `Transport` and `Gate`.
+The listener accepts connections. When the server is asked to stop, it tells all clients, waits for
+their threads, and releases every resource. Whatever this server does not promise by itself is added
+at its seams: `Log`, `Sessions`, `Directory`, `Transport` and `Gate`.
 """
 
 import contextlib
@@ -46,53 +46,53 @@ from chat.core.timing import Deadline
 from chat.core.writer import Writer
 
 BACKLOG = 1024
-"""Connections the kernel has completed and we have not accepted yet; says nothing of users."""
+"""Connections that the kernel has completed and we have not accepted yet; not a limit of users."""
 
 RETRY_AFTER = 1.0
-"""Seconds before the next try when the system had no room for another connection."""
+"""Seconds to the next attempt when the system has no resources for another connection."""
 
 RECORD_INTERVAL = 0.02
-"""Seconds between two records of messages: one record costs more than a message does."""
+"""Seconds between two log records about messages: a record costs more than a message."""
 
 _HTTP = re.compile(rb"[A-Z]+ \S* HTTP/\d")
 
 Address = tuple[str, int]
 
 logger = logging.getLogger("chat.server")
-"""What happens, one record each, with the facts in ``record.event``; quiet unless configured."""
+"""A record for each event, with its facts in ``record.event``; silent unless configured."""
 
 
 def log(kind: str, **facts: object) -> None:
     """Log an event of *kind* with its *facts*. Any thread."""
-    with contextlib.suppress(Exception):  # a record that cannot be written is lost alone
+    with contextlib.suppress(Exception):  # only this record is lost
         logger.info(kind, extra={"event": {"event": kind, **facts}})
 
 
 @contextlib.contextmanager
 def _surviving(kind: str, **facts: object) -> Iterator[None]:
-    """Log what goes wrong inside, as *kind*, and go on: one error does not end the server."""
+    """Log an exception in the block as *kind* and go on: one error does not end the server."""
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - whatever it is
+    except Exception as error:  # noqa: BLE001 - any of them
         log(kind, reason=getattr(error, "strerror", None) or repr(error), **facts)
 
 
 class Budget:
-    """How much one client may still do: whatever it likes. Its own thread asks, before it acts."""
+    """What one client may still use: this one is unlimited. The client's own thread asks it."""
 
     def take(self, kind: str, size: int) -> float:
-        """Take what a frame of *size* bytes costs that asks for *kind*.
+        """Charge for a frame of *size* bytes with a request of *kind*, or for a ``wrong_password``.
 
-        ``wrong_password`` is a kind as well. Returns the seconds to wait first. Raises
-        `ProtocolError` ``too_fast`` instead of waiting.
+        Returns the seconds to wait before handling it. Raises `ProtocolError` ``too_fast`` when it
+        is to be refused instead.
         """
         del kind, size
         return 0
 
     def refuse(self, code: str) -> float | None:
-        """Take what a refusal costs; return the seconds to wait before the next frame.
+        """Charge for a refusal; return the seconds to wait before the next frame.
 
-        None: the client was told ``too_fast`` too often to be kept.
+        None: the client has ignored ``too_fast`` too often and is to be disconnected.
         """
         del code
         return 0
@@ -102,10 +102,10 @@ class Budget:
 
 
 class Gate:
-    """Who may come in, and how much they may do: everybody, everything. Good among friends."""
+    """Decides who may connect and how much they may use. This one sets no limits."""
 
     def admit(self, address: Address) -> Budget | None:
-        """Return the budget of who comes from *address*; None: not now. The listener's thread."""
+        """Return the budget of a client from *address*, None to refuse it. Listener's thread."""
         del address
         return Budget()
 
@@ -116,13 +116,13 @@ class ClientConnection(threading.Thread):
     def __init__(
         self, server: "ChatServer", transport: Transport, address: Address, budget: Budget
     ) -> None:
-        """Serve the client behind *transport*, whose end of the connection is *address*."""
+        """Serve the client that is connected from *address* by *transport*."""
         super().__init__(name=f"client {address[0]}:{address[1]}")
         self.server = server
         self.address = address
         self.connection = Connection(transport, address)
         self.ready = False
-        """Whether something may be posted: the handshake is over."""
+        """Whether the handshake is over, so that frames may be posted."""
         self._budget = budget
         self._decoder = FrameDecoder(0)
         self._take_at_once(server.limits.register_bytes)
@@ -133,7 +133,7 @@ class ClientConnection(threading.Thread):
 
     @property
     def nameless(self) -> bool:
-        """Whether a nickname is awaited."""
+        """Whether the client is connected and has no nickname yet."""
         return self._member is None and self.connection.state is State.OPEN
 
     def run(self) -> None:
@@ -143,7 +143,7 @@ class ClientConnection(threading.Thread):
             self._serve()
         with (
             _surviving("failed", address=self.address),
-            contextlib.ExitStack() as parting,  # from the last to the first, whatever one raises
+            contextlib.ExitStack() as parting,  # last one first; each runs, whatever others raise
         ):
             parting.callback(self.server.forget, self)
             parting.callback(log, "disconnected", address=self.address)
@@ -207,7 +207,7 @@ class ClientConnection(threading.Thread):
             self.server.leave(self._member, reason)
 
     def _drain(self) -> None:
-        """Let what is queued out."""
+        """Have everything queued sent, then wait until the client closes its side."""
         self.server.writer.finish(self.connection)
         self.server.writer.ring()
         self.connection.linger(Deadline(self.server.limits.drain_timeout))
@@ -216,9 +216,9 @@ class ClientConnection(threading.Thread):
         return self.connection.state is State.OPEN and not self._quitting
 
     def _handle_all(self, chunk: bytes) -> None:
-        """Handle each message that *chunk* completes, and have what was posted sent.
+        """Handle each message that *chunk* completes, then have all that was posted sent.
 
-        Raises `ProtocolError` when fatal, `TimeoutError` when the time to register is over.
+        Raises a fatal `ProtocolError`, and `TimeoutError` when the time to register is over.
         """
         writer = self.server.writer
         try:
@@ -237,7 +237,7 @@ class ClientConnection(threading.Thread):
         try:
             self._dispatch(decode(frame), len(frame))
         except ProtocolError as error:
-            # A browser that was sent here by a web page must not get to speak.
+            # A web page must not be able to make a browser speak here.
             if error.fatal or (self._member is None and _HTTP.match(frame)):
                 raise
             log("refused", address=self.address, code=error.code)
@@ -249,7 +249,7 @@ class ClientConnection(threading.Thread):
                 self._pause(wait)
 
     def _dispatch(self, message: Message, size: int) -> None:
-        """Have *message*, of *size* bytes, paid for and handled by the method for its type."""
+        """Charge for *message*, of *size* bytes, and call the handler of its type."""
         kind = message["type"]
         handler = _HANDLERS.get(kind)
         if handler is None:
@@ -257,7 +257,7 @@ class ClientConnection(threading.Thread):
         message_id = integer(message, "id") if kind == "message" else None
         try:
             if kind == "message" and self._is_repeated(message_id):
-                return  # taken from the budget the first time
+                return  # it was charged for the first time
             self._pause(self._budget.take(kind, size))
             handler(self, message)
         except ProtocolError as error:
@@ -265,7 +265,7 @@ class ClientConnection(threading.Thread):
             raise
 
     def _pause(self, seconds: float) -> None:
-        """Wait, which slows this client down and nobody else; no longer than it is connected."""
+        """Wait *seconds*, or until the connection ends. This slows down only this client."""
         if seconds:
             self.server.writer.ring()
             if self._member is None:
@@ -280,10 +280,10 @@ class ClientConnection(threading.Thread):
         self.server.writer.ring()
 
     def _take_at_once(self, size: int) -> None:
-        """Take frames of up to *size* bytes, and no more of the stream at once."""
+        """Accept frames of up to *size* bytes, and read no more than that at once."""
         self._decoder.frame_bytes = self.connection.transport.receive_bytes = size
 
-    # What a client may ask for
+    # Handlers of requests, by the types of messages
 
     def _require_member(self) -> Member:
         if self._member is None:
@@ -301,7 +301,7 @@ class ClientConnection(threading.Thread):
             raise ProtocolError("unknown_type")
         nick, secret = message.get("nick"), message.get("session")
         self._member = self.server.room.join(self.connection, nick, secret)
-        self._take_at_once(self.server.limits.frame_bytes)  # less before: it had no nickname
+        self._take_at_once(self.server.limits.frame_bytes)  # strangers get less of our memory
         log("joined", address=self.address, nick=self._member.nick)
 
     def _is_repeated(self, message_id: int | None) -> bool:
@@ -329,7 +329,7 @@ class ClientConnection(threading.Thread):
         self._post({"type": "pong"})
 
     def _on_pong(self, _message: Message) -> None:
-        """Do nothing: that it came was the answer."""
+        """Do nothing: receiving it was enough."""
 
     def _on_quit(self, _message: Message) -> None:
         self._quitting = True
@@ -379,9 +379,9 @@ class ChatServer:
         gate: Gate | None = None,
         transport: Callable[[socket.socket], Transport] = Transport,
     ) -> None:
-        """Prepare a server for *host*:*port* (0: any free port); without a password, no admin.
+        """Prepare a server on *host*:*port* (0: any free port); without a password, no admin.
 
-        The other arguments are the seams, see the modules of `chat.promises`. Raises `OSError`.
+        The other arguments are the seams; see the modules of `chat.promises`. Raises `OSError`.
         """
         self.limits = limits or Limits()
         self.writer = Writer(self.limits, self._commit)
@@ -394,18 +394,18 @@ class ChatServer:
         self._waker: Waker | None = None
         self._thread = threading.Thread(target=self._run, name="listener")
         self._stop_reason: str | None = None
-        # The writer's thread's: why the log fails, and what was said and is not in the journal yet.
+        # Owned by the writer's thread: why the log fails, and messages not in the journal yet.
         self._log_failure: str | None = None
         self._said: list[tuple[Address, Entry]] = []
         self._record_due = Deadline(0)
-        self._resources = contextlib.ExitStack()  # to be closed, from the last to the first
+        self._resources = contextlib.ExitStack()  # to be closed, last one first
         self._resources.callback(self.room.log.close)
         self._lock = threading.Lock()  # guards the clients
-        self._clients: dict[ClientConnection, None] = {}  # in the order of their coming
+        self._clients: dict[ClientConnection, None] = {}  # in order of arrival
 
     def __enter__(
         self,
-    ) -> "typing.Self":  # quoted: Python 3.10, which has none, is to be told so in words
+    ) -> "typing.Self":  # quoted: Python 3.10 lacks it, and gets a message that says so
         """Start the server."""
         try:
             self.start()
@@ -429,9 +429,9 @@ class ChatServer:
         return self._address
 
     def bind(self) -> None:
-        """Take the addresses, and all else that the server needs to run. Raises `OSError`.
+        """Bind the addresses and acquire everything else the server needs. Raises `OSError`.
 
-        From here on the kernel completes handshakes, up to `BACKLOG` of them; nobody is
+        From here on the kernel completes up to `BACKLOG` handshakes; none of these connections is
         accepted before `start`.
         """
         try:
@@ -454,7 +454,7 @@ class ChatServer:
             raise
 
     def start(self) -> None:
-        """Accept clients in a thread of its own, after `bind` if that has not been done."""
+        """Start the listener's thread, which accepts clients; call `bind` first if needed."""
         if not self._listeners:
             self.bind()
         self._thread.start()
@@ -465,12 +465,12 @@ class ChatServer:
         return self._stop_reason is not None
 
     def request_stop(self, reason: str) -> None:
-        """Begin to stop because of *reason*, without waiting. Also for signal handlers: no lock."""
+        """Begin to stop because of *reason*, and return. Takes no lock: good in signal handlers."""
         self._stop_reason = self._stop_reason or reason
         self._wake_listener()
 
     def wait(self) -> None:
-        """Wait until the server has stopped and nothing of it is left."""
+        """Wait until the server has stopped and released everything."""
         while self._thread.is_alive():
             self._thread.join(1)  # in slices: on Windows, Ctrl-C cannot interrupt a wait
 
@@ -484,7 +484,7 @@ class ChatServer:
     # For the clients' threads
 
     def is_admin_password(self, password: object) -> bool:
-        """Tell whether *password* is the admin's, in a time that does not tell how wrong it is."""
+        """Tell whether *password* is the admin's, comparing in constant time."""
         given = password.encode(errors="surrogatepass") if isinstance(password, str) else b""
         return hmac.compare_digest(given, self._admin_password) and bool(given)
 
@@ -504,7 +504,7 @@ class ChatServer:
             self.writer.ring()
 
     def forget(self, client: ClientConnection) -> None:
-        """Strike *client* off the list: its thread is about to end."""
+        """Remove *client* from the list: its thread is about to end."""
         with self._lock:
             self._clients.pop(client, None)
         self._wake_listener()
@@ -516,13 +516,13 @@ class ChatServer:
     # The writer's thread
 
     def _commit(self, entries: Sequence[Entry]) -> float | None:
-        """Have the log keep *entries* before any of them is delivered; tell what was lost.
+        """Have the log keep *entries* before they are delivered; report those that were lost.
 
-        Returns when to call it again, because some are not in the journal yet.
+        Returns the seconds to the next call if some are not in the journal yet, else None.
         """
         try:
             lost, failure = self.room.log.commit(), self.room.log.failure
-        except Exception as error:  # noqa: BLE001 - a log that fails must not silence the server
+        except Exception as error:  # noqa: BLE001 - a failing log must not stop the writer
             lost, failure = entries, repr(error)
             for entry in lost:
                 entry.lost = True
@@ -558,9 +558,9 @@ class ChatServer:
         log("stopped", reason=self._stop_reason)
 
     def _accept_all(self) -> None:
-        """Accept clients until the server is to stop.
+        """Accept clients until the server is asked to stop.
 
-        Raises what goes wrong, such as `OSError` when the system has no room for another one.
+        Raises any error, such as `OSError` when the system has no resources for another client.
         """
         while not self.stopping:
             for key, _events in self._selector.select():
@@ -582,7 +582,7 @@ class ChatServer:
                 raise
 
     def _serve(self, sock: socket.socket, address: Address) -> None:
-        """Start a thread for the client on *sock*. Raises what goes wrong: it is not served."""
+        """Start a thread for the client on *sock*. Raises any error: then it is not served."""
         budget = self._gate.admit(address)
         if budget is None:
             sock.close()
@@ -601,7 +601,7 @@ class ChatServer:
             raise
 
     def _make_way(self, most: int) -> None:
-        """Let who has waited longest for a nickname go, if more than *most* have none."""
+        """Disconnect the oldest client without a nickname, if more than *most* have none."""
         with self._lock:
             crowded = len(self._clients) > most
             nameless = [one for one in self._clients if one.nameless] if crowded else []
@@ -611,7 +611,7 @@ class ChatServer:
             self.writer.ring()
 
     def _finish(self, client: ClientConnection, farewell: Message | None = None) -> None:
-        """Close the stream to *client*, or give it up in the middle of its handshake."""
+        """Close the stream to *client*, or abort it if its handshake is not over."""
         if not client.ready:
             self.writer.abort(client.connection, "lost")
             return
@@ -620,10 +620,10 @@ class ChatServer:
         self.writer.finish(client.connection)
 
     def _shut_down(self, reason: str) -> None:
-        """Tell everybody, let the queues drain, end all threads."""
+        """Tell all clients, let the queues drain, end all threads."""
         with self._lock:
             clients = list(self._clients)
-        with _surviving("failed"):  # if nobody can be told, it ends all the same
+        with _surviving("failed"):  # it ends even if the clients cannot be told
             self.room.close(reason)
         for client in clients:
             self._finish(client)
@@ -641,14 +641,14 @@ class ChatServer:
 def _listen(host: str, port: int) -> list[socket.socket]:
     """Return sockets that listen on all addresses of *host*. Raises `OSError`.
 
-    ``::`` takes IPv4 as well, where the system can do that.
+    ``::`` accepts IPv4 as well, where the system supports that.
     """
     listeners: list[socket.socket] = []
     missing: OSError | None = None
     with contextlib.ExitStack() as stack:
         for family, *_kind, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             both = family == socket.AF_INET6 and address[0] == "::" and socket.has_dualstack_ipv6()
-            if listeners:  # port 0: the same free one everywhere
+            if listeners:  # port 0: the free one that the first listener got
                 port = listeners[0].getsockname()[1]
             try:
                 # On POSIX it sets SO_REUSEADDR: connections of the last run may be in TIME-WAIT.

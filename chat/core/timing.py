@@ -3,12 +3,12 @@
 import time
 
 LONGEST_DEBT = 5.0
-"""Seconds of waiting that may be drawn from a bucket in advance: who shares it with a crowd gets a
-turn, too."""
+"""Seconds of waiting that may be drawn from a bucket in advance: someone who shares the bucket with
+a crowd must get a turn."""
 
 
 class Deadline:
-    """One limit of time through several steps."""
+    """One time limit for several steps."""
 
     __slots__ = ("_end",)
 
@@ -29,16 +29,16 @@ class Deadline:
 
 
 class TokenBucket:
-    """Limits a rate: *burst* at once, and *rate* a second after that. For one thread at a time.
+    """Limits a rate: *burst* at once, then *rate* per second. For one thread at a time.
 
-    A token is added every 1 / *rate* seconds, up to *burst* of them; whatever is done takes one
+    A token is added every 1 / *rate* seconds, up to *burst* tokens; each action takes one
     (Tanenbaum, Computer Networks, 5th edition, section 5.4.2).
     """
 
     __slots__ = ("_burst", "_filled", "_rate", "_tokens")
 
     def __init__(self, rate: float, burst: float, tokens: float | None = None) -> None:
-        """Start with so many *tokens*, full if it is not said; a *rate* of 0 is no limit."""
+        """Start with *tokens*, by default full; a *rate* of 0 means no limit."""
         self._rate = rate
         self._burst = burst
         self._tokens = burst if tokens is None else tokens
@@ -52,14 +52,14 @@ class TokenBucket:
         return True
 
     def draw(self, amount: float) -> float:
-        """Take *amount* in advance; return the seconds until that will have been there."""
+        """Take *amount*, in advance if need be; return the seconds until it would be there."""
         if not self._rate:
             return 0
         self._tokens = max(self.tokens - amount, -self._rate * LONGEST_DEBT)
         return max(0.0, -self._tokens / self._rate)
 
     def take_up_to(self, amount: float) -> float:
-        """Take *amount*, or what there is; return how much that was."""
+        """Take *amount*, or as much as there is; return how much."""
         taken = min(amount, max(0.0, self.tokens)) if self._rate else amount
         self._tokens -= taken
         return taken
@@ -84,5 +84,5 @@ class TokenBucket:
 
     @property
     def full(self) -> bool:
-        """Whether nothing was taken for long enough."""
+        """Whether the bucket is full again."""
         return self.tokens >= self._burst - 1

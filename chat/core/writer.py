@@ -1,18 +1,18 @@
 """The one thread that writes to every socket, so that nobody waits for the slowest reader.
 
-Writing is the hard part of a chat. One message goes to everybody, and somebody's socket is always
-full: a ``send`` that waits for a slow reader would make all others wait. And one ``send`` for each
-delivery is slow whoever reads: system calls are what a chat spends its time on. So:
+Writing is the hard part of a chat. One message goes to everybody, and some socket is always full: a
+``send`` that waits for a slow reader would make all others wait. And one ``send`` per delivery is
+slow even with fast readers, because a chat spends most of its time in system calls. So:
 
-* Any thread *posts* a frame with its recipients: it appends to one list, in memory, without
-  waiting, so it may do that under a lock that decides the order of messages. Then it *rings*.
-* The writer takes the whole list, has the log commit what was said, joins the frames that
-  everybody gets once, and sends each socket all that is for it in one ``send``.
-* A socket that takes no more is watched until it can be written again. A queue that goes on growing
-  meanwhile belongs to a reader too slow to keep: its connection is aborted.
+* Any thread *posts* a frame with its recipients: it appends to one list in memory and does not
+  wait, so it may post under the lock that decides the order of messages. Then it *rings*.
+* The writer takes the whole list, has the log commit the new messages, joins the frames for
+  everybody once, and sends each socket all its frames in one ``send``.
+* A full socket is watched until it can be written again. If its queue grows beyond a limit in the
+  meantime, its reader is too slow, and the connection is aborted.
 
-Whatever is to happen to a connection is posted to the same list and happens in its turn: entering
-and leaving the audience, closing, aborting, and the end of the writer itself.
+Everything else that is done to a connection is posted to the same list and done in its turn:
+entering and leaving the audience, closing, aborting, and the end of the writer itself.
 """
 
 import contextlib
@@ -31,19 +31,19 @@ from chat.core.history import Entry
 from chat.core.protocol import Limits
 
 SEND_BYTES = 256 * 1024
-"""The most that one ``send`` is given for a socket that was full: more than its buffer takes."""
+"""Bytes passed to one ``send`` on a socket that was full: more than its buffer holds."""
 
 logger = logging.getLogger("chat.writer")
 
 _give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: time.sleep(0))  # Windows
 
 Frame = tuple[bytes, Connection | None, Connection | None, Entry | None, bytes]
-"""A frame; for whom, None for the whole audience; its author, who does not get it; the entry of the
-log that it tells of, if it does: when that is lost, nothing is sent; and what the author gets."""
+"""A frame; its recipient, None for the whole audience; its author, who does not get it; the log
+entry that it is about, if any (nothing is sent if that is lost); what the author gets instead."""
 
 
 class Action(enum.Enum):
-    """What else can be posted."""
+    """What can be posted besides frames."""
 
     ENTER = enum.auto()
     LEAVE = enum.auto()
@@ -56,7 +56,7 @@ class Action(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Something other than a frame that is to be done in its turn."""
+    """An action to be done in its turn."""
 
     action: Action
     connection: Connection | None = None
@@ -64,7 +64,7 @@ class Order:
 
 
 class _Stream:
-    """What one connection gets in a round, where that is not just what everybody gets."""
+    """What one connection gets in a round, if it differs from what everybody gets."""
 
     __slots__ = ("at", "pieces")
 
@@ -73,7 +73,7 @@ class _Stream:
         self.pieces: list[bytes | tuple[int, int]] = []  # own frames, ranges of shared ones
 
     def put(self, frame: bytes, begin: int, end: int) -> None:
-        """Take *frame* in the place of the shared bytes from *begin* to *end*."""
+        """Add *frame* in place of the shared bytes from *begin* to *end*."""
         if self.at is not None:
             if self.at < begin:
                 self.pieces.append((self.at, begin))
@@ -81,14 +81,14 @@ class _Stream:
         self.pieces.append(frame)
 
     def joined(self, shared: memoryview) -> bytes:
-        """Return it as bytes, with what is *shared* since the last piece."""
+        """Return the stream as bytes, with all that is *shared* since the last piece."""
         self.put(b"", len(shared), len(shared))
         pieces = [shared[one[0] : one[1]] if isinstance(one, tuple) else one for one in self.pieces]
         return b"".join(pieces)
 
 
 class _Streams(dict[Connection, _Stream]):
-    """The streams of a round, by their connections; whoever is not here gets the shared frames."""
+    """The streams of a round by connection; all other connections get just the shared frames."""
 
     def __init__(self, audience: Container[Connection]) -> None:
         self._audience = audience
@@ -99,7 +99,7 @@ class _Streams(dict[Connection, _Stream]):
 
 
 class _Backlog:
-    """What waits for a socket that is full."""
+    """What waits for a full socket."""
 
     __slots__ = ("data", "ending", "frames")
 
@@ -113,7 +113,7 @@ class _Backlog:
         self.frames += data.count(b"\n")
 
     def drop(self, size: int) -> None:
-        """Forget the first *size* bytes: they are sent."""
+        """Drop the first *size* bytes, which are sent."""
         self.frames -= self.data.count(b"\n", 0, size)
         del self.data[:size]
 
@@ -125,8 +125,8 @@ def _nothing_to_commit(_entries: Sequence[Entry]) -> float | None:
 class Writer:
     """The outbound queues of many connections, and the thread that empties them.
 
-    Any thread may call any method. Those that post wait for nothing; `ring` afterwards, with no
-    lock held. The others wait for the thread: `wait_caught_up`, `flush`, `close`, `end`.
+    Any thread may call any method. Methods that post do not wait; call `ring` afterwards, with no
+    lock held. `wait_caught_up`, `flush`, `close` and `end` wait for the thread.
     """
 
     def __init__(
@@ -135,15 +135,15 @@ class Writer:
         commit: Callable[[Sequence[Entry]], float | None] = _nothing_to_commit,
         name: str = "writer",
     ) -> None:
-        """Prepare a writer: what is posted before `open` waits for it.
+        """Prepare a writer; frames may be posted before `open`.
 
-        *commit* is called in the writer's thread, before anything of a round is sent, with the
-        entries that its frames tell of; it marks those that are lost. It may return after how many
-        seconds it is to be called again, if there are no others before.
+        *commit* is called in the writer's thread, before a round is sent, with the entries that its
+        frames are about; it marks those that are lost. It may return the seconds after which it
+        wants to be called again even without entries.
         """
         self._limits = limits
         self._commit = commit
-        # Appending to a deque and taking from it are atomic: the list needs no lock.
+        # Appending to a deque and popping from it are atomic: the list needs no lock.
         self._posted: deque[Frame | Order] = deque()
         self._idle = False  # the thread sleeps, or is about to
         self._lock = threading.Lock()  # guards the two below
@@ -151,13 +151,13 @@ class Writer:
         self._ended = False
         self._caught_up = threading.Condition(self._lock)  # a round has begun
         self._thread = threading.Thread(target=self._run, name=name)
-        # The thread's: who hears what is for everybody, and whose socket is full.
+        # Owned by the thread: who gets frames for everybody, and whose socket is full.
         self._audience: dict[Connection, None] = {}
         self._backlogs: dict[Connection, _Backlog] = {}
         self._commit_again: float | None = None
 
     def open(self) -> None:
-        """Start the thread, with all that it will ever need. Raises `OSError`, `RuntimeError`."""
+        """Start the thread and all its resources. Raises `OSError`, `RuntimeError`."""
         with contextlib.ExitStack() as stack:
             self._waker = Waker()
             stack.callback(self._waker.close)
@@ -169,14 +169,14 @@ class Writer:
         except Exception:
             self._resources.close()
             raise
-        except BaseException:  # Ctrl-C while we wait for the thread, which begins all the same
+        except BaseException:  # Ctrl-C while we wait for the thread, which starts all the same
             self._posted.append(Order(Action.END))
             self.ring()
             raise
 
     def end(self) -> None:
-        """End the thread, once all that was posted is done. Every connection is closed by then."""
-        if self._thread.ident is not None:  # else it was never opened
+        """End the thread when everything posted is done. Close all connections before."""
+        if self._thread.ident is not None:  # it was opened
             self._posted.append(Order(Action.END))
             self.ring()
             self._thread.join()
@@ -192,39 +192,39 @@ class Writer:
         entry: Entry | None = None,
         ack: bytes = b"",
     ) -> None:
-        """Queue *frame* for *to*, None for all in the audience but its *author*, who gets *ack*.
+        """Queue *frame* for *to*, None: for the audience without *author*, which gets *ack*.
 
-        Both are sent once *entry* is committed, and not at all if that is lost.
+        Both are sent once *entry* is committed, and not at all if it is lost.
         """
         self._posted.append((frame, to, author, entry, ack))
 
     def enter(self, connection: Connection) -> None:
-        """Let *connection* hear what is posted for everybody from now on."""
+        """Add *connection* to the audience: it gets the frames for everybody from now on."""
         self._posted.append(Order(Action.ENTER, connection))
 
     def leave(self, connection: Connection) -> None:
-        """Let *connection* hear nothing more that is posted for everybody."""
+        """Remove *connection* from the audience."""
         self._posted.append(Order(Action.LEAVE, connection))
 
     def finish(self, connection: Connection) -> None:
-        """Close the stream to *connection* when it is flushed. Nothing posted later is sent."""
+        """Close the stream to *connection* when it is flushed. Later frames are dropped."""
         if connection.state is State.OPEN:
             connection.state = State.CLOSING
         self._posted.append(Order(Action.FINISH, connection))
 
     def abort(self, connection: Connection, reason: str) -> None:
-        """Give *connection* up because of *reason*: its reader wakes."""
+        """Abort *connection* because of *reason*; its reader wakes."""
         connection.give_up(reason)
         self._posted.append(Order(Action.ABORT, connection))
 
     def ring(self) -> None:
-        """Have what was posted sent."""
+        """Have the posted frames sent."""
         if self._idle:
             self._waker.wake()
 
     @property
     def behind(self) -> bool:
-        """Whether so much is posted that who posts should `wait_caught_up` first."""
+        """Whether so much is posted that readers should call `wait_caught_up`."""
         return len(self._posted) > self._limits.pending_frames
 
     # Waiting
@@ -232,7 +232,7 @@ class Writer:
     def wait_caught_up(self, timeout: float) -> None:
         """Wait while the writer is `behind`, *timeout* seconds at most.
 
-        A reader that went on would move the network's queue into our memory.
+        A reader that did not wait would move the network's queue into our memory.
         """
         self.ring()
         with self._lock:
@@ -241,14 +241,14 @@ class Writer:
             self._waiting -= 1
 
     def flush(self, timeout: float) -> bool:
-        """Wait until all that was posted is committed and written; False if *timeout* is over."""
+        """Wait until everything posted is committed and written; False after *timeout* seconds."""
         done = threading.Event()
         self._posted.append(Order(Action.FLUSH, done=done))
         self.ring()
         return done.wait(timeout)
 
     def close(self, connection: Connection) -> None:
-        """Close the socket of *connection*. Its reader, at its end: nobody reads any more."""
+        """Close the socket of *connection*. Only its reader may call this, as its last act."""
         done = threading.Event()
         order = Order(Action.CLOSE, connection, done)
         with self._lock:
@@ -275,8 +275,8 @@ class Writer:
         self._resources.close()
 
     def _wait(self) -> list[Connection]:
-        """Wait until there is something to do; return whose sockets can be written again."""
-        self._idle = True  # before looking at the list: a thread that posts now wakes us
+        """Wait for something to do; return the connections that can be written again."""
+        self._idle = True  # before looking: whoever posts from now on wakes us
         events = self._selector.select(0 if self._posted else self._commit_again)
         self._idle = False
         writable: list[Connection] = [key.data for key, _events in events if key.data is not None]
@@ -285,10 +285,10 @@ class Writer:
         return writable
 
     def _gather(self) -> None:
-        """Give way to those who are about to post, as long as they do.
+        """Yield the processor to threads that are about to post, as long as they do.
 
-        What they have read already is then in this round, and not in one of its own: the next
-        round would cost another system call for each recipient.
+        Messages that they have already read then go out in this round. A round of their own would
+        cost another system call for each recipient.
         """
         posted = -1
         while posted < len(self._posted) <= self._limits.pending_frames:
@@ -306,7 +306,7 @@ class Writer:
                 self._commit_again = self._commit(entries)
             self._distribute(posted)
             self._check_total()
-        except Exception as error:  # no memory: whoever missed a frame is disconnected
+        except Exception as error:  # no memory: no client may miss a frame without noticing
             logger.exception("a round of writing has failed")
             concerned: set[Connection | None] = {*self._audience}
             for one in posted:
@@ -319,7 +319,7 @@ class Writer:
                 self._conclude(one)
 
     def _distribute(self, posted: Iterable[Frame | Order]) -> None:
-        """Put the frames of *posted* together, for all and for each, and write them."""
+        """Join the frames of *posted* for everybody and for each connection, and write them."""
         shared = bytearray()
         streams = _Streams(self._audience)
         for one in posted:
@@ -348,7 +348,7 @@ class Writer:
     def _execute(
         self, action: Action, connection: Connection, streams: _Streams, shared: bytearray
     ) -> None:
-        """Do what is to be done with *connection* behind the frames that are *shared* so far."""
+        """Do *action* to *connection* after the frames that are *shared* so far."""
         stream = streams[connection]
         if action is Action.ENTER:
             if stream.at is None:
@@ -364,7 +364,7 @@ class Writer:
             self._abort(connection)
 
     def _conclude(self, order: Order) -> None:
-        """Do what is to be done when the round of *order* is written, and tell who waits for it."""
+        """Do what is left when the round of *order* is written, and wake whoever waits for it."""
         try:
             if order.action is Action.END:
                 with self._lock:
@@ -377,10 +377,10 @@ class Writer:
         if order.done is not None:
             order.done.set()
 
-    # One connection, in the thread: what goes wrong with it is the end of that one alone
+    # One connection, in the thread: an error ends that connection and no other
 
     def _write(self, connection: Connection, data: bytes) -> None:
-        """Write *data*; what the socket does not take waits until it can be written again."""
+        """Write *data*; what does not fit into the socket waits until it can be written again."""
         backlog = self._backlogs.get(connection)
         if not data or connection.flushed or (backlog is not None and backlog.ending):
             return
@@ -394,18 +394,18 @@ class Writer:
                 self._selector.register(connection.transport, selectors.EVENT_WRITE, connection)
                 self._backlogs[connection] = backlog = _Backlog()
                 backlog.add(data[sent:])
-        except Exception as error:  # noqa: BLE001 - one client's error is not everybody's
+        except Exception as error:  # noqa: BLE001 - it concerns one client only
             self._fail(connection, error)
 
     def _check_size(self, connection: Connection, backlog: _Backlog) -> None:
-        """Abort *connection* when more waits for it than may: its reader is too slow."""
+        """Abort *connection* if its backlog is above the limits: its reader is too slow."""
         limits = self._limits
         if len(backlog.data) > limits.queue_bytes or backlog.frames > limits.queue_frames:
             connection.give_up("slow")
             self._abort(connection)
 
     def _check_total(self) -> None:
-        """Abort those for whom most waits while more waits for all together than may."""
+        """Abort connections with the largest backlogs while all together are above the limit."""
         total = sum(len(backlog.data) for backlog in self._backlogs.values())
         while total > self._limits.queues_bytes:
             slowest = max(self._backlogs, key=lambda one: len(self._backlogs[one].data))
@@ -414,7 +414,7 @@ class Writer:
             self._abort(slowest)
 
     def _resume(self, connection: Connection) -> None:
-        """Write on to a socket that was full."""
+        """Continue writing to a socket that was full."""
         backlog, transport = self._backlogs[connection], connection.transport
         try:
             transport.flush()
@@ -429,31 +429,31 @@ class Writer:
                 del self._backlogs[connection]
                 if backlog.ending:
                     self._finish(connection)
-        except Exception as error:  # noqa: BLE001 - one client's error is not everybody's
+        except Exception as error:  # noqa: BLE001 - it concerns one client only
             self._fail(connection, error)
 
     def _finish(self, connection: Connection) -> None:
-        """Close the stream behind all that was written."""
+        """Close the stream after everything that was written."""
         if connection in self._backlogs:
             self._backlogs[connection].ending = True
         elif not connection.flushed:
             try:
                 connection.transport.end()
                 connection.note_flushed()
-            except Exception as error:  # noqa: BLE001 - one client's error is not everybody's
+            except Exception as error:  # noqa: BLE001 - it concerns one client only
                 self._fail(connection, error)
 
     def _fail(self, connection: Connection, error: Exception) -> None:
-        if not isinstance(error, OSError | MemoryError):  # else expected: lost, or no memory for it
+        if not isinstance(error, OSError | MemoryError):  # these are expected
             logger.error("cannot write to a client", exc_info=error)
         connection.give_up("lost")
         self._abort(connection)
 
     def _abort(self, connection: Connection) -> None:
-        """Write nothing more to *connection*, and wake its reader."""
+        """Stop writing to *connection*, and wake its reader."""
         self._audience.pop(connection, None)
         try:
-            with contextlib.ExitStack() as stack:  # wakes the reader, whatever else fails
+            with contextlib.ExitStack() as stack:  # the reader wakes even if the rest fails
                 stack.callback(connection.note_flushed)
                 stack.callback(connection.transport.shut_down)
                 if self._backlogs.pop(connection, None) is not None:

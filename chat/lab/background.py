@@ -229,6 +229,18 @@ class RecordingClient(ResumingClient):
         )
         waiting.witnesses.add(self)
 
+    def say(self, text: str, to: str | None = None) -> int:
+        """Say *text* as `ChatClient` does. Raises `RuntimeError` when the server would refuse it.
+
+        An experiment that goes on saying what is refused does not end, or fails much later.
+        """
+        if len(text) > self.text_chars:
+            sentence = _(
+                "{nick} is to say {n} characters, and the server takes {most} (text_too_long)."
+            )
+            raise RuntimeError(sentence.format(nick=self.nick, n=len(text), most=self.text_chars))
+        return super().say(text, to)
+
     def story(self) -> list[Message]:
         """Return all events so far, oldest first. Any thread."""
         return self.events

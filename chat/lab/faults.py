@@ -461,7 +461,8 @@ def _merge(scene: Scene) -> None:
 def _stall(scene: Scene) -> None:
     scene.tap.stall(direction=Direction.TO_CLIENT)
     scene.borya.hush()
-    scene.borya.talk([None], 0.0, WEIGHTY)
+    most = scene.borya.client.text_chars - 50  # beside the nickname and the number
+    scene.borya.talk([None], 0.0, WEIGHTY[: max(0, most)])
     scene.anya.wait_for(lambda: _left(scene.anya, scene.vera.nick, "slow"))
     scene.borya.hush()
     scene.tap.heal()
@@ -563,7 +564,7 @@ class Fault:
 
 FAULTS: dict[str, Fault] = {
     "cut": Fault(lambda: _("the connection is cut, anywhere in the stream"), _cut),
-    "delay": Fault(lambda: _("every segment is 200 ms late"), _delay),
+    "delay": Fault(lambda: _("every chunk of bytes is 200 ms late"), _delay),
     "single bytes": Fault(lambda: _("the stream comes byte by byte"), _single_bytes),
     "merged": Fault(lambda: _("many frames come at once"), _merge),
     "half-close": Fault(lambda: _("one direction of the connection has ended"), _half_close),
@@ -673,7 +674,7 @@ def table(rows: Iterable[Row]) -> tuple[list[str], list[list[str]]]:
     """Return the header and the rows of a table for a reader: what `show.table` takes."""
     header = [
         _("Fault"),
-        _("Each message exactly once"),
+        _("Exactly once"),
         _("One order"),
         _("Others not held up"),
         _("Nickname kept"),
@@ -696,7 +697,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def _answer(kept: bool | None) -> str:
-    return "—" if kept is None else _("yes") if kept else _("NO")
+    return "–" if kept is None else _("yes") if kept else _("NO")
 
 
 def save(rows: Iterable[Row], path: Path) -> None:

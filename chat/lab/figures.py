@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import ParamSpec
 
@@ -249,7 +249,9 @@ def describe(data: bytes, width: int = 30) -> str:
 def _abbreviate(data: bytes, width: int) -> str:
     text = data.decode("utf-8", errors="replace").replace("\n", "⏎")
     text = "".join(map(_drawable, text))
-    return f"«{text}»" if len(text) <= width else f"«{text[: width - 1]}…»"
+    if len(text) > width:
+        text = text[: width - 1] + "…"
+    return _("“{text}”").format(text=text)
 
 
 def _drawable(character: str) -> str:
@@ -721,7 +723,7 @@ def queue_lengths(
     events: Mapping[float, str] | None = None,
 ) -> Figure:
     """Draw how many bytes wait in each queue, one upon the other; *events* mark moments."""
-    fig = Figure(figsize=(WIDTH, 3.0))
+    fig = Figure(figsize=(WIDTH, 2.5))
     ax = fig.add_subplot()
     colors = (ACCENT, GREY, GREEN, PURPLE)[: len(queues)]
     ax.stackplot(
@@ -952,7 +954,7 @@ def layers(rows: Sequence[tuple[str, str, str]], *, border_after: int) -> Figure
 
     After the first *border_after* layers runs the border between the program and the kernel.
     """
-    fig = _bare_figure(0.55 * len(rows) + 0.45)
+    fig = _bare_figure(0.42 * len(rows) + 0.35)
     ax = fig.add_axes((0.01, 0.01, 0.98, 0.98))
     ax.set_axis_off()
     gap = 0.55
@@ -991,44 +993,3 @@ def layers(rows: Sequence[tuple[str, str, str]], *, border_after: int) -> Figure
         ax.plot([start, end], [y, y], color=BLACK, linewidth=1.2, linestyle=(0, (4, 2)))
     ax.text(5, y, words, ha="center", va="center", fontsize=WORDS)
     return fig
-
-
-@styled
-def delivered(rows: Mapping[str, Sequence[bool]], *, xlabel: str) -> Figure:
-    """Draw which of many numbered messages arrived: a row each, empty where they were lost."""
-    fig = Figure(figsize=(WIDTH, 0.34 * len(rows) + 0.65))
-    ax = fig.add_subplot()
-    longest = max(map(len, rows.values()))
-    for row, arrived in enumerate(rows.values()):
-        for first, last in _runs(arrived):
-            ax.barh(row, last - first, left=first + 0.5, height=0.5, color=ACCENT)
-        ax.barh(
-            row, len(arrived), left=0.5, height=0.5, color="none", edgecolor=GREY, linewidth=0.8
-        )
-        ax.text(
-            longest + 0.5 + longest * 0.015,
-            row,
-            _("{here} of {all}").format(here=sum(arrived), all=len(arrived)),
-            va="center",
-            fontsize=WORDS,
-        )
-    ax.set_yticks(range(len(rows)), list(rows))
-    ax.set_xlim(0.5, longest * 1.2 + 0.5)
-    ax.set_ylim(len(rows) - 0.5, -0.5)
-    ax.set_xticks([1, *range(longest // 5, longest + 1, max(1, longest // 5))])
-    ax.set_xlabel(xlabel)
-    ax.tick_params(axis="y", length=0, labelsize=WORDS)
-    ax.grid(visible=False)
-    for side in ("left", "bottom"):
-        ax.spines[side].set_visible(False)
-    return fig
-
-
-def _runs(arrived: Sequence[bool]) -> Iterator[tuple[int, int]]:
-    """Yield where each unbroken run of what arrived begins, and where it has ended."""
-    first = 0
-    for here, run in groupby(arrived):
-        last = first + len(list(run))
-        if here:
-            yield first, last
-        first = last

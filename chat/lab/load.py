@@ -8,6 +8,7 @@ selector for whoever has received something, because a thread for each would mea
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import selectors
 import socket
@@ -17,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from chat.app.i18n import gettext as _
 from chat.core.protocol import FrameDecoder, Limits, Message, decode, encode
 from chat.core.timing import Deadline
 
@@ -24,6 +26,7 @@ TIME_LIMIT = 60.0
 """Seconds that a measurement may take before it counts as failed."""
 
 _MESSAGE = encode({"type": "message"})[:-2]  # how the frame of a message begins
+_ERROR = encode({"type": "error"})[:-2]  # how that of a refusal begins
 
 
 @dataclass(frozen=True)
@@ -64,13 +67,17 @@ def measure(
 
     Without an *interval* messages are said as fast as they are heard: at most *window* of them are
     on their way to the slowest listener. With one, a message is said every *interval* seconds,
-    however the server does. Raises `subprocess.SubprocessError` when that fails or takes longer
+    however the server does. Raises `RuntimeError`, which says why, when that fails or takes longer
     than `TIME_LIMIT` seconds.
     """
     command = [sys.executable, "-m", "chat.lab.load", *map(str, address)]
     command += [str(number) for number in (listeners, messages, window, interval)]
     command += [str(part) for other in also for part in other]
-    done = subprocess.run(command, capture_output=True, check=True, timeout=TIME_LIMIT)
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", check=False, timeout=2 * TIME_LIMIT
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().rpartition("\n")[2])
     return Load(**json.loads(done.stdout))
 
 
@@ -123,6 +130,12 @@ class _User:
             raise ConnectionError("the server has closed the connection")
         return list(self._decoder.receive(chunk))
 
+    def check(self) -> None:
+        """Take what has come. Raises `ConnectionError` when something said was refused."""
+        for frame in self.receive():
+            if frame.startswith(_ERROR):
+                raise ConnectionError(decode(frame)["code"])
+
     def hear(self, said_at: Sequence[float], latencies: list[float]) -> None:
         """Count the messages that have come, and note how long each was on its way."""
         frames = [frame for frame in self.receive() if frame.startswith(_MESSAGE)]
@@ -143,8 +156,9 @@ def _fan_out(addresses: Sequence[tuple[str, int]], plan: _Plan) -> Load:
     latencies: list[float] = []
     said_at: list[float] = []
     deadline = Deadline(TIME_LIMIT)
-    with selectors.DefaultSelector() as selector:
+    with selectors.DefaultSelector() as selector, contextlib.ExitStack() as stack:
         for user in (speaker, *crowd):
+            stack.enter_context(user.socket)
             selector.register(user.socket, selectors.EVENT_READ, user)
         start = time.monotonic()
         while (heard := min(user.heard for user in crowd)) < plan.messages:
@@ -154,21 +168,26 @@ def _fan_out(addresses: Sequence[tuple[str, int]], plan: _Plan) -> Load:
                 said_at += [time.monotonic()] * due
                 _say(speaker, range(len(said_at) - due, len(said_at)))
             pause = plan.pause(len(said_at), elapsed)
-            timeout = deadline.remaining() if pause is None else pause
+            if not deadline.left:
+                raise TimeoutError(_missing(heard, plan))
+            timeout = deadline.left if pause is None else min(pause, deadline.left)
             for key, _events in selector.select(timeout):
                 if key.data is speaker:
-                    speaker.receive()  # acknowledgements
+                    speaker.check()
                 else:
                     key.data.hear(said_at, latencies)
         seconds = time.monotonic() - start
     for user in crowd:
         if (user.heard, user.last["text"]) != (plan.messages, str(plan.messages - 1)):
-            raise AssertionError(f"heard {user.heard} of {plan.messages} messages")
-    for user in (speaker, *crowd):
-        user.socket.close()
+            raise AssertionError(_missing(user.heard, plan))
     return Load(
         plan.listeners, plan.messages, seconds, [round(latency, 7) for latency in latencies]
     )
+
+
+def _missing(heard: int, plan: _Plan) -> str:
+    sentence = _("A listener has heard {n} of {all} messages within {seconds:g} s.")
+    return sentence.format(n=heard, all=plan.messages, seconds=TIME_LIMIT)
 
 
 def _say(speaker: _User, numbers: range) -> None:

@@ -1,17 +1,17 @@
-"""What the core does not promise: one file for each promise, put in at one seam."""
+"""What the core does not promise: one file for each promise, added at one seam."""
 
 import errno
 import os
 from pathlib import Path
 
 LARGEST_FILE = 1024 * 1024
-"""Bytes of a file that a person writes: settings, a password, certificates."""
+"""Longest file that people write, in bytes: settings, a password, certificates."""
 
 
 class UnusableError(Exception):
-    """What a promise needs cannot be used, a file for example.
+    """Something that a promise needs, such as a file, cannot be used.
 
-    `code` names the sentence that says so (`chat.app.sentences`), `details` are the words in it.
+    `code` names the sentence for the user in `chat.app.sentences`, `details` are values in it.
     """
 
     def __init__(self, code: str, **details: object) -> None:
@@ -21,7 +21,7 @@ class UnusableError(Exception):
 
 
 def read_file(path: str | Path) -> bytes:
-    """Return what stands in the file at *path*. Raises `OSError`, also for an endless one."""
+    """Return the content of the file at *path*. Raises `OSError`, also for an endless file."""
     with Path(path).open("rb") as file:
         content = file.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:

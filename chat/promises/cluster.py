@@ -3,50 +3,50 @@
 ::
 
     Аня ──▶ server 1 ──writes──▶ Redis: one stream ──reads──▶ server 1 ──▶ Аня
-    Боря ─▶ server 2 ──writes──▶ of all that happens ─reads──▶ server 2 ──▶ Боря
+    Боря ─▶ server 2 ──writes──▶ of all events     ──reads──▶ server 2 ──▶ Боря
 
-What happens is an event in a Redis stream: somebody joins, says something, leaves. A server does
-not act on what its own clients ask; it writes that to the stream, and acts on what it reads there.
-All servers read the same events in the same order, so all of them come to the same list of users,
-the same history, and deliver in the same order: a replicated state machine (F. Schneider,
-*Implementing Fault-Tolerant Services Using the State Machine Approach*, 1990). An ``ack`` is sent
-when the sender's server reads the message back: by then Redis has it.
+Everything that happens is an event in a Redis stream: a user joins, sends a message, leaves. A
+server does not act on its clients' requests directly; it writes them to the stream, and acts on the
+events that it reads there. All servers read the same events in the same order, so they all arrive
+at the same list of users and the same history, and deliver in the same order: a replicated state
+machine (F. Schneider, *Implementing Fault-Tolerant Services Using the State Machine Approach*,
+1990). An ``ack`` is sent when the sender's server reads the message back: by then Redis has it.
 
-Redis decides alone, in a script that runs as a whole or not at all: who has a nickname
-(`_COMMIT`), and the number of a message. Its number is the identifier of its entry in the stream,
-``SEQ-0``; joining and leaving stand between the messages, ``SEQ-1``, ``SEQ-2`` and so on. Messages
-are kept in a second stream as well, the history, so that coming and going pushes none of them out;
-and for each user under which ids they were recorded, so that a message sent again, to whichever
-server, is known again (`SAID_SECONDS` long, the last `SAID_IDS` of a user).
+Redis alone decides, in an atomic script (`_COMMIT`), who has a nickname and which number a message
+gets. That number is the identifier of its entry in the stream, ``SEQ-0``; joining and leaving are
+entries between the messages, ``SEQ-1``, ``SEQ-2``, and so on. Messages are also kept in a second
+stream, the history, so that joins and leaves do not push them out. For each user Redis also keeps
+the ids of their messages, so that a message sent again, to any server, is recognised (for
+`SAID_SECONDS`, the last `SAID_IDS` of a user).
 
-*When a server dies*, its lease runs out, and any other server says for it that its users have left.
-Their clients come back at another server as the same users. A user has one token for each
-connection; what a dead connection's server still wants to write under an old token is not written,
-because the user has gone on elsewhere.
+*When a server dies*, its lease runs out, and another server writes that its users have left. Their
+clients reconnect to other servers as the same users. A user has a token for each connection; what
+the server of a dead connection tries to write with an old token is refused, because the user has a
+new one.
 
-*When Redis is away*, or refuses to write (a replica, no memory, another password), users stay
-connected and are told (``notice`` ``store_lost``). What they say waits, up to `WAITING_MESSAGES`
-and `WAITING_BYTES`, and is acknowledged when Redis is back (``store_back``); beyond that it is
-refused, ``not_recorded``. Nobody can enter meanwhile: ``unavailable``. Each batch has a number that
-only grows, so one whose answer was lost, or that comes late, is not executed twice; one that Redis
-broke off, because it may not do something, goes on where it was.
+*When Redis is down*, or refuses to write (a replica, no memory, another password), users stay
+connected and are told (``notice`` ``store_lost``). Their messages wait, up to `WAITING_MESSAGES`
+and `WAITING_BYTES`, and are acknowledged when Redis is back (``store_back``); beyond that they are
+refused with ``not_recorded``. Nobody can join meanwhile: ``unavailable``. Batches have growing
+numbers, so a batch whose answer was lost, or that arrives late, is not executed twice, and one that
+failed in the middle, because a command was forbidden, is resumed where it stopped.
 
-*When this server was asleep* while the stream went on without it, or somebody has deleted the
-stream, events are missing: each carries the number of events before it. The server then begins anew
-with what Redis knows; its users' connections are closed, and their clients come back and ask for
-what they have missed.
+*When this server was suspended* while the stream went on, or somebody has deleted the stream,
+events are missing, which the running number in each event shows. The server then starts again from
+the state in Redis: it closes its users' connections, and their clients reconnect and ask for the
+messages they have missed.
 
-*What a stranger writes* to the keys is removed again: entries of the streams, keys of another type,
-users that make no sense (whose connections are closed, and whose clients come back).
+*What strangers write* to the keys is removed again: entries of the streams, keys of another type,
+invalid users (whose connections are closed, and whose clients reconnect).
 
-*When Redis has forgotten something* that a server has seen, because it came back with older data or
-has lost its state, there is a new log, whose numbers begin at 1.
+*When Redis has lost something* that a server has seen, because it came back with older data or
+without its state, there is a new log, whose numbers begin at 1.
 
-*What Redis promises* is what its settings say (https://redis.io/docs/latest/operate/oss_and_stack/
+*Durability* depends on the settings of Redis (https://redis.io/docs/latest/operate/oss_and_stack/
 management/persistence/). ``appendonly yes`` with ``appendfsync always``: an acknowledged message
-survives Redis and its machine. ``everysec``: the last second may be lost with the machine. Without
-``appendonly``, all is lost when Redis ends. ``maxmemory-policy`` must be ``noeviction``; a server
-that finds another one says so when it starts. Redis 7 or newer.
+survives the end of Redis and of its machine. ``everysec``: the last second may be lost with the
+machine. Without ``appendonly``, everything is lost when Redis ends. ``maxmemory-policy`` must be
+``noeviction``; a server that finds another policy logs it when it starts. Redis 7 or newer.
 
 Seams: `chat.core.history.Log` and `chat.core.room.Directory`.
 """
@@ -73,31 +73,31 @@ from chat.core.timing import Deadline
 from chat.promises import UnusableError
 
 LEASE = 10.0
-"""Seconds after which a server that says nothing to Redis is taken for dead."""
+"""Seconds after which a server that has not written to Redis is considered dead."""
 
 WAITING_MESSAGES = 10_000
 """Messages that may wait for Redis in one server."""
 
 WAITING_BYTES = 8 * 1024 * 1024
-"""What they may take, in characters of JSON."""
+"""Their total size, in characters of JSON."""
 
 SAID_IDS, SAID_SECONDS = 4096, 3600
-"""How many ids of a user's messages are known again, and for how long after the last one."""
+"""Ids of messages kept per user, and the seconds for which they are kept after the last one."""
 
 STREAM_EVENTS = 20_000
-"""Events that a server may be behind before it has to begin anew, about."""
+"""Events that a server may be behind before it has to start again, approximately."""
 
 BATCH = 500
 """Operations in one call of Redis."""
 
 PATIENCE = 3.0
-"""Seconds that Redis has for an answer, and a newcomer for a place in the stream."""
+"""Seconds to wait for an answer from Redis, and for the entry of a newcomer in the stream."""
 
 BLOCK = 1.0
-"""Seconds that Redis keeps the reader waiting before it says that nothing has happened."""
+"""Seconds for which one read waits for an event."""
 
 RETRY_AFTER = 0.25
-"""Seconds between two tries to reach Redis."""
+"""Seconds between two attempts to reach Redis."""
 
 _COMMON = """
 local state, events, history = KEYS[1], KEYS[2], KEYS[3]
@@ -277,27 +277,27 @@ _FIELDS = attrgetter("sender", "session", "to", "to_session", "text", "message_i
 
 
 class ForgottenError(redis.RedisError):
-    """Redis does not know any more what this server has seen there."""
+    """Redis has lost something that this server has seen there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What has happened, at its place in the stream."""
+    """An event in the stream."""
 
     id: str
     kind: str
     token: str
     time: float
-    """When Redis took it, in Unix seconds: one clock for all servers."""
+    """When Redis accepted it, in Unix seconds: one clock for all servers."""
 
     count: int
-    """The number of events, with this one."""
+    """The number of events up to this one."""
 
     body: Any
 
     @classmethod
     def read(cls, id: str, fields: dict[str, str]) -> "Event":
-        """Return the event that is an entry of the stream. Raises `ValueError`, `KeyError`."""
+        """Return the event in an entry of the stream. Raises `ValueError`, `KeyError`."""
         body = json.loads(fields["body"])
         time, count = float(fields["time"]), int(fields["count"])
         return cls(id, fields["kind"], fields["token"], time, count, body)
@@ -305,7 +305,7 @@ class Event:
 
 @dataclass(slots=True, eq=False)
 class _Operation:
-    """What is to be written to the stream, if it is so at that moment."""
+    """What to write to the stream, if it is valid at that moment."""
 
     kind: str
     token: str
@@ -313,12 +313,12 @@ class _Operation:
     session: str = ""
     said_id: str = ""
     number: int = 0
-    """Our own, of a message."""
+    """This server's own number of a message."""
 
 
 @dataclass(slots=True, eq=False)
 class _Newcomer:
-    """Somebody whose nickname is being decided on."""
+    """A user whose nickname has been requested and not decided yet."""
 
     member: Member
     decided: threading.Event = field(default_factory=threading.Event)
@@ -326,10 +326,10 @@ class _Newcomer:
 
 
 class Cluster(Log, Directory):
-    """The log and the directory of all servers, as this one sees them; its room acts on them.
+    """The log and the directory of all servers, as this one sees them.
 
-    Two threads: one writes to Redis, many operations in one call, in the order in which they were
-    submitted; the other reads what happens and has the room do it.
+    It has two threads: one writes operations to Redis in the order in which they were submitted,
+    many in one call; the other reads events and applies them to the room.
     """
 
     def __init__(
@@ -337,11 +337,11 @@ class Cluster(Log, Directory):
     ) -> None:
         """Prepare to talk to the Redis at *url* (``redis://HOST:PORT/DB``), in keys with *prefix*.
 
-        Raises `UnusableError` when that is no such address.
+        Raises `UnusableError` if that is not a valid address.
         """
         super().__init__(limits)
         self.server = secrets.token_hex(8)
-        """This server's name among the others."""
+        """The name of this server."""
 
         self._lease = lease
         self._keys = [prefix + name for name in ("state", "events", "history")]
@@ -351,36 +351,36 @@ class Cluster(Log, Directory):
         self._sweep_script = self._writing.register_script(_SWEEP)
         self._look_script = self._reading.register_script(_LOOK)
         self._threads: list[threading.Thread] = []
-        # The writer's.
+        # Owned by the writer.
         self._batch = 0
-        self._sweep_due = Deadline(lease)  # before, the others may not have found Redis again
-        # The reader's, and before it starts the caller's.
+        self._sweep_due = Deadline(lease)  # before that, other servers may not have reconnected
+        # Owned by the reader, and by the caller until that starts.
         self._position, self._time = "0-0", ""
         self._count = 0  # of the events up to there
-        self._ended = False  # it has read our own ``bye``
+        self._ended = False  # our own ``bye`` has been read
         # Guards everything below. Taken under the room's lock; no lock is taken under it.
         self._condition = threading.Condition()
         self._operations: deque[_Operation] = deque()
         self._waiting_bytes = 0  # of the messages among them
-        self._troubles: dict[str, str] = {}  # which of our threads cannot reach Redis, and why
+        self._troubles: dict[str, str] = {}  # threads that cannot reach Redis, and why
         self._closing: Deadline | None = None
-        self._newcomers: dict[str, _Newcomer] = {}  # by their tokens, as the next two
+        self._newcomers: dict[str, _Newcomer] = {}  # by token, like the next two
         self._members: dict[str, Member] = {}
-        self._leaving: dict[str, threading.Event] = {}  # set when it is read
-        self._tokens: dict[str, str] = {}  # of members, by their sessions
-        self._own: dict[int, Entry] = {}  # what was said here and not read yet, by our own number
+        self._leaving: dict[str, threading.Event] = {}  # set when the leaving is read
+        self._tokens: dict[str, str] = {}  # of members, by session
+        self._own: dict[int, Entry] = {}  # messages sent here and not read back, by own number
         self._own_count = 0
 
     # The directory
 
     def open(self, dismiss: Callable[[Member, str], None]) -> None:
-        """Take our place among the servers. Raises `UnusableError`."""
+        """Join the other servers. Raises `UnusableError`."""
         self._dismiss = dismiss
         try:
             policy = self._asking.config_get("maxmemory-policy").get("maxmemory-policy")
             if policy not in (None, "noeviction"):
                 log("evicting", policy=policy)
-        except redis.RedisError:  # it may be forbidden to ask; whether Redis is there shows below
+        except redis.RedisError:  # the command may be forbidden; a lost Redis is noticed below
             pass
         try:
             self._look_around()
@@ -392,14 +392,14 @@ class Cluster(Log, Directory):
             self._threads.append(thread)
 
     def close(self, timeout: float = PATIENCE) -> None:
-        """Write what waits, within *timeout* seconds, give up the lease, end both threads."""
+        """Write waiting operations within *timeout* seconds, release the lease, end the threads."""
         with self._condition:
             self._closing = self._closing or Deadline(timeout)
             self._submit(_Operation("bye", self.server, "null"))
         end = Deadline(self._closing.left + BLOCK)
         for thread in self._threads:
             thread.join(end.left)
-        for client in (self._writing, self._reading):  # wakes who still waits for an answer
+        for client in (self._writing, self._reading):  # wakes threads that wait
             client.connection_pool.disconnect()
         for thread in self._threads:
             thread.join()
@@ -407,7 +407,7 @@ class Cluster(Log, Directory):
             client.close()
 
     def refuse_newcomers(self) -> None:
-        """Let nobody in any more, nor wait for it."""
+        """Stop letting users in, without waiting."""
         with self._condition:
             self._closing = Deadline(self._limits.drain_timeout)
             for newcomer in self._newcomers.values():
@@ -415,7 +415,7 @@ class Cluster(Log, Directory):
                 newcomer.decided.set()
 
     def claim(self, member: Member) -> Member:
-        """Have *member* let in, once that stands in the stream; return it as it is in the room.
+        """Let *member* in when its joining is in the stream; return the member in the room.
 
         Raises `ProtocolError` as `Room.enter` does, and ``unavailable``.
         """
@@ -438,7 +438,7 @@ class Cluster(Log, Directory):
             if not newcomer.decided.is_set():
                 try:
                     self._operations.remove(operation)
-                except ValueError:  # it may still be executed: nobody is there any more
+                except ValueError:  # it may still be executed, and then must be undone
                     self._submit(_Operation("leave", token, '"lost"'))
                 raise ProtocolError("unavailable")
         if newcomer.refusal is not None:
@@ -446,10 +446,10 @@ class Cluster(Log, Directory):
         return newcomer.member
 
     def release(self, member: Member, reason: str) -> bool:
-        """Have *member* leave. False if it is leaving already, or is at another server.
+        """Let *member* out. False if it is leaving already, or is at another server.
 
-        Who has gone by themselves hears meanwhile that what they said is recorded: that takes up
-        to `PATIENCE` seconds.
+        Waits up to `PATIENCE` seconds for a user who leaves by themselves, so that their last
+        messages are acknowledged.
         """
         with self._condition:
             token = self._tokens.get(member.session.id)
@@ -469,7 +469,7 @@ class Cluster(Log, Directory):
     # The log
 
     def append(self, entry: Entry) -> bool:
-        """Have *entry* written; `Room.deliver` is called when it is read back."""
+        """Submit *entry*; `Room.deliver` is called when it is read back."""
         body = json.dumps(_FIELDS(entry), ensure_ascii=False)
         said_id = "" if entry.message_id is None else str(entry.message_id)
         with self._condition:
@@ -489,7 +489,7 @@ class Cluster(Log, Directory):
         return False
 
     def find(self, session: str, message_id: int) -> int | None:
-        """Return the number of what *session* said under *message_id*. Asks Redis."""
+        """Return the number of the message *message_id* of *session*. Asks Redis."""
         with self._condition:
             own = [(entry.session, entry.message_id) for entry in self._own.values()]
         if (session, message_id) in own:
@@ -498,14 +498,14 @@ class Cluster(Log, Directory):
         return None if found is None else found[1]
 
     def last_id(self, session: str) -> int:
-        """Return the largest ``message_id`` of what *session* has said. Asks Redis."""
+        """Return the largest ``message_id`` of *session*. Asks Redis."""
         found = self._ask(session, -1, -1)
         return 0 if found is None else found[0]
 
     def _ask(
         self, session: str, first: int, last: int, *, by_id: bool = False
     ) -> tuple[int, int] | None:
-        """Return id and number of something that *session* has said, None if that is unknown."""
+        """Return id and number of a message of *session*, None if unknown."""
         if self._troubles:
             raise ProtocolError("unavailable")
         key = self._said_prefix + session
@@ -514,7 +514,7 @@ class Cluster(Log, Directory):
                 return None
             found: Any = self._asking.zrange(key, first, last, byscore=by_id)
             message_id, seq = map(int, found[0].split(":"))
-        except (IndexError, ValueError):  # nothing, or somebody else wrote it
+        except (IndexError, ValueError):  # nothing, or a stranger wrote it
             return None
         except redis.RedisError as error:
             raise ProtocolError("unavailable") from error
@@ -534,7 +534,7 @@ class Cluster(Log, Directory):
                 self._attempt("writer", self._sweep)
 
     def _next_operations(self) -> list[_Operation]:
-        """Return the next batch; a mere sign of life when there is nothing to do for a while."""
+        """Return the next batch; after a while without one, an operation that does nothing."""
         with self._condition:
             self._condition.wait_for(lambda: self._operations, self._lease / 3)
             count = min(BATCH, len(self._operations))
@@ -556,7 +556,7 @@ class Cluster(Log, Directory):
             self._refuse(operations[int(place)])
 
     def _refuse(self, operation: _Operation) -> None:
-        """Let go of *operation*, which Redis has not carried out."""
+        """Report that Redis has refused *operation*."""
         with self._condition:
             newcomer = self._newcomers.get(operation.token)
             entry = self._own.pop(operation.number, None)
@@ -566,11 +566,11 @@ class Cluster(Log, Directory):
             newcomer.decided.set()
         if entry is not None:
             entry.lost = True
-            if member is not None:  # who comes back asks what has become of it
+            if member is not None:  # the client reconnects and sends it again
                 self.room.drop(member, "lost")
 
     def _sweep(self) -> None:
-        """Say of the users of servers that died that they have left."""
+        """Write that the users of dead servers have left."""
         self._sweep_script(self._keys, [self._lease_prefix, self.id])
 
     # The reader's thread
@@ -580,7 +580,7 @@ class Cluster(Log, Directory):
             pass
 
     def _read_on(self) -> None:
-        """Wait for what happens next, and have the room do it; our own ``bye`` is the end."""
+        """Read events and apply them to the room; our own ``bye`` is the last."""
         if self._troubles:
             self._look_around()
         stream = self._keys[1]
@@ -589,7 +589,7 @@ class Cluster(Log, Directory):
             for id, fields in entries:
                 try:
                     event = Event.read(id, fields)
-                except (KeyError, ValueError, TypeError) as error:  # written by somebody else
+                except (KeyError, ValueError, TypeError) as error:  # written by a stranger
                     log("failed", reason=repr(error))
                     self._look_around()
                     return
@@ -599,14 +599,14 @@ class Cluster(Log, Directory):
                 self._position, self._time, self._count = id, fields["time"], event.count
                 try:
                     self._apply(event)
-                except Exception as error:  # noqa: BLE001 - what we know is not what others know
+                except Exception as error:  # noqa: BLE001 - our state differs from the others'
                     log("failed", reason=repr(error))
                     self._look_around(anew=True)
                     return
         self.room.ring()
 
     def _look_around(self, *, anew: bool = False) -> None:
-        """See what Redis knows; begin with that, unless we can read on where we were."""
+        """Get the state in Redis; start again from that, unless we can read on where we were."""
         for length in (0, self._limits.history_messages):
             arguments: list[str | int] = [secrets.token_hex(8), self.id, self._count]
             arguments += [self._position, self._time, length]
@@ -617,14 +617,14 @@ class Cluster(Log, Directory):
         self._begin(state, said)
 
     def _begin(self, state: dict[str, str], said: list[Any]) -> None:
-        """Forget everything, and begin with what Redis knows."""
+        """Replace our state by the state in Redis."""
         entries = []
         for id, fields in reversed(said):
             said_there = dict(zip(fields[::2], fields[1::2], strict=True))
             try:
                 _server, _number, *body = json.loads(said_there["body"])
                 entries.append(_entry(body, float(said_there["time"]), _seq(id)))
-            except (KeyError, ValueError, TypeError) as error:  # written by somebody else
+            except (KeyError, ValueError, TypeError) as error:  # written by a stranger
                 log("failed", reason=repr(error))
         self._position, self._time = state["last"], state["time"]
         self._count = int(state["count"])
@@ -648,11 +648,11 @@ class Cluster(Log, Directory):
             try:
                 user = json.loads(body)
                 self._add(token, user, Member(user["nick"], Session(user["session"]), None))
-            except (KeyError, ValueError, TypeError, ProtocolError) as error:  # somebody else's
+            except (KeyError, ValueError, TypeError, ProtocolError) as error:  # a stranger's
                 log("failed", reason=repr(error))
 
     def _apply(self, event: Event) -> None:
-        """Have the room do what *event* says."""
+        """Apply *event* to the room."""
         if event.kind == "message":
             self._apply_message(event)
         elif event.kind == "join":
@@ -702,7 +702,7 @@ class Cluster(Log, Directory):
         newcomer.decided.set()
 
     def _add(self, token: str, user: dict[str, str], member: Member) -> Member:
-        """Let *member* into the room; one of our own whom nobody waits for any more leaves again.
+        """Let *member* into the room; one of ours that has given up waiting leaves again.
 
         Raises `ProtocolError`.
         """
@@ -721,11 +721,11 @@ class Cluster(Log, Directory):
     # Both threads
 
     def _attempt(self, who: str, work: Callable[[], None]) -> bool:
-        """Do *work*, again and again until Redis can be reached; False when time is over."""
+        """Repeat *work* until Redis can be reached; False when time is over."""
         while True:
             try:
                 work()
-            except Exception as error:  # noqa: BLE001 - a thread that ended would end the chat
+            except Exception as error:  # noqa: BLE001 - without this thread the chat would stop
                 self._set_trouble(who, str(error) or type(error).__name__)
                 if self._wait_a_little():
                     return False
@@ -734,7 +734,7 @@ class Cluster(Log, Directory):
                 return True
 
     def _wait_a_little(self) -> bool:
-        """Wait before another try; tell whether there is to be none."""
+        """Wait before another attempt; tell whether time is over."""
         with self._condition:
             closing = self._closing
             pause = RETRY_AFTER if closing is None else min(RETRY_AFTER, closing.left)
@@ -742,7 +742,7 @@ class Cluster(Log, Directory):
             return self._closing is not None and not self._closing.left
 
     def _set_trouble(self, who: str, why: str | None) -> None:
-        """Note why our thread *who* cannot reach Redis, None when it can; tell of a change."""
+        """Note why the thread *who* cannot reach Redis, None if it can; tell users of a change."""
         with self._condition:
             before = bool(self._troubles)
             if why is None:
@@ -752,7 +752,7 @@ class Cluster(Log, Directory):
             changed = before != bool(self._troubles)
         if changed:
             code = "store_back" if why is None else "store_lost"
-            if why is None:  # the others are finding their way back as well
+            if why is None:  # the other servers need time to reconnect as well
                 self._sweep_due = Deadline(self._lease)
             log(code, reason=why)
             self.room.tell_all({"type": "notice", "code": code})
@@ -770,17 +770,17 @@ def _client(url: str) -> "redis.Redis":
         return redis.Redis.from_url(
             url,
             decode_responses=True,
-            encoding_errors="replace",  # what a stranger wrote there is read as well
+            encoding_errors="replace",  # a stranger may have written anything
             socket_timeout=PATIENCE,
             socket_connect_timeout=PATIENCE,
-            retry=Retry(NoBackoff(), 0),  # we try again ourselves, and can be woken meanwhile
+            retry=Retry(NoBackoff(), 0),  # we retry ourselves, and can be woken meanwhile
         )
     except (ValueError, redis.RedisError) as error:
         raise UnusableError("no_redis", reason=error) from error
 
 
 def _seq(id: str) -> int:
-    """Return the number of the message at *id* in the stream, or of the last one before."""
+    """Return the number of the message with *id* in the stream, or of the last one before."""
     return int(id.partition("-")[0])
 
 

@@ -1,9 +1,9 @@
-"""A log in a file, so that what was said survives the server, its crash and the machine's.
+"""A log in a file, so that messages survive the server, its crash, and that of the machine.
 
-A commit returns when the disk has it: ``synchronous`` is FULL, and the write-ahead log makes that
-one write (https://www.sqlite.org/wal.html). The file keeps all messages; the last of them are in
-memory too, because they are what everybody asks for. Older ones are read by whoever asks, on
-another connection than the writer's, and within a limit of time.
+A commit returns when the data is on disk: ``synchronous`` is FULL, and the write-ahead log makes
+that one write (https://www.sqlite.org/wal.html). The file keeps all messages. The last of them are
+kept in memory as well, because nearly all requests are for these; older ones are read in the thread
+of the client that asks, on a database connection of its own, with a time limit.
 
 Seam: `chat.core.history.Log`.
 """
@@ -22,10 +22,10 @@ from chat.core.protocol import Limits, ProtocolError
 from chat.core.server import log
 
 MISSING_ROWS = 10_000
-"""Rows that may wait for the index to be writable again; of older ones repeats go unnoticed."""
+"""Rows that may wait for the index to be writable again; repeats of older ones go unnoticed."""
 
 LONGEST_READ = 1.0
-"""Seconds that one question for old messages may take."""
+"""Seconds that one query for old messages may take."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
@@ -50,21 +50,20 @@ _VISIBLE = "(to_session IS NULL OR :session IN (session, to_session))"
 
 
 class SqliteLog(Log):
-    """A log in a file, the last of it in memory too."""
+    """A log in a file, with the last messages in memory as well."""
 
     def __init__(self, path: str | Path, limits: Limits | None = None) -> None:
-        """Open the file at *path*, or make it.
+        """Open the file at *path*, or create it, readable only by the user who runs the server.
 
-        Only the user who runs the server may read it afterwards. Raises `sqlite3.Error` or
-        `OSError` when it cannot be had.
+        Raises `sqlite3.Error` or `OSError`.
         """
         super().__init__(limits)
         self._appended: list[Entry] = []  # guarded as the entries in memory are
         self._given = 0  # the last number given
-        self._resources: contextlib.ExitStack | None = None  # open when it is ready
-        self._reading_lock = threading.Lock()  # one question at a time; never under another lock
+        self._resources: contextlib.ExitStack | None = None  # set when it is ready
+        self._reading_lock = threading.Lock()  # one query at a time; never under another lock
         with contextlib.ExitStack() as stack:
-            path = Path(path).resolve()  # a link must not hide that another server has it
+            path = Path(path).resolve()  # or a link could hide that another server uses it
             path.touch(mode=0o600)
             if path.is_file():
                 path.chmod(0o600)  # SQLite gives the files beside it the same mode
@@ -90,12 +89,12 @@ class SqliteLog(Log):
             self._file.execute("INSERT INTO log VALUES (?)", [self.id])
         elif not restored:
             self.id = found[0]
-        else:  # a copy: the numbers that follow have been given before
+        else:  # restored from a copy: the next numbers have been given before
             self._file.execute("UPDATE log SET id = ?", [self.id])
         self._said.catch_up(self._file, self.last_seq)
 
     def append(self, entry: Entry) -> bool:
-        """Give *entry* the next number, to be kept by the next `commit`."""
+        """Give *entry* the next number; the next `commit` records it."""
         with self._lock:
             self._given += 1
             entry.seq = self._given
@@ -103,14 +102,14 @@ class SqliteLog(Log):
         return True
 
     def commit(self) -> Sequence[Entry]:
-        """Write to the file what was appended, in one transaction; return it if that fails."""
+        """Write the appended entries in one transaction; return them if that fails."""
         with self._lock:
             entries, self._appended = [e for e in self._appended if not e.lost], []
         if not entries:
             return ()
         try:
             _insert(self._file, _INSERT, map(_COLUMNS, entries))
-        except Exception as error:  # noqa: BLE001 - no room on the disk, the disk is gone …
+        except Exception as error:  # noqa: BLE001 - the disk is full, or gone, …
             self.failure = str(error)
             for entry in entries:
                 entry.lost = True
@@ -141,30 +140,30 @@ class SqliteLog(Log):
         return self._select(query, session=session, after=after, limit=limit)
 
     def has_gap(self, _after: int) -> bool:
-        """Tell whether something is not remembered any more: the file remembers everything."""
+        """Return False: the file keeps all messages."""
         return False
 
     def find(self, session: str, message_id: int) -> int | None:
-        """Return the number of what *session* said under *message_id*."""
+        """Return the number of the message *message_id* of *session*."""
         found = self._said.find(session, message_id)
         if found is None and self._said.behind:
             return super().find(session, message_id)
         return found
 
     def last_id(self, session: str) -> int:
-        """Return the largest ``message_id`` of what *session* has said."""
+        """Return the largest ``message_id`` of *session*."""
         last = self._said.last_id(session)
         return max(last, super().last_id(session)) if self._said.behind else last
 
     def _select(self, query: str, **values: object) -> list[Entry]:
-        """Return what is in the file. Raises `ProtocolError` ``unavailable`` for the asker."""
+        """Return entries from the file. Raises `ProtocolError` ``unavailable``."""
         end = time.monotonic() + LONGEST_READ
         with self._reading_lock:
             self._reading.set_progress_handler(lambda: time.monotonic() > end, 1000)
             try:
                 rows = self._reading.execute(f"SELECT * FROM messages {query}", values).fetchall()
             except sqlite3.Error as error:
-                if not self._resources:  # the server does not run yet
+                if not self._resources:  # the server has not started yet
                     raise
                 raise ProtocolError("unavailable") from error
         entries = [Entry(*row) for row in rows]
@@ -179,12 +178,12 @@ class SqliteLog(Log):
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Open the database; used by one thread at a time. Autocommit: `_insert` says BEGIN."""
+    """Open the database, for one thread at a time; autocommit, because `_insert` says BEGIN."""
     return sqlite3.connect(path, timeout=1, check_same_thread=False, isolation_level=None)
 
 
 def _check_whose(file: sqlite3.Connection) -> None:
-    """Raise `sqlite3.DatabaseError` for the database of another program."""
+    """Raise `sqlite3.DatabaseError` if it is the database of another program."""
     columns = {name for _number, name, *_rest in file.execute("PRAGMA table_info(messages)")}
     [(tables,)] = file.execute("SELECT count(*) FROM sqlite_master")
     if tables and not columns >= {"sender", "session", "sealed", "seq"}:
@@ -198,22 +197,22 @@ def _insert(file: sqlite3.Connection, statement: str, rows: Iterable[Sequence[ob
         file.executemany(statement, rows)
         file.execute("COMMIT")
     except BaseException:
-        if file.in_transaction:  # some errors have ended it already
+        if file.in_transaction:  # some errors end it
             file.execute("ROLLBACK")
         raise
 
 
 class _Said:
-    """Who has said what under which id: an index in a file beside the database.
+    """An index from a message's session and id to its number, in a file beside the database.
 
-    Apart from it, because a damaged page of an index would stop all writing, and without waiting
-    for the disk, because it can be made anew. It shows, too, when the database was replaced by an
-    older copy; and whoever has it open owns the database: two servers with one would both give out
-    the next number.
+    In a file of its own, because a damaged page of an index would stop all writing, and written
+    without waiting for the disk, because it can be rebuilt. It also shows whether the database was
+    replaced by an older copy, and serves as its lock: two servers with one database would give out
+    the same numbers.
     """
 
     def __init__(self, database: Path) -> None:
-        """Open the file beside *database*, or make it. Raises `sqlite3.OperationalError`."""
+        """Open the file beside *database*, or create it. Raises `sqlite3.OperationalError`."""
         path = database.with_name(database.name + "-said")
         self._lock = threading.Lock()  # guards the connection; nothing is taken under it
         self._missing: deque[tuple[str, int | None, int]] = deque(maxlen=MISSING_ROWS)
@@ -239,7 +238,7 @@ class _Said:
         [(self.last_seq,)] = self._file.execute("SELECT coalesce(max(seq), 0) FROM said")
 
     def catch_up(self, messages: sqlite3.Connection, last_seq: int) -> None:
-        """Take in what the database has and the index has not, up to *last_seq*, and no more."""
+        """Add what the database has and the index lacks, and drop what is above *last_seq*."""
         with self._lock, contextlib.suppress(sqlite3.Error):
             self._file.execute("DELETE FROM said WHERE seq > ?", [last_seq])
             rows = messages.execute(
@@ -249,11 +248,11 @@ class _Said:
 
     @property
     def behind(self) -> bool:
-        """Whether what was said last is not here yet."""
+        """Whether the last messages are not in the index yet."""
         return bool(self._missing)
 
     def add(self, rows: Iterable[tuple[str, int | None, int]]) -> None:
-        """Take in *rows*: session, id, number; with the next ones if it cannot be now."""
+        """Add *rows* (session, id, number); if that fails, with the next ones."""
         was_behind = self.behind
         self._missing.extend(rows)
         try:
@@ -265,12 +264,12 @@ class _Said:
                 log("failed", reason=repr(error))
 
     def find(self, session: str, message_id: int) -> int | None:
-        """Return the number of what *session* said under *message_id*."""
+        """Return the number of the message *message_id* of *session*."""
         query = "SELECT min(seq) FROM said WHERE session = ? AND id = ?"
         return self._ask(query, session, message_id)
 
     def last_id(self, session: str) -> int:
-        """Return the largest id of what *session* has said, 0 if it has said nothing."""
+        """Return the largest id of *session*, 0 if there is none."""
         return self._ask("SELECT max(id) FROM said WHERE session = ?", session) or 0
 
     def close(self) -> None:

@@ -1,10 +1,10 @@
-"""Budgets against strangers, so that nobody can use up what belongs to all.
+"""Budgets against strangers, so that no client can use up shared resources.
 
-Everything that costs the server something has a budget that is filled up at a steady rate (a token
-bucket). Whoever has used theirs up waits, which costs them time and nobody else, and 5 seconds at
-most, so that a neighbour of a crowd gets in, too; a message too many is refused. What a user has
-left is kept by the user's address as well: coming back does not fill a budget up. These are the
-budgets:
+Everything that costs the server something has a budget, which is refilled at a steady rate (a token
+bucket). A client that has used up its budget waits, which delays only that client, and 5 seconds at
+most, so that someone who shares an address with a crowd gets in as well; messages above the limit
+are refused. The unused part of a user's budget is also kept for the address, so reconnecting does
+not refill it. These are the budgets:
 
 =================  ==============================  ==========  ==========  ===============
 what               who shares it                   a second    at once     when it is over
@@ -20,10 +20,10 @@ refusals           a user                          10          20          waits
 wrong passwords    an address                      0.2         5           waits a second
 =================  ==============================  ==========  ==========  ===============
 
-Many people can share an address (behind an address translator, in a classroom). So what an address
-shares is meant for fifty people, not for one; each user who is in has a budget of their own, which
-no neighbour can touch; and a right password is right whatever the neighbours have tried. An
-IPv6 address counts as its /64 network: that is what one customer gets (RFC 6177, section 2).
+Many people can share an address (behind an address translator, in a classroom). So the budgets of
+an address are meant for fifty people, not for one; each user in the chat has a budget of their own;
+and the right password is accepted however many wrong ones others have sent from the same address.
+An IPv6 address counts as its /64 network, which is what one customer gets (RFC 6177, section 2).
 
 Seam: `chat.core.server.Gate`.
 """
@@ -46,18 +46,18 @@ REFUSALS = (10, 20)
 TOO_FAST_PAUSE = 0.02
 GUESS_RATE, GUESS_BURST = 0.2, 5
 NEIGHBOURS = 10
-"""How many newcomers an address may have whose budget of messages is full."""
+"""Newcomers from one address that get a full budget of messages."""
 
 GUESS_PAUSE = 1.0
-"""Seconds that a password waits when too many wrong ones have come from its address."""
+"""Seconds that a password waits after too many wrong ones from the same address."""
 
 ADDRESSES = 10_000
-"""Addresses whose budgets are remembered; the ones not seen for longest are forgotten."""
+"""Addresses whose budgets are kept; the least recently seen are forgotten."""
 
 
 @dataclass(slots=True, eq=False)
 class _Neighbours:
-    """What all who come from one address share."""
+    """The budgets that all clients from one address share."""
 
     connections: TokenBucket
     entries: TokenBucket
@@ -66,7 +66,7 @@ class _Neighbours:
 
 
 class Budgets(Gate):
-    """The budgets of all addresses and of all who are connected."""
+    """The budgets of all addresses and clients."""
 
     def __init__(self, limits: Limits) -> None:
         """Give each user `Limits.rate` and `Limits.burst`."""
@@ -75,7 +75,7 @@ class Budgets(Gate):
         self._addresses: OrderedDict[str, _Neighbours] = OrderedDict()
 
     def admit(self, address: Address) -> "ClientBudget | None":
-        """Return the budget of who comes from *address*; None for too many connections."""
+        """Return the budget of a client from *address*; None for too many connections."""
         key = _network(address[0])
         limits = self._limits
         with self._lock:
@@ -97,19 +97,19 @@ class ClientBudget(Budget):
     """The budget of one client. Its own thread uses it."""
 
     def __init__(self, limits: Limits, neighbours: _Neighbours, lock: threading.Lock) -> None:
-        """Begin with a full budget, but for what is drawn from that of the *neighbours*."""
+        """Start with a full budget, apart from what is shared with the *neighbours*."""
         self._limits = limits
         self._neighbours = neighbours
         self._lock = lock  # guards the neighbours' buckets
         self._messages: TokenBucket | None = None  # made when the client has entered
         self._bytes = TokenBucket(*BYTES) if limits.rate else TokenBucket(0, 0)
-        self._unpaid = 0  # bytes, counted and not taken out of the bucket yet
+        self._unpaid = 0  # bytes counted but not yet taken from the bucket
         self._requests = TokenBucket(*REQUESTS)
         self._refusals = TokenBucket(*REFUSALS)
         self._too_fast = 0
 
     def take(self, kind: str, size: int) -> float:
-        """Take what a frame of *size* bytes costs that asks for *kind*."""
+        """Charge for a frame of *size* bytes with a request of *kind*."""
         wait = 0.0
         self._unpaid += size
         if self._unpaid > BYTES_AT_ONCE:
@@ -120,7 +120,7 @@ class ClientBudget(Budget):
         return max(wait, self._draw(kind))
 
     def _draw(self, kind: str) -> float:
-        """Take what anything but a message costs; return the seconds to wait."""
+        """Charge for anything but a message; return the seconds to wait."""
         if kind not in ("register", "admin", "wrong_password"):
             return self._requests.draw(HISTORY if kind == "history" else 1)
         with self._lock:
@@ -142,27 +142,27 @@ class ClientBudget(Budget):
             self._too_fast = 0
 
     def _first_burst(self) -> TokenBucket:
-        """Return a bucket with what the neighbours have left: coming back does not fill it up."""
+        """Return a bucket with what the neighbours have left: reconnecting does not refill it."""
         limits = self._limits
         with self._lock:
             left = self._neighbours.messages.take_up_to(limits.burst)
         return TokenBucket(limits.rate, limits.burst, left)
 
     def refuse(self, code: str) -> float | None:
-        """Take what a refusal costs; who is too fast has had their limit already, and waits."""
+        """Charge for a refusal; a client that is too fast waits a short, fixed time."""
         if code != "too_fast":
             return self._refusals.draw(1)
         return None if self._too_fast > self._limits.refusals else TOO_FAST_PAUSE
 
     def close(self) -> None:
-        """Give back what is left: the next one from this address may have it."""
+        """Return what is left to the budget of the address."""
         if self._messages is not None:
             with self._lock:
                 self._neighbours.messages.give(self._messages.tokens)
 
 
 def _network(host: str) -> str:
-    """Return what counts as one address."""
+    """Return the network that counts as one address."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

@@ -1,14 +1,14 @@
-"""A user who was cut off comes back as the same user, and loses nothing: exactly once, in order.
+"""A user who is cut off reconnects as the same user and loses nothing: exactly once, in order.
 
 A connection can be lost at any moment, with messages in transit in both directions, and neither
-side knows which of them have arrived (TCP says what was sent, not what was read). So both keep
-something across connections:
+side knows which of them have arrived (TCP acknowledges bytes received, not bytes read). So both
+sides keep something across connections:
 
-* the server, in `RememberedSessions`: under which numbers it has recorded what a user has said, so
-  that what is sent again is acknowledged again and recorded once. What is too long ago for its
-  memory it looks up in the log.
-* the client, in `ResumingClient`: what was not acknowledged, and its place in the server's log. It
-  sends the one again and asks for what it has missed.
+* the server, in `RememberedSessions`: the numbers under which it has recorded a user's messages, so
+  that a message sent again is acknowledged again and recorded once. Older ones are looked up in the
+  log.
+* the client, in `ResumingClient`: unacknowledged messages, and its position in the server's log. It
+  sends those messages again and asks for the ones it has missed.
 
 Seam: `chat.core.room.Sessions`, and the methods of `ChatClient` that are meant for it.
 """
@@ -30,35 +30,35 @@ from chat.core.room import Session, Sessions
 from chat.core.timing import Deadline
 
 SECRET_CHARS = 16
-"""Shortest secret of a session that is taken for one: a shorter one could be guessed."""
+"""Shortest secret that is accepted: a shorter one could be guessed."""
 
 WINDOW = 4096
-"""Ids of a session that are known without a look into the log: 16 bytes each."""
+"""Ids per session that are known without looking into the log: 16 bytes each."""
 
 REMEMBERED_BYTES = 8 * 1024 * 1024
-"""What the ids of all sessions together may take that are not here at the moment."""
+"""Bytes for the ids of all sessions whose users are away."""
 
 OFFLINE_MESSAGES = 20
-"""Messages that wait for a new connection, beyond which `ChatClient.say` waits as well."""
+"""Messages that may wait for a new connection; beyond that `ChatClient.say` waits."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-"""Seconds before another try to come back: at most so many, twice as many each time, up to."""
+"""Seconds of the longest pause before the first attempt to reconnect; doubled up to the second."""
 
 _CURABLE = frozenset({"lost", "timeout", "slow"})
-"""Ends of a connection after which it makes sense to come back."""
+"""Ends of a connection after which reconnecting makes sense."""
 
 _PASSING = frozenset({"server_full", "register_timeout", "too_fast", "unavailable"})
-"""Refusals that may be over a moment later."""
+"""Refusals that are temporary."""
 
 
 # The server's side
 
 
 class RememberedSession(Session):
-    """A user across connections: who comes back with the session's secret is the same user."""
+    """A user across connections: a client with the session's secret is the same user."""
 
     def __init__(self, session_id: str, secret: str, log: Log) -> None:
-        """Begin the session *session_id*, of which *log* may know something."""
+        """Begin the session *session_id*, of which *log* may have messages."""
         super().__init__(session_id, secret)
         self._log = log
         self.log_id = log.id
@@ -71,24 +71,24 @@ class RememberedSession(Session):
 
     @property
     def size(self) -> int:
-        """What it remembers, in bytes."""
+        """The memory that its ids take, in bytes."""
         return 16 * len(self._ids)
 
     def find(self, message_id: int) -> int | None:
-        """Return the number of what was said under *message_id*; may wait for the log."""
+        """Return the number of the message *message_id*; may wait for the log."""
         if message_id > self._largest:
             return None
         place, is_here = self._place_of(message_id)
         if is_here and self._numbers[place]:
             return self._numbers[place]
         known = self._log.find(self.id, message_id)
-        # What was said after it is recorded, so it was refused, and the refusal was lost.
+        # A later message is recorded, so this one was refused, and the refusal was lost.
         if known is None and message_id < self.answered:
             raise ProtocolError("not_recorded")
         return known
 
     def note(self, message_id: int, seq: int) -> None:
-        """Note the number of what was said under *message_id*."""
+        """Note the number of the message *message_id*."""
         place, is_here = len(self._ids), False
         if message_id <= self._largest:
             place, is_here = self._place_of(message_id)
@@ -102,18 +102,18 @@ class RememberedSession(Session):
             del self._ids[: WINDOW // 2], self._numbers[: WINDOW // 2]
 
     def forget(self, message_id: int) -> None:
-        """Strike off *message_id*: what was said under it is lost."""
+        """Forget *message_id*, whose message is lost."""
         place, is_here = self._place_of(message_id)
         if is_here:
             del self._ids[place], self._numbers[place]
 
     def _place_of(self, message_id: int) -> tuple[int, bool]:
-        """Return where *message_id* is in the order of ids or is to be, and whether it is there."""
+        """Return the position of *message_id* in the order of ids, and whether it is there."""
         place = bisect_left(self._ids, message_id)
         return place, place < len(self._ids) and self._ids[place] == message_id
 
     def come_back(self, last_id: int = -1) -> None:
-        """Note that the user is back: from now on the order of what was said before is decided.
+        """Note that the user is back: ids below the largest recorded one are settled now.
 
         *last_id* is the largest id that the log knows.
         """
@@ -123,13 +123,13 @@ class RememberedSession(Session):
 
 
 class RememberedSessions(Sessions):
-    """The sessions of all who may come back."""
+    """The sessions that can be resumed."""
 
     def __init__(self, limits: Limits, log: Log) -> None:
-        """Remember as many as *limits* says; *log* knows what they have said."""
+        """Remember as many as *limits* allows; *log* has their messages."""
         self._most = limits.remembered_sessions
         self._log = log
-        self._gone: OrderedDict[str, RememberedSession] = OrderedDict()  # who may come back
+        self._gone: OrderedDict[str, RememberedSession] = OrderedDict()  # may be resumed
         self._bytes = 0
 
     def open(self, secret: object) -> Session:
@@ -171,26 +171,26 @@ class RememberedSessions(Sessions):
 
 
 class Place:
-    """A client's place in the server's log: up to where it has heard everything."""
+    """A client's position in the server's log: it has received everything up to there."""
 
     def __init__(self) -> None:
-        """Begin outside."""
+        """Start before the first registration."""
         self._secret: str | None = None  # the session's
         self._log: str | None = None
         self._heard = 0
-        self._held: list[Message] | None = None  # what came live while we catch up
+        self._held: list[Message] | None = None  # live messages received while catching up
 
     def registration(self, nick: str) -> Message:
-        """Return the message that asks for *nick*, as the user we were before if we were one."""
+        """Return the request for *nick*, as the same user as before if there is a session."""
         session = {} if self._secret is None else {"session": self._secret}
         return {"type": "register", "nick": nick} | session
 
     def enter(self, welcome: Message) -> None:
-        """Take our place as *welcome* says; whoever was here before has a `question` to ask.
+        """Adopt the position in *welcome*; after reconnecting there is a `question` to ask.
 
-        A server that has lost what it knew (its log is another one, or its numbers are smaller than
-        one that we have heard, because it was restored from a copy) is heard from the beginning;
-        one that cannot resume (it has no session) from where it stands.
+        If the server has lost its log (it has another one, or its numbers are below one that we
+        have received, because it was restored from a copy), we start from the beginning of the new
+        one; if the server cannot resume (it has no sessions), from its present end.
         """
         secret, log, last = welcome.get("session"), welcome.get("log"), welcome["seq"]
         returning = self._secret is not None and isinstance(log, str)
@@ -201,7 +201,7 @@ class Place:
         self._held = [] if returning else None
 
     def hear(self, message: Message) -> Iterator[Message]:
-        """Take a message that came live; yield it, unless it came before or must wait its turn."""
+        """Take a live message; yield it unless it was received before or must wait its turn."""
         if self._held is not None:
             self._held.append(message)
         elif self._log is None or message["seq"] > self._heard:
@@ -209,11 +209,11 @@ class Place:
             yield message
 
     def question(self) -> Message | None:
-        """Return the question for what we have missed, None when that is nothing more."""
+        """Return the request for missed messages, None when there are no more."""
         return None if self._held is None else {"type": "history", "after": self._heard}
 
     def catch_up(self, answer: Message) -> Iterator[Message]:
-        """Take the *answer* to `question`; yield what it says, and what has waited meanwhile."""
+        """Take the *answer* to `question`; yield its messages, then those that have waited."""
         for message in answer["messages"]:
             if message["seq"] > self._heard:
                 self._heard = message["seq"]
@@ -227,28 +227,28 @@ class Place:
 
 @dataclass(eq=False, repr=False)
 class ResumingClient(ChatClient):
-    """A client that comes back when it loses its server.
+    """A client that reconnects when it loses its server.
 
-    What was not acknowledged is sent again, what was missed is asked for, and *on_event* gets every
+    It sends unacknowledged messages again and asks for missed ones, and *on_event* gets every
     message once and in order. Its own events are ``{"type": "reconnecting", "reason": …,
-    "attempt": …, "delay": seconds}`` when the connection is lost, ``{"type": "reconnected"}`` when
-    there is another one and what was missed follows, ``{"type": "untrusted", "why": code}``
-    when who answers in TLS cannot be believed, and ``{"type": "gap"}`` when not all is remembered.
+    "attempt": …, "delay": seconds}`` when the connection is lost; ``{"type": "reconnected"}`` when
+    there is a new one, and missed messages follow; ``{"type": "untrusted", "why": code}`` when the
+    TLS peer cannot be trusted; and ``{"type": "gap"}`` when some missed messages are gone.
     """
 
     reconnect: bool = True
-    """Whether it comes back."""
+    """Whether it reconnects."""
 
     def __post_init__(self) -> None:
         """Prepare: nothing is connected yet."""
         super().__post_init__()
-        self._place = Place()  # the listener's, and before it starts the caller's
+        self._place = Place()  # owned by the listener thread, and by the caller until that starts
 
     def _registration(self, nick: str) -> Message:
         return self._place.registration(nick)
 
     def register(self, nick: str) -> Message:
-        """Register as `ChatClient` does, and ask for what was missed if we were here before."""
+        """Register as `ChatClient` does, and ask for missed messages after reconnecting."""
         welcome = super().register(nick)
         self._place.enter(welcome)
         self._ask_what_was_missed()
@@ -258,8 +258,8 @@ class ResumingClient(ChatClient):
         return super()._has_room() and (self._online or len(self._outbox) < OFFLINE_MESSAGES)
 
     def _recover(self, reason: str) -> str | None:
-        """Connect and register again; return None, or why that is not to be."""
-        # Where one server closes, there may be others.
+        """Connect and register again; return None, or why that is not possible."""
+        # When one server shuts down, there may be others.
         curable = _CURABLE | {"shutdown"} if len(self._addresses) > 1 else _CURABLE
         if not self.reconnect or reason not in curable:
             return reason
@@ -267,7 +267,7 @@ class ResumingClient(ChatClient):
         pause, attempt = FIRST_PAUSE, 0
         while deadline.left:
             attempt += 1
-            # A random part of the pause: many who lost one server must not come all at once.
+            # A random part of the pause: the clients of a lost server must not all return at once.
             delay, pause = random.uniform(0, pause), min(2 * pause, LONGEST_PAUSE)
             again = {"reason": reason, "attempt": attempt, "delay": delay}
             self.on_event({"type": "reconnecting"} | again)
@@ -279,7 +279,7 @@ class ResumingClient(ChatClient):
             except RefusedError as error:
                 if error.code not in _PASSING:
                     return error.code
-            except TransportError as error:  # not to be tried until somebody gives in
+            except TransportError as error:  # trying again would only invite the user to give in
                 self.on_event({"type": "untrusted", "why": str(error)})
                 return "untrusted"
             except OSError:
@@ -291,7 +291,7 @@ class ResumingClient(ChatClient):
         return reason
 
     def _hand_on(self, event: Message) -> None:
-        """Hand *event* on, every message in its turn."""
+        """Pass *event* on, each message in its turn."""
         kind = event["type"]
         if kind == "message":
             for message in self._place.hear(event):

@@ -1,15 +1,15 @@
 """TLS without a socket: bytes in, bytes out, for connections that two threads share.
 
-TLS (RFC 8446) puts an encrypted stream into the stream of TCP: whoever only watches the network
-sees who talks to whom, when and how much, and the client knows that it talks to the
-server named in the certificate. The server itself reads everything: see `chat.promises.encryption`.
+TLS (RFC 8446) carries an encrypted stream inside the TCP stream. An observer of the network sees
+only who talks to whom, when, and how much; and the client knows that it talks to the server named
+in the certificate. The server itself can read everything: see `chat.promises.encryption`.
 
-The chat reads a socket in one thread and writes it in another, and `ssl.SSLSocket` cannot take
-that. OpenSSL: "most objects are not safe for simultaneous use" (openssl-threads(7)), and reading
+The chat reads a socket in one thread and writes it in another, which `ssl.SSLSocket` does not
+support. OpenSSL: "most objects are not safe for simultaneous use" (openssl-threads(7)), and reading
 may have to write and writing may have to read ("Notes on non-blocking sockets" in the
 documentation of `ssl`). So here OpenSSL works in memory alone (`ssl.MemoryBIO`): `TlsChannel`
-turns plaintext into ciphertext and back under a lock held for no system call, and the sockets stay
-with the threads that own them.
+turns plaintext into ciphertext and back under a lock that is never held across a system call, and
+the sockets stay with the threads that own them.
 """
 
 import contextlib
@@ -33,30 +33,30 @@ class TlsError(TransportError):
     """The encrypted stream cannot go on."""
 
 
-# Contexts: what a side shows, and whom it believes
+# Contexts: the certificate a side presents, and those it trusts
 
 
 def server_context(cert: str | Path, key: str | Path) -> ssl.SSLContext:
-    """Return the settings of a server that shows the certificate *cert* and owns its *key*.
+    """Return the settings of a server with the certificate *cert* and its private *key*.
 
-    Both are files in PEM form; *cert* may go on with the certificates that lead to an authority.
-    TLS 1.2 and newer. Raises `UnusableError`.
+    Both are PEM files; *cert* may also contain the chain to an authority. TLS 1.2 and newer. Raises
+    `UnusableError`.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION  # costs a server much more than it costs the asker
-    context.num_tickets = 0  # nobody resumes sessions here
+    context.options |= ssl.OP_NO_RENEGOTIATION  # it costs the server much more than the client
+    context.num_tickets = 0  # TLS sessions are not resumed
     load_certificate(context, cert, key)
     return context
 
 
 def load_certificate(context: ssl.SSLContext, cert: str | Path, key: str | Path) -> None:
-    """Show the certificate *cert* to whoever connects from now on. Raises `UnusableError`."""
+    """Present the certificate *cert* in new connections. Raises `UnusableError`."""
     _check_pem(cert, b"-----BEGIN CERTIFICATE-----", "no_certificate")
     _check_pem(key, b"PRIVATE KEY-----", "no_key")
 
     def refuse_to_ask() -> str:
-        """Stand in for OpenSSL's own question: a server starts without a person."""
+        """Replace OpenSSL's prompt for a password: a server starts unattended."""
         raise UnusableError("key_encrypted", path=key)
 
     try:
@@ -70,8 +70,8 @@ def load_certificate(context: ssl.SSLContext, cert: str | Path, key: str | Path)
 def client_context(ca_file: str | Path | None = None) -> ssl.SSLContext:
     """Return the settings of a client that verifies the server's certificate and its name.
 
-    It believes the authorities in *ca_file* (PEM) and no others, or those of the system. TLS 1.2
-    and newer. Raises `UnusableError`.
+    It trusts only the authorities in *ca_file* (PEM), or those of the system. TLS 1.2 and newer.
+    Raises `UnusableError`.
     """
     if ca_file is not None:
         _check_pem(ca_file, b"-----BEGIN CERTIFICATE-----", "no_certificate")
@@ -84,7 +84,7 @@ def client_context(ca_file: str | Path | None = None) -> ssl.SSLContext:
 
 
 def _check_pem(path: str | Path, mark: bytes, code: str) -> None:
-    """Look for *mark* in the file, because OpenSSL does not say which file was wrong."""
+    """Look for *mark* in the file, because OpenSSL does not say which file is wrong."""
     try:
         found = mark in read_file(path)
     except OSError as error:
@@ -99,16 +99,17 @@ def _check_pem(path: str | Path, mark: bytes, code: str) -> None:
 class TlsChannel:
     """One side of a TLS connection, in memory.
 
-    Its owner carries bytes between it and a socket: first `handshake` until `established`, then
-    `receive` what came and `send` what is to go. Any thread may call any method; but what methods
-    return must go into the socket in the order in which it was returned, so let one thread at a
-    time take it: the reading thread during the handshake, afterwards the writing one. Reading can
-    make something to send, too: an answer to a KeyUpdate goes out before the next data, as RFC
-    8446, section 4.6.3, wants it; all else (an alert) goes with the next `send`, also of nothing.
+    Its owner carries bytes between it and a socket: `handshake` until `established`, then `receive`
+    for incoming bytes and `send` for outgoing data. Any thread may call any method, but the bytes
+    that methods return must be written to the socket in the same order, so only one thread at a
+    time may send: the reading thread during the handshake, the writing one afterwards. Receiving
+    can produce output as well: the answer to a KeyUpdate goes out before the next data, as RFC
+    8446, section 4.6.3, requires; anything else (an alert) goes with the next `send`, even an empty
+    one.
 
-    Every method but `take_output` raises `TlsError` when the peer sends what is not TLS, or cannot
-    be trusted; from then on always the same, while `take_output` returns the alert that
-    tells the peer.
+    When the peer sends something that is not TLS or cannot be trusted, every method but
+    `take_output` raises `TlsError`, always the same one, and `take_output` returns the alert for
+    the peer.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class TlsChannel:
         server_side: bool = False,
         server_hostname: str | None = None,
     ) -> None:
-        """Begin as a server, or as a client of *server_hostname*: a name, or an IP address."""
+        """Start as a server, or as a client of *server_hostname*: a name or an IP address."""
         self._server_hostname = server_hostname
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -130,7 +131,7 @@ class TlsChannel:
             server_side=server_side,
             server_hostname=server_hostname,
         )
-        self._plaintext = b""  # received, and not returned yet
+        self._plaintext = b""  # received, not returned yet
         self._established = False
         self._ended = False
         self._closed = False
@@ -143,13 +144,13 @@ class TlsChannel:
 
     @property
     def ended(self) -> bool:
-        """Whether the peer has said that nothing more will come (``close_notify``)."""
+        """Whether the peer has ended its stream (``close_notify``)."""
         return self._ended
 
     def handshake(self, received: bytes = b"") -> bytes:
-        """Take what the peer has sent; return what to send it. A client begins with nothing.
+        """Take bytes from the peer, return bytes to send. A client starts without any.
 
-        Once `established`, call ``receive(b"")``: data may have come right behind the handshake.
+        Once `established`, call ``receive(b"")``: data may follow the handshake directly.
         """
         with self._lock:
             self._take_in(received)
@@ -166,21 +167,21 @@ class TlsChannel:
     def receive(self, chunk: bytes) -> bytes:
         """Take the next *chunk* of the stream; return the plaintext that it completes, or ``b""``.
 
-        Look at `ended` afterwards. Not before the handshake is done. What
-        comes after the peer's goodbye is ignored (RFC 8446, section 6.1).
+        Check `ended` afterwards. Not before the handshake is done. Everything after the peer's
+        ``close_notify`` is ignored (RFC 8446, section 6.1).
         """
         with self._lock:
             self._take_in(chunk)
             failed = self._decrypt()
             plaintext, self._plaintext = self._plaintext, b""
-            if failed is not None and not plaintext:  # what was in order before it comes first
+            if failed is not None and not plaintext:  # valid data before the error comes first
                 raise failed
             return plaintext
 
     def send(self, data: bytes) -> bytes:
-        """Return what carries *data* to the peer, and whatever else is for it. After `established`.
+        """Return *data* encrypted, together with anything else for the peer. After `established`.
 
-        Empty *data* adds nothing of its own.
+        Empty *data* adds nothing.
         """
         with self._lock:
             if self._failure is not None:
@@ -194,24 +195,24 @@ class TlsChannel:
             return self._outgoing.read()
 
     def close(self) -> bytes:
-        """Return the goodbye, ``close_notify``, behind whatever else is for the peer.
+        """Return a ``close_notify`` after anything else for the peer.
 
-        Nothing can be sent after it; receiving goes on until the peer says goodbye, too.
+        Nothing can be sent after it; receiving goes on until the peer sends its own.
         """
         with self._lock:
             if self._established and not self._closed and self._failure is None:
                 self._closed = True
-                if self._decrypt() is None:  # OpenSSL would drop what is left unread
+                if self._decrypt() is None:  # OpenSSL would drop unread data
                     try:
                         self._tls.unwrap()
-                    except ssl.SSLWantReadError:  # the peer's goodbye has not come yet
+                    except ssl.SSLWantReadError:  # the peer's close_notify has not come yet
                         pass
                     except ssl.SSLError as error:
                         self._fail(error)
             return self._outgoing.read()
 
     def take_output(self) -> bytes:
-        """Return what no method has returned yet: after a `TlsError`, the alert for the peer."""
+        """Return output that no method has returned yet: after a `TlsError`, the alert."""
         with self._lock:
             return self._outgoing.read()
 
@@ -224,7 +225,7 @@ class TlsChannel:
             self._incoming.write(received)
 
     def _decrypt(self) -> TlsError | None:
-        """Move all that can be read into ``_plaintext``; return what went wrong."""
+        """Move everything readable into ``_plaintext``; return the error, if any."""
         parts = [self._plaintext]
         try:
             while not self._ended and self._failure is None:
@@ -259,16 +260,16 @@ class TlsTransport(Transport):
         server_side: bool = False,
         server_hostname: str | None = None,
     ) -> None:
-        """Take over *sock*; `TlsChannel` explains the rest."""
+        """Take over *sock*; for the rest see `TlsChannel`."""
         super().__init__(sock)
         self._channel = TlsChannel(
             context, server_side=server_side, server_hostname=server_hostname
         )
-        self._decrypted = b""  # came right behind the handshake
-        self._encrypted: bytes | memoryview = b""  # the socket had no room for it
+        self._decrypted = b""  # followed the handshake directly
+        self._encrypted: bytes | memoryview = b""  # did not fit into the socket
 
     def handshake(self, deadline: Deadline) -> None:
-        """Agree on a cipher. Raises `TlsError`, `TimeoutError`, another `OSError`."""
+        """Negotiate. Raises `TlsError`, `TimeoutError`, another `OSError`."""
         try:
             answer = self._channel.handshake()
             # A new connection's buffer takes the few kilobytes of a handshake at once.
@@ -282,11 +283,11 @@ class TlsTransport(Transport):
             self._decrypted = self._channel.receive(b"")
         except TlsError:
             with contextlib.suppress(OSError):
-                super().send(self._channel.take_output())  # the alert that tells the peer
+                super().send(self._channel.take_output())  # the alert for the peer
             raise
 
     def receive(self, timeout: float | None) -> bytes:
-        """Wait for the next decrypted chunk; ``b""`` is the end, also of what is no TLS."""
+        """Wait for the next decrypted chunk; ``b""`` is the end, also if it is not TLS."""
         decrypted, self._decrypted = self._decrypted, b""
         while not decrypted and not self._channel.ended:
             chunk = super().receive(timeout)
@@ -299,7 +300,7 @@ class TlsTransport(Transport):
         return decrypted
 
     def send(self, data: bytes | memoryview) -> int:
-        """Encrypt *data*, all of it or nothing, and put into the socket what goes."""
+        """Encrypt all of *data* or nothing, and write to the socket what fits."""
         self.flush()
         if self._encrypted:
             return 0
@@ -309,31 +310,31 @@ class TlsTransport(Transport):
 
     @property
     def unsent(self) -> bool:
-        """Whether the socket had no room for all that is encrypted."""
+        """Whether encrypted bytes wait for room in the socket."""
         return len(self._encrypted) > 0
 
     def flush(self) -> None:
-        """Put what is encrypted into the socket, as far as it goes."""
+        """Write waiting encrypted bytes to the socket, as many as fit."""
         if self._encrypted:
             self._encrypted = memoryview(self._encrypted)[super().send(self._encrypted) :]
 
     def end(self) -> None:
-        """Say goodbye in TLS, then in TCP."""
+        """Send a ``close_notify``, then a FIN."""
         with contextlib.suppress(OSError):
             super().send(self._channel.close())
         super().end()
 
 
 def client_transport(context: ssl.SSLContext) -> Callable[[socket.socket, str], TlsTransport]:
-    """Return what makes the transport of a client to a host, from a socket."""
+    """Return a function that makes a client's transport from a socket and a host name."""
     return lambda sock, host: TlsTransport(sock, context, server_hostname=host)
 
 
-# What went wrong
+# Errors
 
 
 def _code(error: ssl.SSLError, *, established: bool) -> str:
-    """Return the code of what went wrong, see `chat.app.sentences`."""
+    """Return the code of *error*, see `chat.app.sentences`."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _VERIFICATION.get(error.verify_code, "certificate_invalid")
     reason = _reason(error)
@@ -346,7 +347,7 @@ def _code(error: ssl.SSLError, *, established: bool) -> str:
 
 
 def _reason(error: ssl.SSLError) -> str:
-    """Return OpenSSL's reason in its own words."""
+    """Return OpenSSL's own words for the reason."""
     return (error.reason or str(error.args[-1])).replace("_", " ").lower()
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from chat.app.i18n import gettext as _
+from chat.app.i18n import ngettext
 from chat.lab.figures import (
     ACCENT,
     GREY,
@@ -59,13 +60,13 @@ def comparison(results: Results) -> Figure:
     clients, pace = PACES[0]
     panels: tuple[Panel, ...] = (
         (
-            _("Deliveries a second,\n{clients} clients").format(clients=100),
+            _("Deliveries per second,\n{clients} clients").format(clients=100),
             {peer: measured.median("rate", "throughput", peer, 100, WINDOW) for peer in EVERYBODY},
-            _thousands,
+            thousands,
             True,
         ),
         (
-            _("99 of 100 messages arrive in\n({clients} clients, {pace} a second)").format(
+            _("99 of 100 messages arrive in\n({clients} clients, {pace} per second)").format(
                 clients=clients, pace=pace
             ),
             {peer: measured.median("p99", "latency", peer, clients) for peer in FOR_LATENCY},
@@ -73,7 +74,7 @@ def comparison(results: Results) -> Figure:
             False,
         ),
         (
-            _("Memory for a connection"),
+            _("Memory per connection"),
             {peer: _memory_for_one(measured, peer) for peer in FOR_MEMORY},
             size,
             False,
@@ -138,7 +139,7 @@ def throughput(results: Results) -> Figure:
     in_windows = [_line(over_window, measured, peer, cases, windows) for peer in ("chat", "naive")]
     cases = [(clients, WINDOW) for clients in CROWDS]
     in_crowds = [_line(over_crowd, measured, peer, cases, CROWDS) for peer in EVERYBODY]
-    over_window.set_ylabel(_("Deliveries a second"))
+    over_window.set_ylabel(_("Deliveries per second"))
     over_crowd.set_xlabel(_("Clients, {window} messages in flight").format(window=WINDOW))
     over_window.set_xlabel(_("Messages in flight, 100 clients"))
     for ax, ticks in ((over_crowd, CROWDS), (over_window, windows)):
@@ -146,7 +147,7 @@ def throughput(results: Results) -> Figure:
         ax.set_yscale("log")
         ax.set_xticks(ticks, [str(tick) for tick in ticks])
         ax.minorticks_off()
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: _thousands(value)))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: thousands(value)))
     name_ends(over_window, [end for end in in_windows if end])
     name_ends(over_crowd, [end for end in in_crowds if end])
     return fig
@@ -173,10 +174,15 @@ def _line(
     return _end(peer, points[-1][0], rates[-1])
 
 
-def _thousands(value: float) -> str:
+def thousands(value: float) -> str:
+    """Return a count as a reader takes it in: “773 thousand”, “6.13 million”."""
     if value >= 1e6:
         return _("{n} million").format(n=number(value / 1e6))
-    return _("{n} thousand").format(n=number(value / 1e3)) if value >= 1e3 else number(value)
+    if value < 1e3:
+        return number(value)
+    shown = number(value / 1e3)
+    whole = int(shown) if shown.isdecimal() else 2  # «2,5 тысячи», as «2 тысячи»
+    return ngettext("{n} thousand", "{n} thousand", whole).format(n=shown)
 
 
 @styled
@@ -197,7 +203,7 @@ def latency(results: Results) -> Figure:
         ax.set_xscale("log")
         ax.set_xlabel(_("Time to arrival, ms"))
         ax.set_title(
-            _("{clients} clients,\n{pace} messages a second").format(clients=clients, pace=pace)
+            _("{clients} clients,\n{pace} messages per second").format(clients=clients, pace=pace)
         )
         ax.xaxis.set_major_locator(FixedLocator([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: number(float(value))))
@@ -228,7 +234,7 @@ def memory(results: Results) -> Figure:
         ax.plot(clients, more, **_look(peer))
         ends.append(_end(peer, clients[-1], more[-1]))
     ax.set_xlabel(_("Connections"))
-    ax.set_ylabel(_("More than empty, MiB"))
+    ax.set_ylabel(_("Above idle, MiB"))
     plain_axes(ax)
     name_ends(ax, ends)
     return fig
@@ -236,14 +242,14 @@ def memory(results: Results) -> Figure:
 
 @styled
 def stalled(results: Results) -> Figure:
-    """Draw what the others get, tenth of a second by tenth, before, while and after one sleeps."""
+    """Draw what the others get in each tenth of a second, before, while and after one sleeps."""
     measured = Measured(results)
     fig = Figure(figsize=(WIDTH, 2.5))
     ax = fig.add_subplot()
     ends = []
     for name, label, color in (
         ("not stalled", _("all read"), GREY),
-        ("stalled", _("one falls asleep"), ACCENT),
+        ("stalled", _("one stops reading"), ACCENT),
     ):
         case = measured.find(name, OURS)
         if case is None:
@@ -257,8 +263,8 @@ def stalled(results: Results) -> Figure:
             asleep, dropped = case["middle"]["asleep"]
             ax.axvspan(asleep, dropped, color=ACCENT, alpha=0.12, lw=0)
     ax.set_ylim(bottom=0)
-    ax.set_xlabel(_("Time, s; in the tinted part it is asleep"))
-    ax.set_ylabel(_("Million deliveries a second"))
+    ax.set_xlabel(_("Time, s; tinted: from its last read to its disconnection"))
+    ax.set_ylabel(_("Million deliveries per second"))
     plain_axes(ax)
     name_ends(ax, ends)
     return fig
@@ -314,9 +320,10 @@ def scaling(results: Results) -> Figure:
     ax.set_yscale("log")
     ax.set_xticks(SCALING, [number(clients) for clients in SCALING])
     ax.minorticks_off()
+    ax.yaxis.set_major_locator(FixedLocator([10, 15, 20, 30, 40, 50, 60, 80, 100]))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: number(float(value))))
     ax.set_xlabel(_("Clients"))
-    ax.set_ylabel(_("Processor for a message, µs"))
+    ax.set_ylabel(_("Processor time, µs"))
     ends = [
         End(clients[-1], 1e6 * seconds[-1], _("measured"), ACCENT, bold=True),
         End(crowds[-1], fitted[-1], _("fitted line"), GREY),

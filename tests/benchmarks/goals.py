@@ -147,10 +147,10 @@ def _the_rest(measured: Measured) -> list[Goal]:
         measured.median("rate", "throughput", "chat", 100, WINDOW),
     )
     return [
-        Goal(_("memory of a connection"), 25, kilobytes("chat"), at_least=False, unit=_("KB")),
+        Goal(_("memory per connection"), 25, kilobytes("chat"), at_least=False, unit=_("KB")),
         Goal(_("a thousand at once: those who got in"), 1000, entered, unit=""),
         Goal(
-            _("a thousand at once: registrations a second"),
+            _("a thousand at once: registrations per second"),
             2000,
             measured.median("rate", "storm", "chat"),
             unit="",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from chat.lab import machine
 
 from .plan import Case
 from .servers import Peer, ServerError, cores, find, on_core, running
@@ -48,7 +48,7 @@ def run(cases: Sequence[Case], progress: Progress) -> Results:
                 failures[case.key] = str(error)
         progress(len(turns), len(turns), "")
     return {
-        "machine": machine(),
+        "machine": machine.describe(),
         "versions": {name: peer.version for name, peer in peers.items()},
         "skipped": skipped,
         "failures": failures,
@@ -110,26 +110,6 @@ def summary(case: Case, results: Sequence[Results]) -> Results:
         "most": {name: max(one[name] for one in results) for name in numbers},
         "middle": {name: value for name, value in middle.items() if name not in numbers},
     }
-
-
-def machine() -> dict[str, Any]:
-    """Return what the numbers depend on besides the servers."""
-    return {
-        "system": f"{platform.system()} {platform.release().split('-')[0]}",
-        "processor": _processor(),
-        "processors": os.cpu_count(),
-        "python": platform.python_version(),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # not Linux
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def codec(*, quick: bool) -> dict[str, float]:

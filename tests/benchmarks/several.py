@@ -17,18 +17,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import platform
 import statistics
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import redis
 
-from chat.lab import load
+from chat.lab import load, machine
 from chat.lab.faults import ServerProcess
 from chat.lab.redis_process import RedisProcess
 
@@ -156,16 +155,7 @@ def median(rows: list[Row]) -> Row:
     return Row(**columns)
 
 
-def machine() -> dict[str, str]:
-    """Return on what is measured."""
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "processors": str(os.cpu_count()),
-        "python": platform.python_version(),
-    }
-
-
-def recorded() -> tuple[dict[str, str], list[Row]]:
+def recorded() -> tuple[dict[str, Any], list[Row]]:
     """Return on what was measured, and what."""
     data = json.loads(RECORDED.read_text(encoding="utf-8"))
     return data["machine"], [Row(**row) for row in data["rows"]]
@@ -181,7 +171,7 @@ def main() -> None:
                 found.setdefault((servers, listeners), []).append(row)
                 print(f"{repeat}/{REPEATS}: {row}", flush=True)
     rows = [asdict(median(repeats)) for repeats in found.values()]
-    data = {"machine": machine() | {"repeats": str(REPEATS)}, "rows": rows}
+    data = {"machine": machine.describe() | {"repeats": REPEATS}, "rows": rows}
     RECORDED.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 

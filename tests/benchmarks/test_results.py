@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from chat.app.i18n import set_language
 from tests.benchmarks import __main__ as program
 from tests.benchmarks import figures, plan
 from tests.benchmarks.goals import Goal, goals
@@ -26,6 +27,22 @@ def results() -> dict[str, Any]:
     for draw in (figures.throughput, figures.latency):  # opens the fonts, which stay open
         draw(found).savefig(io.BytesIO(), format="svg")
     return found
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (6.132e6, "6,13 млн"),
+        (561_130, "561 тысяча"),
+        (772_761, "773 тысячи"),
+        (17_900, "17,9 тысячи"),
+        (405_000, "405 тысяч"),
+        (999, "999"),
+    ],
+)
+def test_a_count_is_written_as_a_reader_says_it(value: float, words: str) -> None:
+    set_language("ru")
+    assert figures.thousands(value).replace("\N{NO-BREAK SPACE}", " ") == words
 
 
 def test_the_kept_results_are_of_a_full_run_without_failures(results: dict[str, Any]) -> None:

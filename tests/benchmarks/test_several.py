@@ -21,7 +21,7 @@ def test_the_model_is_found_again_in_what_it_predicts() -> None:
 
 def test_what_is_recorded_is_complete() -> None:
     machine, rows = several.recorded()
-    assert {"system", "processors", "python", "repeats"} <= set(machine)
+    assert {"system", "processors", "python", "date", "repeats"} <= set(machine)
     assert {(row.servers, row.listeners) for row in rows} == {
         (servers, listeners) for servers in (0, *several.SERVERS) for listeners in several.LISTENERS
     }

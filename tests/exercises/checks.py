@@ -5,18 +5,23 @@ The same checks prove the solutions beside this file, and refuse the wrong answe
 
 import contextlib
 import functools
+import reprlib
+import select
 import socket
 import struct
 import subprocess
 import sys
 import threading
 import time
+import unittest.mock
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import tests.wire
 from chat.app.i18n import gettext as _
+from chat.core.client import ChatClient
 from chat.core.history import Log
 from chat.core.protocol import Limits, Message, ProtocolError
 from chat.core.server import _HANDLERS, ChatServer, ClientConnection
@@ -27,6 +32,7 @@ from tests.exercises.answer import Answer, Hint, expect, last_line
 from tests.exercises.fakes import (
     DEADLINE,
     Cell,
+    Order,
     SlowMapping,
     Watched,
     Work,
@@ -57,17 +63,22 @@ def ex1(answer: Answer) -> None:
     with listening() as listener:
         work = Work(answer.serve_one, listener)
         with socket.create_connection(listener.getsockname(), timeout=DEADLINE) as client:
-            _check_echo(client, work)
+            _check_echo(client, listener, work)
+            work.join(0.2)
+            expect(work.is_alive(), _("serve_one has returned before its client has ended."))
             client.shutdown(socket.SHUT_WR)
             work.result(_("The client has said everything, and serve_one does not return."))
             expect(
                 all(connection.fileno() == -1 for connection in listener.accepted),
                 _("The connection is still open. Close it, or write: with connection."),
             )
+            rest = hear(client, 100, work)
+            sentence = _("At the end there came {seen!r}, which the client had not sent.")
+            expect(not rest, sentence.format(seen=rest))
 
 
-def _check_echo(client: socket.socket, work: Work) -> None:
-    chunks = ["ж".encode()[:1], "ж".encode()[1:], bytes(range(256)) * 20]
+def _check_echo(client: socket.socket, listener: Watched, work: Work) -> None:
+    chunks = ["ж".encode()[:1], "ж".encode()[1:], b" Hi\r\n", bytes(range(256)) * 20]
     for number, chunk in enumerate(chunks):
         client.sendall(chunk)
         echoed = hear(client, len(chunk), work)
@@ -83,7 +94,11 @@ def _check_echo(client: socket.socket, work: Work) -> None:
         sentence = _(
             "{sent} bytes were sent, and {seen} of them came back. sendall sends them all."
         )
-        expect(echoed == chunk, sentence.format(sent=len(chunk), seen=len(echoed)))
+        partly = listener.accepted[0].sends and len(echoed) < len(chunk)
+        expect(not partly, sentence.format(sent=len(chunk), seen=len(echoed)))
+        sentence = _("{sent} was sent, and {seen} came back. Return the bytes as they come.")
+        shown = {"sent": reprlib.repr(chunk), "seen": reprlib.repr(echoed)}
+        expect(echoed == chunk, sentence.format_map(shown))
 
 
 def ex2(answer: Answer) -> None:
@@ -130,9 +145,14 @@ def ex4(answer: Answer) -> None:
         seen = answer.receive_exactly(ours, 10)
         sentence = _("Ten bytes came three at a time, b'0123456789', and you returned {seen!r}.")
         expect(seen == b"0123456789", sentence.format(seen=seen))
-        seen = answer.receive_exactly(ours, 4)
-        sentence = _("The next four bytes are b'rest', and you returned {seen!r}.")
-        expect(seen == b"rest", sentence.format(seen=seen))
+        for size, wanted in ((0, b""), (4, b"rest")):
+            sentence = _("The next {size} bytes are {wanted!r}.").format(size=size, wanted=wanted)
+            try:
+                seen = answer.receive_exactly(ours, size)
+            except EOFError as error:
+                told = _("You raised {seen!r}.").format(seen=error)
+                raise Hint(sentence + " " + told) from None
+            expect(seen == wanted, sentence + " " + _("You returned {seen!r}.").format(seen=seen))
     ours, theirs = pair(gives=3)
     with ours, theirs:
         theirs.sendall(b"abc")
@@ -148,39 +168,38 @@ def ex4(answer: Answer) -> None:
 
 
 def ex5(answer: Answer) -> None:
-    for data in (b"a long message", b""):
-        ours, theirs = pair(takes=3)
+    for data, takes in ((b"a long message", 3), (b"a long message", 1), (b"", 3)):
+        ours, theirs = pair(takes=takes)
         with ours, theirs:
             answer.send_everything(ours, data)
-            sendalls = ours.sendalls
             ours.close()
             seen = theirs.recv(1000)
-        expect(not sendalls, _("That is what sendall does by itself. Do it with send."))
+        expect(
+            not ours.sendalls and (ours.sends or not seen),
+            _("Do it with sock.send and nothing else: sendall would do all of it by itself."),
+        )
         sentence = _("You sent {data!r}, and {seen!r} has arrived. What does send return?")
         expect(seen == data, sentence.format(data=data, seen=seen))
 
 
 def ex6(answer: Answer) -> None:
     with listening() as listener, contextlib.ExitStack() as stack:
-        work = Work(_serve_and_look, answer.serve, listener)
-        silent, *others = [
-            stack.enter_context(socket.create_connection(listener.getsockname(), timeout=DEADLINE))
-            for _number in range(3)
-        ]
-        for client in [*others, silent]:  # by now the first has been silent for a while
-            client.sendall(b"hello")
-            echoed = hear(client, 5, work)
-            if echoed != b"hello":
-                work.join(0.5)
-            work.check()
-            sentence = _(
-                "The first client is silent, another one said b'hello' and heard {seen!r}. Does "
-                "anything wait for the first before the next is accepted?"
-            )
-            expect(echoed == b"hello", sentence.format(seen=echoed))
-        for client in others:
-            client.shutdown(socket.SHUT_WR)
-            hear(client, 1, work)  # until the server has closed it
+        work = Work(_serve_and_look, answer, listener)
+
+        def client() -> Watched:
+            client = stack.enter_context(Watched())
+            client.settimeout(DEADLINE)
+            client.connect(listener.getsockname())
+            return client
+
+        silent, others = client(), []
+        for _number in range(2):
+            others.append(client())
+            _check_served(others[-1], 1 + len(others), listener, work)
+        _check_served(silent, 3, listener, work)  # it has been silent for a while
+        for other in others:
+            other.shutdown(socket.SHUT_WR)
+            hear(other, 1, work)  # until the server has closed it
         work.join(0.2)
         early = _("serve returned before its clients had left and its threads had ended. See join.")
         expect(work.is_alive(), early)
@@ -189,11 +208,46 @@ def ex6(answer: Answer) -> None:
         expect(not alive, early)
 
 
-def _serve_and_look(
-    serve: Callable[[socket.socket, int], object], listener: socket.socket
-) -> set[threading.Thread]:
-    """Return which threads are alive when *serve* returns that were not before."""
+def _check_served(client: socket.socket, clients: int, listener: Watched, work: Work) -> None:
+    """Raise `Hint` when *client*, one of so many *clients*, is not answered."""
+    client.sendall(b"hello")
+    echoed = hear(client, 5, work)
+    if echoed != b"hello":
+        work.join(0.5)
+    work.check()
+    sentence = _(
+        "The first client is silent, another one said b'hello' and heard {seen!r}. Does "
+        "anything wait for the first before the next is accepted?"
+    )
+    if len(listener.accepted) == clients:
+        sentence = _(
+            "A client was accepted, said b'hello' and heard {seen!r}. Start a thread for each at "
+            "once, and give it its own connection: args=[connection]."
+        )
+    expect(echoed == b"hello", sentence.format(seen=echoed))
+
+
+def _serve_and_look(answer: Answer, listener: Watched) -> set[threading.Thread]:
+    """Return which threads are alive when the answer's serve returns that were not before.
+
+    The first thread lingers before its first line until the second client is accepted: by then a
+    variable that it looks at may have another value.
+    """
+    serve = answer.serve
+    lingering = threading.Semaphore(1)
+
+    def linger(frame: FrameType, event: str, _argument: object) -> Any:
+        if frame.f_code.co_filename != answer.path:
+            return None
+        if event == "line" and lingering.acquire(blocking=False):
+            deadline = time.monotonic() + DEADLINE / 2
+            while len(listener.accepted) < 2 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(0.1)  # accepted, and noted by who accepts
+        return linger
+
     before = set(threading.enumerate())
+    threading.settrace(linger)
     serve(listener, 3)
     return set(threading.enumerate()) - before
 
@@ -231,17 +285,21 @@ def ex7(answer: Answer) -> None:
         ended = _("The other side has hung up, recv returns b'': return it, that is no silence.")
         try:
             seen = Work(answer.next_chunk, ours, 60).result(ended)
-        except OSError:
+        except (OSError, EOFError):
             raise Hint(ended) from None
         expect(seen == b"", ended)
     first, second = socket.socketpair()
     with Answering(fileno=first.detach()) as ours, second as theirs:
         ours.other = theirs
         work = Work(answer.next_chunk, ours, patience)
-        seen = work.result(_("The other side is silent, and next_chunk waits for ever."))
+        answered = _("The ping was answered with b'pong\\n': return it, it is the next chunk.")
+        try:
+            seen = work.result(_("The other side is silent, and next_chunk waits for ever."))
+        except (OSError, EOFError) as error:
+            told = _("You raised {seen!r}.").format(seen=error)
+            raise Hint(answered + " " + told) from None
         expect(theirs.recv(100) == ping, _("After a silence exactly PING is sent, and once."))
-        sentence = _("The ping was answered with b'pong\\n', and next_chunk returned {seen!r}.")
-        expect(seen == b"pong\n", sentence.format(seen=seen))
+        expect(seen == b"pong\n", answered + " " + _("You returned {seen!r}.").format(seen=seen))
         expect(work.seconds >= patience, _("The ping was sent before patience was over."))
     ours, theirs = pair()
     with ours, theirs:
@@ -256,6 +314,9 @@ def ex7(answer: Answer) -> None:
             )
             expect(theirs.recv(100) == ping, _("After a silence exactly PING is sent, and once."))
             return
+        except (OSError, EOFError) as error:
+            told = _("You raised {seen!r}.").format(seen=error)
+            raise Hint(sentence + " " + told) from None
         raise Hint(sentence + " " + _("You returned {seen!r}.").format(seen=seen))
 
 
@@ -266,12 +327,12 @@ def ex8(answer: Answer) -> None:
         answer.LEFT == 11,
         _("Write the six steps of both threads one below the other, both reading first."),
     )
-    for _round in range(2):
+    for order in Order:
         cell = Cell(10)
         counter = answer.Counter(cell)
         Work(counter.add).result(held())
         expect(cell.value == 11, _("After one add there must be 11 in cell.value, which had 10."))
-        cell.meeting.race(answer.path, counter.add, counter.add)
+        cell.meeting.race(answer.path, counter.add, counter.add, order)
         sentence = _(
             "Three threads have called add, and {seen} was counted: one read before another had "
             "written. One lock for all calls has to span both reading and writing."
@@ -283,7 +344,7 @@ def ex8(answer: Answer) -> None:
 
 
 def ex9(answer: Answer) -> None:
-    stream = "one\n two \r\n\nжук\nrest".encode()
+    stream = "one\n two \r\n\nжук\n".encode() + b"\xff\0\nrest"
     whole = stream.split(b"\n")[:-1]
     for size in (len(stream), 7, 5, 3, 2, 1):
         chunks = [stream[start : start + size] for start in range(0, len(stream), size)]
@@ -294,7 +355,12 @@ def ex9(answer: Answer) -> None:
         seen = []
         for chunk in chunks:
             try:
-                seen += frames.feed(chunk)
+                completed = frames.feed(chunk)
+                expect(
+                    isinstance(completed, list),
+                    _("feed returned {seen!r}; return a list, be it empty.").format(seen=completed),
+                )
+                seen += completed
             except UnicodeError:
                 raise
             except ValueError:
@@ -324,6 +390,7 @@ def ex9(answer: Answer) -> None:
         [b"x" * 11 + b"\n"],
         [b"x" * 10, b"x\n"],
         [b"a\n" + b"x" * 11 + b"\nb\n"],
+        ["жжжжжж\n".encode()],
     ):
         frames = answer.Frames(limit=10)
         try:
@@ -335,7 +402,7 @@ def ex9(answer: Answer) -> None:
 
 
 def ex10(answer: Answer) -> None:
-    for _round in range(2):
+    for order in Order:
         taken = SlowMapping()
         registry = answer.Registry(taken)
         first, second = "первый", "второй"
@@ -355,6 +422,7 @@ def ex10(answer: Answer) -> None:
             answer.path,
             functools.partial(registry.claim, "Боря", first),
             functools.partial(registry.claim, "Боря", second),
+            order,
         )
         sentence = _(
             "Two threads asked for one nickname, and the answers were {answers}. One lock for all "
@@ -365,6 +433,17 @@ def ex10(answer: Answer) -> None:
             taken["Боря"] == (first if claims[0] else second),
             _("One thread was told True, and the nickname belongs to the other."),
         )
+    claims = taken.meeting.race(
+        answer.path,
+        functools.partial(registry.claim, "Вера", first),
+        functools.partial(registry.claim, "Глеб", second),
+        Order.MEET,
+    )
+    sentence = _(
+        "Two threads asked for two nicknames, both free, and the answers were {answers}. Who has "
+        "to wait for the lock has not been refused."
+    )
+    expect(claims == [True, True], sentence.format(answers=claims))
 
 
 def ex11(answer: Answer) -> None:
@@ -427,6 +506,7 @@ def ex11(answer: Answer) -> None:
             _("One took a part of the frame, and you did not report it. What does send return?"),
         )
         expect(ready not in slow, _("You report one who has taken everything."))
+        expect(len(slow) == len(set(slow)), _("You report one twice."))
 
 
 def _has(sock: socket.socket, frame: bytes) -> bool:
@@ -452,7 +532,12 @@ def _check_say_all(answer: Answer, server: ChatServer, words: list[str]) -> None
         entered = sum(len(frame) + 1 for frame in probe.frames)
         probe.say("раз")
         ack = len(probe.frames[-1]) + 1
-    with Wire(server.address, "Боря") as borya, Wiretap(server.address) as tap:
+    ready_made = Hint(_("ChatClient does the whole exercise by itself. Write it on a socket."))
+    with (
+        unittest.mock.patch.object(ChatClient, "__post_init__", side_effect=ready_made),
+        Wire(server.address, "Боря") as borya,
+        Wiretap(server.address) as tap,
+    ):
         # Within the fifth ack, and within one of the messages that follow.
         tap.cut_after(entered + 4 * ack + ack // 2, direction=Direction.TO_CLIENT)
         tap.cut_after(600, direction=Direction.TO_SERVER)
@@ -503,6 +588,9 @@ def ex13(answer: Answer) -> None:
             wanted = {"type": "whoami", "nick": "Аня", "host": host, "port": port}
             sentence = _("The answer was {seen}, and {wanted} is wanted.")
             expect(seen == wanted, sentence.format(seen=seen, wanted=wanted))
+            seen = _next(anya)
+            sentence = _("After the answer there came {seen}: one answer is enough.")
+            expect(seen == {"type": "pong"}, sentence.format(seen=seen))
             borya.send({"type": "ping"})
             sentence = _("Another user got {seen}: the answer is for the one who asked.")
             seen = _next(borya)
@@ -550,6 +638,7 @@ def ex14(answer: Answer) -> None:
         _HANDLERS["topic"] = _noting_failure(_HANDLERS["topic"])
     with ChatServer() as server:
         _check_topic(server)
+    with ChatServer() as server:  # another, where nobody of the first is still leaving
         _check_client(server)
     with ChatServer() as server:
         answer.test_topic(server.address)
@@ -598,6 +687,14 @@ def _check_topic(server: ChatServer) -> None:
             sentence = _("Step 2: a topic that is no text of a message ({bad}) must be refused.")
             expect(seen["type"] == "error", sentence.format(bad=repr(bad)[:20]))
             anya.expect("pong")
+        borya.expect("pong")
+        with server.room._lock:
+            anya.send({"type": "topic", "text": "Сети"})
+            early = select.select([anya.socket, borya.socket], [], [], 0.3)[0]
+        expect(not early, _("Step 2: the topic was changed without waiting for the room's lock."))
+        seen = anya.welcome.get("topic")
+        sentence = _("Step 3: there is no topic yet, and welcome has {seen!r} for topic, not ''.")
+        expect(seen == "", sentence.format(seen=seen))
         with Wire(server.address, "Вера") as vera:
             seen = vera.welcome.get("topic")
             sentence = _("Step 3: the topic is «Сети», and welcome has {seen!r} for topic.")
@@ -620,8 +717,7 @@ def _check_client(server: ChatServer) -> None:
             expect(_has_joined("Аня", borya, client), sentence)
             client.stdin.write("/topic Потоки\n/dice\n")
             client.stdin.flush()
-            while (seen := borya.next())["type"] == "left":  # who was here before
-                pass
+            seen = borya.next()
             sentence = _("Step 4: /topic Потоки was typed, and the others got {seen}.")
             wanted = {"type": "topic", "nick": "Аня", "text": "Потоки"}
             expect(seen == wanted, sentence.format(seen=seen))

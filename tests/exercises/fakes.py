@@ -1,6 +1,7 @@
 """What answers are given instead of the ordinary thing: it does on purpose what is rare."""
 
 import contextlib
+import enum
 import socket
 import sys
 import threading
@@ -152,35 +153,58 @@ def hear(sock: socket.socket, size: int, work: Work) -> bytes:
 # --- threads that meet ----------------------------------------------------------------------------
 
 
-class Meeting:
-    """Holds a thread that has read until another has read as well, or cannot."""
+class Order(enum.Enum):
+    """In which order two threads do their steps."""
 
-    SECONDS = 0.25
+    MEET = enum.auto()
+    """Both have read before either goes on."""
+    OVERTAKE = enum.auto()
+    """The first stands after its first reading until the second has done all."""
+    ABREAST = enum.auto()
+    """Both go line by line together, and have read before either goes on."""
+
+
+class Meeting:
+    """Holds a thread that has read, for another thread which comes then, or cannot."""
+
+    SECONDS = 0.4
     PER_LINE = 0.02
 
     def __init__(self) -> None:
         """Hold nobody until `race`."""
-        self._barrier: threading.Barrier | None = None
+        self._hold: Callable[[], None] = lambda: None
         self._reached = threading.Event()
 
     def wait(self) -> None:
         """Wait for the other thread."""
         self._reached.set()
-        if self._barrier is not None:
-            with contextlib.suppress(threading.BrokenBarrierError):  # a lock keeps the other out
-                self._barrier.wait(self.SECONDS)
+        self._hold()
 
-    def race(self, path: str, first: Callable[[], Any], second: Callable[[], Any]) -> list[Any]:
-        """Call *second* while *first* is held; return what they return. `Hint` when they hang.
+    def race(
+        self, path: str, first: Callable[[], Any], second: Callable[[], Any], order: Order
+    ) -> list[Any]:
+        """Call *first* and *second* in two threads, which go on in the *order* given.
 
-        Before each line of the file at *path* a thread lingers, so that another which waits for a
-        lock gets it as soon as it is released.
+        Returns what they return; `Hint` when they hang. A lock may keep one of them out: then the
+        other goes on alone. Before each line of the file at *path* a thread lingers, so that
+        another which waits for a lock gets it as soon as it is released.
         """
+        ended = threading.Event()
+        unread = threading.Semaphore(1)
+
+        def stand_after_first_reading() -> None:
+            if unread.acquire(blocking=False):
+                ended.wait(self.SECONDS)
+
+        overtakes = order is Order.OVERTAKE
+        self._hold = stand_after_first_reading if overtakes else _joint(self.SECONDS)
+        step = _joint(self.SECONDS) if order is Order.ABREAST else lambda: None
 
         def linger(frame: FrameType, event: str, _argument: object) -> Any:
             if frame.f_code.co_filename != path:
                 return None
             if event == "line":
+                step()
                 time.sleep(self.PER_LINE)
             return linger
 
@@ -188,17 +212,33 @@ class Meeting:
             sys.settrace(linger)
             return call()
 
-        self._barrier = threading.Barrier(2)
+        def begin_second() -> Any:
+            try:
+                return begin(second)
+            finally:
+                ended.set()
+
         self._reached.clear()
         try:
             inside = Work(begin, first)
             deadline = time.monotonic() + DEADLINE
-            while inside.is_alive() and not self._reached.wait(0.01):
+            while order is not Order.ABREAST and inside.is_alive() and not self._reached.wait(0.01):
                 expect(time.monotonic() < deadline, held())
-            late = Work(begin, second)
+            late = Work(begin_second)
             return [work.result(held()) for work in (inside, late)]
         finally:
-            self._barrier = None
+            self._hold = lambda: None
+
+
+def _joint(seconds: float) -> Callable[[], None]:
+    """Return what two threads call to wait for each other; after *seconds* in vain, never again."""
+    barrier = threading.Barrier(2)
+
+    def wait() -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):  # a lock keeps the other out
+            barrier.wait(seconds)
+
+    return wait
 
 
 def held() -> str:

@@ -1,17 +1,21 @@
 """Wrong answers, as they are really given, each with a part of the hint that it must get."""
 
+import contextlib
 import json
+import os
 import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from chat.core.protocol import FrameDecoder, Limits, Message, decode, encode
 from chat.core.server import ClientConnection
+from chat.promises.resume import ResumingClient
 from tests.exercises.answer import Answer
 
 T = TypeVar("T")
@@ -119,6 +123,46 @@ def decodes_half_a_letter(listener: socket.socket) -> None:
             connection.sendall(text.encode())
 
 
+@refused(1, "serve_one", "serve_one has returned before its client has ended")
+def leaves_it_to_a_thread(listener: socket.socket) -> None:
+    threading.Thread(target=_echo, args=[listener.accept()[0]]).start()
+
+
+@refused(1, "serve_one", "b'\\xb6' was sent, and b'\\xd0' came back")
+def says_all_again(listener: socket.socket) -> None:
+    connection, _address = listener.accept()
+    data = b""
+    with connection:
+        while chunk := connection.recv(4096):
+            data += chunk
+            connection.sendall(data)
+
+
+@refused(1, "serve_one", "b' Hi\\r\\n' was sent, and b'Hi' came back")
+def strips(listener: socket.socket) -> None:
+    connection, _address = listener.accept()
+    with connection:
+        while chunk := connection.recv(4096):
+            connection.sendall(chunk.strip())
+
+
+@refused(1, "serve_one", "Nothing came back")
+def waits_for_a_line(listener: socket.socket) -> None:
+    connection, _address = listener.accept()
+    with connection, connection.makefile("rb") as lines:
+        for line in lines:
+            connection.sendall(line)
+
+
+@refused(1, "serve_one", "At the end there came b'bye'")
+def says_goodbye(listener: socket.socket) -> None:
+    connection, _address = listener.accept()
+    with connection:
+        while chunk := connection.recv(4096):
+            connection.sendall(chunk)
+        connection.sendall(b"bye")
+
+
 # --- 2 and 3: predictions -------------------------------------------------------------------------
 
 _STREAM = "Does the stream know where a sendall ended?"
@@ -128,12 +172,18 @@ refuse(2, "a line feed between", _STREAM, ANSWER="при\nвет")
 refuse(2, "a list", "ANSWER is of type list; write it as a string", ANSWER=["при", "вет"])
 refuse(2, "bytes", "ANSWER is of type bytes; write it as a string", ANSWER="привет".encode())
 refuse(2, "no name", "ANSWER is missing")
+refuse(2, "a line feed at the end", _STREAM, ANSWER="привет\n")
+refuse(2, "the last only", _STREAM, ANSWER="вет")
+refuse(2, "both", "ANSWER is of type tuple; write it as a string", ANSWER=("при", "вет"))
 
 refuse(3, "one predicted", "Write two numbers first", PIECES=3, BROKEN=None)
 refuse(3, "counts letters", "Count bytes, not letters", PIECES=2, BROKEN=2)
 refuse(3, "all broken", "Through which letters do the borders go?", PIECES=3, BROKEN=3)
 refuse(3, "counts borders", "Through which letters do the borders go?", PIECES=3, BROKEN=1)
 refuse(3, "strings", "PIECES is of type str; write it as a whole number", PIECES="3", BROKEN="2")
+refuse(3, "none broken", "Through which letters do the borders go?", PIECES=3, BROKEN=0)
+refuse(3, "yes", "BROKEN is of type bool; write it as a whole number", PIECES=3, BROKEN=True)
+refuse(3, "divided", "PIECES is of type float; write it as a whole", PIECES=14 / 5, BROKEN=2)
 refuse(3, "a fraction", "BROKEN is of type float; write it as a whole", PIECES=3, BROKEN=2.0)
 
 
@@ -156,7 +206,7 @@ def reads_too_much(sock: socket.socket, size: int) -> bytes:
     return data
 
 
-@refused(4, "receive_exactly", "The next four bytes are b'rest', and you returned b'st'")
+@refused(4, "receive_exactly", "The next 4 bytes are b'rest'. You returned b'st'")
 def drops_the_surplus(sock: socket.socket, size: int) -> bytes:
     data = b""
     while len(data) < size and (chunk := sock.recv(size)):
@@ -188,6 +238,40 @@ def spins_at_the_end(sock: socket.socket, size: int) -> bytes:
     return data
 
 
+@refused(4, "receive_exactly", "The next 0 bytes are b''. You raised EOFError")
+def reads_first_and_counts_then(sock: socket.socket, size: int) -> bytes:
+    data = b""
+    while True:
+        chunk = sock.recv(size - len(data))
+        if not chunk:
+            raise EOFError
+        data += chunk
+        if len(data) == size:
+            return data
+
+
+@refused(4, "receive_exactly", "The next 4 bytes are b'rest'. You raised EOFError")
+def through_a_buffered_file(sock: socket.socket, size: int) -> bytes:
+    with sock.makefile("rb") as file:
+        data = file.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
+
+
+@refused(4, "receive_exactly", "that is an EOFError. You returned b'abc'")
+def trusts_waitall(sock: socket.socket, size: int) -> bytes:
+    return sock.recv(size, socket.MSG_WAITALL)
+
+
+@refused(4, "receive_exactly", "you returned [b'012', b'345'")
+def does_not_join(sock: socket.socket, size: int) -> list[bytes]:
+    chunks: list[bytes] = []
+    while sum(map(len, chunks)) < size:
+        chunks.append(sock.recv(size - sum(map(len, chunks))))
+    return chunks
+
+
 # --- 5: send everything ---------------------------------------------------------------------------
 
 
@@ -209,9 +293,31 @@ def from_the_beginning_again(sock: socket.socket, data: bytes) -> None:
         sent += sock.send(data)
 
 
-@refused(5, "send_everything", "That is what sendall does by itself")
+@refused(5, "send_everything", "Do it with sock.send and nothing else")
 def by_sendall(sock: socket.socket, data: bytes) -> None:
     sock.sendall(data)
+
+
+@refused(5, "send_everything", "What does send return?")
+def steps_that_were_taken_once(sock: socket.socket, data: bytes) -> None:
+    for start in range(0, len(data), 3):
+        sock.send(data[start:])
+
+
+@refused(5, "send_everything", "What does send return?")
+def twice_will_do(sock: socket.socket, data: bytes) -> None:
+    sent = sock.send(data)
+    sock.send(data[sent:])
+
+
+@refused(5, "send_everything", "Do it with sock.send and nothing else")
+def by_sendmsg(sock: socket.socket, data: bytes) -> None:
+    sock.sendmsg([data])
+
+
+@refused(5, "send_everything", "Do it with sock.send and nothing else")
+def by_the_descriptor(sock: socket.socket, data: bytes) -> None:
+    os.write(sock.fileno(), data)
 
 
 # --- 6: several clients at once -------------------------------------------------------------------
@@ -273,6 +379,66 @@ def passes_no_arguments(listener: socket.socket, clients: int) -> None:
     for _number in range(clients):
         listener.accept()
         threading.Thread(target=_echo).start()
+
+
+_SERVED = "Start a thread for each at once, and give it its own connection"
+
+
+@refused(6, "serve", _SERVED)
+def looks_at_a_variable_that_changes(listener: socket.socket, clients: int) -> None:
+    threads = []
+    for _number in range(clients):
+        connection, _address = listener.accept()
+        thread = threading.Thread(target=lambda: _echo(connection))  # noqa: B023 - that is wrong
+        thread.start()
+        threads.append(thread)
+    for thread in threads:
+        thread.join()
+
+
+@refused(6, "serve", _SERVED)
+def starts_when_all_are_here(listener: socket.socket, clients: int) -> None:
+    threads = [
+        threading.Thread(target=_echo, args=[listener.accept()[0]]) for _number in range(clients)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@refused(6, "serve", _SERVED)
+def too_few_threads(listener: socket.socket, clients: int) -> None:
+    with ThreadPoolExecutor(clients - 1) as pool:
+        for _number in range(clients):
+            pool.submit(_echo, listener.accept()[0])
+
+
+@refused(6, "serve", _SERVED)
+def closes_what_a_thread_serves(listener: socket.socket, clients: int) -> None:
+    threads = []
+    for _number in range(clients):
+        with listener.accept()[0] as connection:
+            threads.append(threading.Thread(target=_echo, args=[connection]))
+            threads[-1].start()
+    for thread in threads:
+        thread.join()
+
+
+@refused(6, "serve", "serve returned before its clients had left")
+def joins_for_a_moment(listener: socket.socket, clients: int) -> None:
+    threads = []
+    for _number in range(clients):
+        threads.append(threading.Thread(target=_echo, args=[listener.accept()[0]], daemon=True))
+        threads[-1].start()
+    for thread in threads:
+        thread.join(0.01)
+
+
+@refused(6, "serve", _WAITS)
+def runs_instead_of_starting(listener: socket.socket, clients: int) -> None:
+    for _number in range(clients):
+        threading.Thread(target=_echo, args=[listener.accept()[0]]).run()
 
 
 # --- 7: a silent peer -----------------------------------------------------------------------------
@@ -374,7 +540,7 @@ def takes_the_end_for_silence(sock: socket.socket, patience: float) -> bytes:
     raise TimeoutError
 
 
-@refused(7, "next_chunk", "The ping was answered with b'pong\\n', and next_chunk returned b''")
+@refused(7, "next_chunk", "return it, it is the next chunk. You returned b''")
 def does_not_read_the_answer(sock: socket.socket, patience: float) -> bytes:
     sock.settimeout(patience)
     try:
@@ -388,6 +554,63 @@ def does_not_read_the_answer(sock: socket.socket, patience: float) -> bytes:
 def forgets_to_return(sock: socket.socket, patience: float) -> None:
     sock.settimeout(patience)
     sock.recv(4096)
+
+
+_ANSWERED = (
+    "The ping was answered with b'pong\\n': return it, it is the next chunk. You raised Time"
+)
+
+
+@refused(7, "next_chunk", _ANSWERED)
+def swallows_the_answer(sock: socket.socket, patience: float) -> bytes:
+    sock.settimeout(patience)
+    try:
+        return sock.recv(4096)
+    except TimeoutError:
+        sock.sendall(PING)
+        sock.recv(4096)
+        return sock.recv(4096)
+
+
+@refused(7, "next_chunk", _ANSWERED)
+def waits_twice_and_pings_at_the_end(sock: socket.socket, patience: float) -> bytes:
+    sock.settimeout(2 * patience)
+    try:
+        return sock.recv(4096)
+    except TimeoutError:
+        sock.sendall(PING)
+        raise
+
+
+@refused(7, "next_chunk", "raise TimeoutError. You raised ConnectionError")
+def another_exception_for_silence(sock: socket.socket, patience: float) -> bytes:
+    sock.settimeout(patience)
+    try:
+        return sock.recv(4096)
+    except TimeoutError:
+        sock.sendall(PING)
+    try:
+        return sock.recv(4096)
+    except TimeoutError:
+        raise ConnectionError("nobody is there") from None
+
+
+@refused(7, "next_chunk", "recv returns b'': return it")
+def the_end_as_an_exception(sock: socket.socket, patience: float) -> bytes:
+    chunk = another_exception_for_silence(sock, patience)
+    if not chunk:
+        raise EOFError
+    return chunk
+
+
+@refused(7, "next_chunk", "Nobody answered the ping: raise TimeoutError")
+def pings_for_ever(sock: socket.socket, patience: float) -> bytes:
+    sock.settimeout(patience)
+    try:
+        return sock.recv(4096)
+    except TimeoutError:
+        sock.sendall(PING)
+        return pings_for_ever(sock, patience)
 
 
 # --- 8: counter += 1 ------------------------------------------------------------------------------
@@ -446,6 +669,47 @@ class CountsElsewhere(_Cellular):
     def add(self) -> None:
         with self._lock:
             self.count += 1
+
+
+@refused(8, "Counter", _LOST, LEFT=11)
+class AFlagInsteadOfALock(_Cellular):
+    busy = False
+
+    def add(self) -> None:
+        while self.busy:
+            time.sleep(0.001)
+        self.busy = True
+        self._cell.value += 1
+        self.busy = False
+
+
+@refused(8, "Counter", _LOST, LEFT=11)
+class LooksWhetherItHasCounted(_Cellular):
+    def add(self) -> None:
+        while True:
+            wanted = self._cell.value + 1
+            self._cell.value = wanted
+            if self._cell.value == wanted:
+                return
+
+
+@refused(8, "Counter", _LOST, LEFT=11)
+class GivesUpWhereItIsLocked(_Cellular):
+    def add(self) -> None:
+        if self._lock.acquire(blocking=False):
+            self._cell.value += 1
+            self._lock.release()
+
+
+@refused(8, "Counter", _LOST, LEFT=11)
+class LetsTwoIn(_Cellular):
+    def __init__(self, cell: SimpleNamespace) -> None:
+        super().__init__(cell)
+        self._two = threading.Semaphore(2)
+
+    def add(self) -> None:
+        with self._two:
+            self._cell.value += 1
 
 
 refuse(8, "nothing predicted", "Write your prediction into LEFT first", LEFT=None)
@@ -560,6 +824,30 @@ class LimitsTheChunk(_Framer):
         if len(self._rest + chunk) > self._limit + 1:
             raise ValueError
         return super().feed(chunk)
+
+
+@refused(9, "Frames", "return a list, be it empty")
+class Yields(_Framer):
+    def feed(self, chunk: bytes) -> Iterator[bytes]:  # type: ignore[override]
+        yield from super().feed(chunk)
+
+
+@refused(9, "Frames", "feed returned None; return a list, be it empty")
+class ReturnsNoneWithoutFrames(_Framer):
+    def feed(self, chunk: bytes) -> list[bytes] | None:  # type: ignore[override]
+        return super().feed(chunk) or None
+
+
+@refused(9, "Frames", _NOT_REFUSED)
+class LimitsLetters(_Framer):
+    def too_long(self, frames: list[bytes], rest: bytes) -> bool:
+        return any(len(frame.decode(errors="ignore")) > self._limit for frame in [*frames, rest])
+
+
+@refused(9, "Frames", "UnicodeDecodeError")
+class ThinksThatFramesAreText(_Framer):
+    def feed(self, chunk: bytes) -> list[bytes]:
+        return [frame.decode().encode() for frame in super().feed(chunk)]
 
 
 # --- 10: one nickname, one owner ------------------------------------------------------------------
@@ -682,6 +970,43 @@ class KeepsTheOwnerOutsideTheLock(_Registrar):
             if nick in self._taken:
                 return False
             self._taken[nick] = self._owner
+            return True
+
+
+@refused(10, "Registry", _TWO)
+class AFlagForALock(_Registrar):
+    busy = False
+
+    def claim(self, nick: str, owner: object) -> bool:
+        while self.busy:
+            time.sleep(0.001)
+        self.busy = True
+        free = nick not in self._taken
+        if free:
+            self._taken[nick] = owner
+        self.busy = False
+        return free
+
+
+@refused(10, "Registry", _TWO)
+class WritesAndLooks(_Registrar):
+    def claim(self, nick: str, owner: object) -> bool:
+        if nick in self._taken:
+            return False
+        self._taken[nick] = owner
+        return self._taken[nick] is owner
+
+
+@refused(10, "Registry", "Two threads asked for two nicknames, both free")
+class RefusesWhereItIsLocked(_Registrar):
+    def claim(self, nick: str, owner: object) -> bool:
+        if not self._lock.acquire(blocking=False):
+            return False
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._lock.release)
+            if nick in self._taken:
+                return False
+            self._taken[nick] = owner
             return True
 
 
@@ -816,6 +1141,57 @@ def returns_nothing(sockets: Sockets, frame: bytes) -> None:
     result_of_send_ignored(sockets, frame)
 
 
+@refused(11, "broadcast", "You report one twice")
+def reports_twice(sockets: Sockets, frame: bytes) -> list[socket.socket]:
+    slow = []
+    for sock in sockets:
+        sent = 0
+        try:
+            sent = sock.send(frame)
+        except OSError:
+            slow.append(sock)
+        if sent < len(frame):
+            slow.append(sock)
+    return slow
+
+
+@refused(11, "broadcast", "One has hung up, and you did not report it")
+def removes_while_walking(sockets: list[socket.socket], frame: bytes) -> list[socket.socket]:
+    slow = []
+    for sock in sockets:
+        if sock in result_of_send_heeded([sock], frame):
+            slow.append(sock)
+            sockets.remove(sock)
+    return slow
+
+
+def result_of_send_heeded(sockets: Sockets, frame: bytes) -> list[socket.socket]:
+    slow = []
+    for sock in sockets:
+        try:
+            if sock.send(frame) == len(frame):
+                continue
+        except OSError:
+            pass
+        slow.append(sock)
+    return slow
+
+
+@refused(11, "broadcast", "Return a list")
+def returns_a_set(sockets: Sockets, frame: bytes) -> set[socket.socket]:
+    return set(result_of_send_heeded(sockets, frame))
+
+
+@refused(11, "broadcast", "One took a part of the frame, and you did not report it")
+def trusts_select(sockets: Sockets, frame: bytes) -> list[socket.socket]:
+    everybody = list(sockets)
+    _readable, writable, _failed = select.select([], everybody, [], 0)
+    return [
+        *(sock for sock in everybody if sock not in writable),
+        *result_of_send_ignored(writable, frame),
+    ]
+
+
 # --- 12: survive being cut off --------------------------------------------------------------------
 
 Address = tuple[str, int]
@@ -896,6 +1272,51 @@ def waits_for_what_never_comes(address: Address, nick: str, words: list[str]) ->
         threading.Event().wait()
 
 
+@refused(12, "say_all", "ChatClient does the whole exercise by itself")
+def lets_the_client_do_it(address: Address, nick: str, words: list[str]) -> None:
+    with ResumingClient(address, on_event=lambda _event: None) as client:
+        client.register(nick)
+        client.listen()
+        for text in words:
+            client.say(text)
+        client.wait_acknowledged()
+
+
+@refused(12, "say_all", "messages were lost. What has no ack yet")
+def numbers_anew_each_time(address: Address, nick: str, words: list[str]) -> None:
+    left = list(words)
+    hello: Message = {"type": "register", "nick": nick}
+    while left:
+        with contextlib.suppress(OSError), socket.create_connection(address, timeout=1) as sock:
+            sock.sendall(encode(hello))
+            said: dict[int, str] = {}
+            decoder = FrameDecoder(Limits.answer_bytes)
+            while left and (chunk := sock.recv(65536)):
+                for message in map(decode, decoder.receive(chunk)):
+                    if message["type"] == "welcome":
+                        hello["session"] = message["session"]
+                        said = dict(enumerate(left, 1))
+                        for number, text in said.items():
+                            sock.sendall(encode({"type": "message", "text": text, "id": number}))
+                    elif message["type"] == "ack":
+                        left.remove(said[message["id"]])
+
+
+@refused(12, "say_all", "Some words were heard twice")
+def under_another_nick(address: Address, nick: str, words: list[str]) -> None:
+    left = list(words)
+    while left:
+        nick += "а"
+        with contextlib.suppress(OSError), socket.create_connection(address, timeout=1) as sock:
+            sock.sendall(encode({"type": "register", "nick": nick}))
+            for number, text in enumerate(left, 1):
+                sock.sendall(encode({"type": "message", "text": text, "id": number}))
+            decoder = FrameDecoder(Limits.answer_bytes)
+            while left and (chunk := sock.recv(65536)):
+                acks = [m for m in map(decode, decoder.receive(chunk)) if m["type"] == "ack"]
+                left = left[len(acks) :]
+
+
 # --- 13: a new message in the protocol ------------------------------------------------------------
 
 
@@ -936,6 +1357,33 @@ def disconnects(client: ClientConnection, _message: Message) -> None:
     client._on_quit({"type": "quit"})
 
 
+@refused(13, "on_whoami", "The answer was {'type': 'pong'}")
+def returns_the_answer(client: ClientConnection, _message: Message) -> Message:
+    nick = client._require_member().nick
+    host, port = client.address
+    return {"type": "whoami", "nick": nick, "host": host, "port": port}
+
+
+@refused(13, "on_whoami", "one answer is enough")
+def answers_twice(client: ClientConnection, message: Message) -> None:
+    for _number in range(2):
+        client._post(returns_the_answer(client, message))
+
+
+@refused(13, "on_whoami", "must get the error not_registered, not {'type': 'whoami'")
+def answers_strangers(client: ClientConnection, _message: Message) -> None:
+    host, port = client.address
+    nick = client._member.nick if client._member else None
+    client._post({"type": "whoami", "nick": nick, "host": host, "port": port})
+
+
+@refused(13, "on_whoami", "PermissionError")
+def refuses_in_its_own_way(client: ClientConnection, message: Message) -> None:
+    if client._member is None:
+        raise PermissionError("not_registered")
+    client._post(returns_the_answer(client, message))
+
+
 # --- 14: /topic; the edits of the solution with one of them done wrong ----------------------------
 
 WRONG_EDITS = {
@@ -968,6 +1416,16 @@ WRONG_EDITS = {
         "topic = check_text(text, self._limits)",
         "topic = str(text)",
         "Step 2: a topic that is no text of a message",
+    ),
+    "the room is not locked": (
+        "        with self._lock:\n            self._topic = topic",
+        "        if topic:\n            self._topic = topic",
+        "Step 2: the topic was changed without waiting for the room's lock",
+    ),
+    "there is None before there is a topic": (
+        '        self._topic = ""',
+        "        self._topic = None",
+        "Step 3: there is no topic yet, and welcome has None",
     ),
     "whoever comes later is not told": (
         'message["topic"] = self._topic',

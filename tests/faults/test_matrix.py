@@ -40,7 +40,7 @@ def test_rows_are_kept_in_a_file_and_shown_in_a_table(tmp_path: Path) -> None:
     header, rows = faults.table(faults.load(path))
     assert {len(header)} == {len(row) for row in rows}
     assert rows[0][1:] == ["да", "да", "да (12 мс)", "да", "да", "100"]
-    assert rows[1][1:] == ["да", "да", "—", "да", "НЕТ", "50"]
+    assert rows[1][1:] == ["да", "да", "–", "да", "НЕТ", "50"]
     assert good.kept
     assert not server.kept
 

@@ -11,7 +11,7 @@ From the data to the grade:
     how one chat is started and spoken to: this one; every student's has such a file
 ``python``
     whose files are the student's, and which Python runs them
-``network``, ``confine``, ``sandbox``
+``network``, ``sandbox``
     the student's programs on a network of their own, with limits, in a folder of their own
 ``meddler``
     a peer that misbehaves on the network: stays silent, sends garbage, hangs up, cuts up

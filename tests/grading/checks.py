@@ -8,7 +8,6 @@ may be told in the rubric are its keyword arguments.
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -158,7 +157,7 @@ def list_on_request(stage: Stage) -> None:
     """The list of users comes on request and names all others."""
     anna, boris, vera = stage.open(3)
     for asker, others in ((anna, (boris, vera)), (vera, (anna, boris))):
-        mark = stage.list_users(asker)
+        mark = asker.does(stage.steps("users"))
         for other in others:
             asker.sees(sign(other.name), mark)
 
@@ -170,7 +169,7 @@ def list_is_fresh(stage: Stage) -> None:
     stage.leaves(boris)
     _gone(stage, anna, boris)
     [gleb] = stage.enter(3)
-    mark = stage.list_users(anna)
+    mark = anna.does(stage.steps("users"))
     for other in (vera, gleb):
         anna.sees(sign(other.name), mark)
     _listed_no_more(stage, anna, boris)
@@ -181,7 +180,7 @@ def _listed_no_more(stage: Stage, asker: Player, gone: Player) -> None:
     others = [user for user in stage.users if user is not asker]
 
     def is_gone() -> bool:
-        mark = stage.list_users(asker)
+        mark = asker.does(stage.steps("users"))
         for other in others:
             asker.sees(sign(other.name), mark)
         ask = stage.broadcasts(others[0])  # what comes after it comes after the whole list
@@ -196,16 +195,15 @@ def _listed_no_more(stage: Stage, asker: Player, gone: Player) -> None:
 
 
 def _gone(stage: Stage, watcher: Player, gone: Player, kind: str = "left") -> None:
-    """Wait until the program of *gone* has ended, or the others are told. Raises `Missed`."""
+    """Wait until the server has noticed that *gone* has left, or been *lost*, as far as it shows.
+
+    Where the others are told, they have been told; that they are is another requirement.
+    """
     told = stage.submission.signs.get(kind) or stage.submission.signs.get("left")
-    pattern = None if told is None else told.pattern(name=gone.name)
-    watcher.waits(
-        lambda: (
-            not gone.terminal.is_alive
-            or (pattern is not None and pattern.search(watcher.text()) is not None)
-        ),
-        _("that {name} is gone").format(name=gone.name),
-    )
+    if told is not None:
+        with contextlib.suppress(Missed):
+            watcher.sees(told, name=gone.name)
+    stage.calm()
 
 
 # Messages
@@ -282,20 +280,11 @@ def killed_removed(stage: Stage) -> None:
     stage.users.remove(boris)
     boris.kill()
     boris.ends()
-    _notices(stage, anna, boris)
+    _gone(stage, anna, boris, "lost")
     _listed_no_more(stage, anna, boris)
     again = stage.launch(1, title=_("{name} again").format(name=boris.name))
     stage.log_in(again)
     stage.hears(vera, again, stage.broadcasts(again))
-
-
-def _notices(stage: Stage, watcher: Player, lost: Player) -> None:
-    """Give the server time to notice that *lost* is gone, if the others are told of it at all."""
-    told = stage.submission.signs.get("lost") or stage.submission.signs.get("left")
-    if told is not None:
-        with contextlib.suppress(Missed):
-            watcher.sees(told, name=lost.name)
-    stage.settle()
 
 
 def shutdown_announced(stage: Stage, *, clients: int = 2) -> None:
@@ -351,6 +340,7 @@ def abrupt(stage: Stage) -> None:
 
 def _goes_on(stage: Stage, anna: Player, boris: Player, newcomer: int = 2) -> None:
     """Check that those who are here still talk, and that one more can come. Raises `Missed`."""
+    stage.calm()
     stage.hears(boris, anna, stage.broadcasts(anna))
     stage.hears(anna, boris, stage.broadcasts(boris))
     [vera] = stage.enter(newcomer)
@@ -419,13 +409,7 @@ def long_messages(stage: Stage, *, sizes: Sequence[int] = (300, 1100, 1900)) -> 
 
 def _long_text(size: int) -> str:
     """Return *size* characters, of which no part occurs twice."""
-    words = []
-    length = number = 0
-    while length < size:
-        words.append(f"слово{number}ё")
-        length += len(words[-1]) + 1
-        number += 1
-    return " ".join(words)[:size].ljust(size, "я")
+    return " ".join(f"слово{number}ё" for number in range(size))[:size]
 
 
 def bursts(stage: Stage, *, lines: int = 20) -> None:
@@ -539,18 +523,11 @@ def log_file(stage: Stage) -> None:
     text = stage.broadcasts(anna)
     stage.hears(boris, anna, text)
     stage.server.waits(
-        lambda: any(text in _read(path) for path in _files(stage.sandbox.folder, patterns)),
+        lambda: any(
+            text in _read(path) for one in patterns for path in stage.sandbox.folder.rglob(one)
+        ),
         _("“{text}” in a file {files}").format(text=text, files=", ".join(patterns)),
     )
-
-
-def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
-    return [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and any(fnmatch.fnmatch(str(path.relative_to(folder)), one) for one in patterns)
-    ]
 
 
 def _read(path: Path) -> str:

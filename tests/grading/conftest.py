@@ -97,10 +97,5 @@ def pytest_terminal_summary(config: pytest.Config) -> None:
     console = Console()
     console.print()
     output.show(grade, console)
-    for option, text in (
-        ("--grade-json", output.results_json),
-        ("--grade-md", output.markdown),
-    ):
-        path = config.getoption(option, default=None)
-        if path is not None:
-            path.write_text(text(grade), encoding="utf-8")
+    files = (config.getoption(name, default=None) for name in ("--grade-json", "--grade-md"))
+    output.write(grade, *files)

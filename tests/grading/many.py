@@ -181,75 +181,45 @@ def grade_all(
     if not folders and not troubles:
         raise DataError(_("There are no submissions in {path}.").format(path=place))
     output_folder.mkdir(parents=True, exist_ok=True)
-    names = _names(folders, place)
-    rows = []
-    for name, trouble in troubles.items():
+    rows: list[Row] = []
+    submissions = troubles | _by_name(folders, place)
+
+    def graded(name: str) -> Row:
         paths = [output_folder / f"{name}.{kind}" for kind in ("json", "md")]
-        output.write(not_graded(name, _readable(rubric), trouble), *paths)
-        rows.append(_row(name, paths[0], paths[1]))
-        told(rows[-1])
+        folder = submissions[name]
+        trouble = folder if isinstance(folder, str) else ""
+        if isinstance(folder, Path) and (folder / DESCRIPTION).exists():
+            description = folder / DESCRIPTION
+            grade_apart(description, *paths, seconds=seconds, rubric=rubric, options=options)
+        elif not trouble:
+            trouble = _(
+                "There is no {file}. It is written with: python -m tests.grading.describe {folder}"
+            ).format(file=DESCRIPTION, folder=folder)
+        if trouble:
+            output.write(not_graded(name, _readable(rubric), trouble), *paths)
+        return _row(name, *paths)
+
     with ThreadPoolExecutor(jobs) as pool:
-        tasks = [
-            pool.submit(
-                _grade_one,
-                one,
-                names[one],
-                output_folder,
-                rubric=rubric,
-                seconds=seconds,
-                options=options,
-            )
-            for one in folders
-        ]
-        for task in as_completed(tasks):
+        for task in as_completed([pool.submit(graded, name) for name in submissions]):
             rows.append(task.result())
             told(rows[-1])
     return sorted(rows, key=lambda row: (-row.points, row.folder))
 
 
-def _names(folders: Sequence[Path], place: Path) -> dict[Path, str]:
-    """Return what the row of each of *folders* is called: the student, if that is enough."""
-    students = {folder: student(folder, place) for folder in folders}
+def _by_name(folders: Sequence[Path], place: Path) -> dict[str, Path]:
+    """Return *folders* by what their rows are called: the student, if that is enough."""
+    students = [student(folder, place) for folder in folders]
     return {
-        folder: name
-        if list(students.values()).count(name) == 1
-        else folder.relative_to(place).parts[0]
-        for folder, name in students.items()
+        name if students.count(name) == 1 else folder.relative_to(place).parts[0]: folder
+        for folder, name in zip(folders, students, strict=True)
     }
 
 
-def _grade_one(
-    folder: Path,
-    name: str,
-    output_folder: Path,
-    *,
-    rubric: Path,
-    seconds: float,
-    options: Sequence[str],
-) -> Row:
-    description = folder / DESCRIPTION
-    json_path, md_path = (output_folder / f"{name}.{kind}" for kind in ("json", "md"))
-    if description.exists():
-        grade_apart(
-            description, json_path, md_path, seconds=seconds, rubric=rubric, options=options
-        )
-    else:
-        sentence = _(
-            "There is no {file}. It is written with: python -m tests.grading.describe {folder}"
-        ).format(file=DESCRIPTION, folder=folder)
-        output.write(not_graded(name, _readable(rubric), sentence), json_path, md_path)
-    return _row(name, json_path, md_path)
-
-
 def _row(name: str, json_path: Path, md_path: Path) -> Row:
-    _write_page(md_path)
+    body = pypandoc.convert_text(md_path.read_text(encoding="utf-8"), "html", format="gfm")
+    md_path.with_suffix(".html").write_text(_page(name, body), encoding="utf-8")
     document = json.loads(json_path.read_text(encoding="utf-8"))
     return Row(name, document["output"].splitlines()[0], document)
-
-
-def _write_page(md_path: Path) -> None:
-    body = pypandoc.convert_text(md_path.read_text(encoding="utf-8"), "html", format="gfm")
-    md_path.with_suffix(".html").write_text(_page(md_path.stem, body), encoding="utf-8")
 
 
 def _page(title: str, body: str) -> str:

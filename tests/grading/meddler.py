@@ -4,7 +4,7 @@
 line:
 
 ``silence``         connect and say nothing, until the end
-``garbage``         connect again and again, sending what is no text, and hang up
+``garbage``         connect again and again, send what is no text, and end in an orderly way
 ``abrupt``          connect and hang up in every way, with a reset too, before and after a few bytes
 ``relay``           listen, and pass everything on to PORT and back; answers with the port it is on
 ``slice``           from now on, pass on one byte at a time, each when the last has been read
@@ -24,6 +24,7 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 PATIENCE = 10.0  # seconds for any one step
+SHORT = 0.3  # seconds for what a server need not do
 
 GARBAGE = (
     b"\xff\xfe\xfd\n",  # no UTF-8
@@ -59,18 +60,40 @@ def say(sock: socket.socket, data: bytes) -> None:
 
 
 def garbage(port: int) -> None:
-    """Send each kind of garbage over a connection of its own, and hang up."""
+    """Send each kind of garbage over a connection of its own, which ends with FIN.
+
+    What the server answers is read: to close a socket with unread bytes sends a reset (RFC 2525,
+    section 2.17), and then it would depend on the answer's speed which of the two the server gets.
+    """
     for data in GARBAGE:
         with contextlib.suppress(OSError), connect(port) as sock:
             say(sock, data)
-            wait_until_read(sock, 0.3)
+            wait_until_read(sock, SHORT)
+            sock.shutdown(socket.SHUT_WR)
+            deadline = time.monotonic() + SHORT
+            while (left := deadline - time.monotonic()) > 0:
+                sock.settimeout(left)
+                if not sock.recv(65536):
+                    break
+
+
+def finish(sock: socket.socket) -> None:
+    """Close *sock*, with a FIN before the reset that unread bytes cause."""
+    sock.shutdown(socket.SHUT_WR)
+    sock.close()
+
+
+def reset_when_read(sock: socket.socket) -> None:
+    """Close *sock* with a reset, when the server has read what was sent."""
+    wait_until_read(sock, SHORT)
+    reset(sock)
 
 
 def abrupt(port: int) -> None:
-    """Connect and hang up at once, with FIN and with reset, before and after a few bytes."""
+    """Connect and hang up, with FIN and with reset, before and after a few bytes."""
     for first in (b"", b"x", b"a name\n"):
         for _number in range(4):
-            for end in (socket.socket.close, reset):
+            for end in (finish, reset, reset_when_read):
                 with contextlib.suppress(OSError):
                     sock = connect(port)
                     say(sock, first)

@@ -5,9 +5,13 @@ Each is made from ``examples/good`` by a small change of its code.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -65,7 +69,7 @@ _DIRECT = (
     SERVER,
     """            self.outgoing.put_nowait(line)
         except queue.Full:
-            self.sock.shutdown(socket.SHUT_RDWR)
+            self.hang_up()
 """,
     """            self.sock.sendall((line + "\\n").encode())
         except OSError:
@@ -330,3 +334,14 @@ def _try(mutant: Mutant, folder: Path, thorough: bool) -> list[Test]:
     assert not trouble, (mutant.name, trouble)
     tests: list[Test] = json.loads((place / "grade.json").read_text(encoding="utf-8"))["tests"]
     return [test for test in tests if test["score"] < test["max_score"]]
+
+
+@contextlib.contextmanager
+def busy_machine() -> Iterator[None]:
+    """Give every processor two programs that never rest."""
+    program = [sys.executable, "-c", "while True: pass"]
+    with contextlib.ExitStack() as stack:
+        for _number in range(2 * (os.cpu_count() or 1)):
+            burner = stack.enter_context(subprocess.Popen(program))
+            stack.callback(burner.kill)
+        yield

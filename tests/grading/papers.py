@@ -14,11 +14,11 @@ import shutil
 import subprocess
 import sys
 import tokenize
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatch
+from html import unescape
 from pathlib import Path
-from typing import Any
 
 import pypandoc  # type: ignore[import-untyped]
 
@@ -56,17 +56,10 @@ class Section:
     pictures: int = 0
 
 
-@dataclass
-class Document:
-    """A report, as far as it is looked at."""
-
-    sections: list[Section] = field(default_factory=list)
-
-
 def report_parts(submission: Submission, *, parts: Sequence[str]) -> Outcome | None:
     """The report has its parts, each under a heading."""
-    document = _report(submission)
-    missing = [part for part in parts if _section(document, part) is None]
+    report = _report(submission)
+    missing = [part for part in parts if _section(report, part) is None]
     return _share(
         len(parts) - len(missing),
         len(parts),
@@ -104,7 +97,7 @@ def screenshots(
     return _share(min(section.pictures, named), len(situations), " ".join(reasons))
 
 
-def _report(submission: Submission) -> Document:
+def _report(submission: Submission) -> list[Section]:
     if not submission.report_files:
         raise Missed(_("{file} names no report under [report].").format(file=submission.path.name))
     found = [
@@ -127,7 +120,10 @@ def _report(submission: Submission) -> Document:
         )
     try:
         text = pypandoc.convert_file(
-            str(path), "json", format=_FORMATS[path.suffix.lower()], sandbox=True
+            str(path),
+            "html",
+            format=_FORMATS[path.suffix.lower()],
+            sandbox=True,
         )
     except (RuntimeError, OSError) as error:
         raise Missed(
@@ -135,72 +131,45 @@ def _report(submission: Submission) -> Document:
                 file=path.name, reason=str(error).strip().splitlines()[-1]
             )
         ) from error
-    return _pandoc(json.loads(text)["blocks"])
+    return _sections(text)
 
 
-def _pandoc(blocks: list[dict[str, Any]]) -> Document:
-    document = Document()
-    open_sections: list[Section] = []
-    for block in _flat(blocks):
-        if block["t"] == "Header":
-            level, _attributes, inlines = block["c"]
-            open_sections = [one for one in open_sections if one.level < level]
-            open_sections.append(Section(_words(inlines), level))
-            document.sections.append(open_sections[-1])
-        for section in open_sections:
-            section.text += " " + _words(block)
-            section.pictures += _pictures(block)
-    return document
+def _sections(html: str) -> list[Section]:
+    """Return the sections of a page as pandoc writes it, where no tag stands in a text."""
+    _before, *parts = re.split(r"<h([1-6])\b[^>]*>(.*?)</h\1>", html, flags=re.DOTALL)
+    sections: list[Section] = []
+    around: list[Section] = []  # those in which the next one stands
+    for level, heading, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+        around = [one for one in around if one.level < int(level)]
+        around.append(Section(_text(heading), int(level)))
+        sections.append(around[-1])
+        for section in around:
+            section.text += f" {_text(heading)} {_text(body)}"
+            section.pictures += len(re.findall(r"<(?:img|svg)\b", body, re.IGNORECASE))
+    return sections
 
 
-def _flat(blocks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield blocks; of a Div or a Figure in an HTML page, what is in it."""
-    for block in blocks:
-        if block["t"] == "Div":
-            yield from _flat(block["c"][1])
-        else:
-            yield block
+def _text(html: str) -> str:
+    html = re.sub(r"<img\b[^>]*\balt=\"([^\"]*)\"[^>]*>", r" \1 ", html)
+    return " ".join(unescape(re.sub(r"<[^>]+>", "", html)).split())
 
 
-def _words(node: object) -> str:
-    if isinstance(node, dict):
-        if node.get("t") in ("Str", "Code", "CodeBlock", "RawBlock"):
-            content = node["c"]
-            return content if isinstance(content, str) else str(content[-1])
-        if node.get("t") in ("Space", "SoftBreak", "LineBreak"):
-            return " "
-        return _words(node.get("c", []))
-    if isinstance(node, list):
-        return "".join(map(_words, node)) + (" " if node and isinstance(node[0], dict) else "")
-    return ""
-
-
-def _pictures(node: object) -> int:
-    if isinstance(node, dict):
-        if node.get("t") == "Image":
-            return 1
-        if node.get("t") in ("RawBlock", "RawInline"):
-            return len(re.findall(r"<(?:img|svg)\b", str(node["c"][-1]), re.IGNORECASE))
-        return _pictures(node.get("c", []))
-    return sum(map(_pictures, node)) if isinstance(node, list) else 0
-
-
-def _pdf(path: Path) -> Document:
+def _pdf(path: Path) -> list[Section]:
     """Return a PDF's lines as sections; every line could be a heading. By poppler."""
     if shutil.which("pdftotext") is None or shutil.which("pdfimages") is None:
         raise CannotTell(_("A report in PDF is read with pdftotext (poppler-utils)."))
     text = _output(["pdftotext", str(path), "-"])
     listed = _output(["pdfimages", "-list", str(path)]).splitlines()[2:]
     pictures = [int(row.split()[0]) for row in listed]  # the page of each
-    document = Document()
+    sections: list[Section] = []
     for number, page in enumerate(text.split("\f"), 1):
         for line in page.splitlines():
             if line.strip():
-                document.sections.append(Section(line.strip(), 1))
-        for section in document.sections:  # a heading's part goes on to the end of the document
+                sections.append(Section(line.strip(), 1))
+        for section in sections:  # a heading's part goes on to the end of the document
             section.text += " " + page
             section.pictures += pictures.count(number)
-    return document
+    return sections
 
 
 def _output(command: list[str]) -> str:
@@ -214,10 +183,10 @@ def _output(command: list[str]) -> str:
         ) from error
 
 
-def _section(document: Document, name: str) -> Section | None:
+def _section(report: list[Section], name: str) -> Section | None:
     """Return the last section whose heading is *name*, with a number before it or without."""
     wanted = name.casefold()
-    for section in reversed(document.sections):
+    for section in reversed(report):
         heading = re.sub(r"^[\W\d]+", "", " ".join(section.heading.split()))
         heading = re.sub(r"^(глава|часть|раздел)\s+\d+\W*", "", heading.casefold())
         if heading.rstrip(" .:").startswith(wanted):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,18 +18,17 @@ from . import clues
 from .clues import Offer
 from .findings import Findings, Step, Window
 from .python import choose
-from .sandbox import Sandbox, SandboxLimits
+from .sandbox import Patience, Sandbox, SandboxLimits
 from .signs import VARIES, template
 from .submission import KEYS, PASSWORD, fill
 
 HOST = "127.0.0.1"
 NAMES = ("anna", "boris", "vera", "gleb", "dasha")
-PATIENCE = 3.0  # seconds for anything to happen
+PATIENCE = 3.0  # seconds of all programs standing still, until nothing more is taken to happen
 COLUMNS, ROWS = 100, 40
 MOST_PROMPTS = 8
 
 _MOST_SECONDS = 120.0  # after which nothing more is tried, only asked
-_BLOCKED_SECONDS = 0.4  # of waiting for nothing but a person, until nothing is taken to come
 
 
 class NotFoundError(Exception):
@@ -218,24 +216,15 @@ class Play:
 
     def calm(self) -> None:
         """Wait until nobody is busy; not for long if that never comes."""
-        self.sandbox.wait_until_calm(PATIENCE)
+        self.sandbox.wait_until_calm()
 
     def wait(self, window: Window, condition: Callable[[], bool]) -> None:
         """Wait until *condition*, or until nothing goes on that could bring it about."""
-        since = 0.0
-
-        def is_over() -> bool:
-            nonlocal since
-            if condition() or not window.terminal.is_alive:
-                return True
-            if not self.sandbox.is_blocked():
-                since = 0.0
-                return False
-            since = since or time.monotonic()
-            return self.sandbox.is_calm() and time.monotonic() - since > _BLOCKED_SECONDS
-
-        self.sandbox.begin_calm()
-        wait_for_all(is_over, PATIENCE)
+        patience = Patience(self.sandbox, PATIENCE)
+        wait_for_all(
+            lambda: condition() or not window.terminal.is_alive or patience.is_over(),
+            self.sandbox.time_left(),
+        )
 
 
 def lines(text: str, fields: dict[str, str]) -> list[str]:

@@ -108,7 +108,7 @@ def read_rubric(path: Path, checks: Mapping[str, Callable[..., Any]]) -> Rubric:
     Raises `DataError` when it names a check or a setting that there is not.
     """
     document = read_toml(path)
-    _know(document, {"title", "limits", "waiting", "requirement"}, path)
+    know(document, {"title", "limits", "waiting", "requirement"}, path)
     rows = document.get("requirement", [])
     if not rows:
         raise DataError(_("{path}: there is no [[requirement]].").format(path=path))
@@ -120,9 +120,9 @@ def read_rubric(path: Path, checks: Mapping[str, Callable[..., Any]]) -> Rubric:
                 _("{path}: two requirements are called {name}.").format(path=path, name=name)
             )
     limits = document.get("limits", {})
-    _know(limits, {one.name for one in fields(SandboxLimits)}, path)
+    know(limits, {one.name for one in fields(SandboxLimits)}, path)
     waiting = document.get("waiting", {})
-    _know(waiting, {"patience", "longest_wait"}, path)
+    know(waiting, {"patience", "longest_wait"}, path)
     for name, number in (limits | waiting).items():
         _positive(number, name, path)
     return Rubric(
@@ -167,7 +167,7 @@ def _requirement(
         if parameter.kind is parameter.KEYWORD_ONLY
     ]
     for told in (settings, *by_stage.values()):
-        _know(told, set(known), path, name)
+        know(told, set(known), path, f"{name}: ")
     if isinstance(row["points"], bool) or not isinstance(row["points"], int | float):
         raise DataError(_("{path}: {name}: points is no number").format(path=path, name=name))
     if row["points"] < 0:
@@ -200,14 +200,17 @@ def _positive(number: object, name: str, path: Path) -> None:
         raise DataError(_("{path}: {name} must be a number above 0").format(path=path, name=name))
 
 
-def _know(table: Mapping[str, Any], known: set[str], path: Path, where: str = "") -> None:
-    """Raise `DataError` when *table* has a key that nobody knows: most likely it is misspelt."""
+def know(table: Mapping[str, Any], known: set[str], path: Path, where: str = "") -> None:
+    """Raise `DataError` when *table* has a key that is not *known*: most likely it is misspelt.
+
+    *where* begins the sentence: which table of the file at *path* it is.
+    """
     for key in table:
         if key not in known:
             raise DataError(
                 _("{path}: {where}there is no setting {name}; there are: {names}").format(
                     path=path,
-                    where=f"{where}: " if where else "",
+                    where=where,
                     name=key,
                     names=", ".join(sorted(known)) or "—",
                 )

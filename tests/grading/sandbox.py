@@ -14,6 +14,7 @@ import ctypes
 import fcntl
 import os
 import platform
+import resource
 import shutil
 import signal
 import socket
@@ -34,17 +35,25 @@ from chat.lab.terminal import Terminal, wait_for_all
 
 from .python import is_foreign, own_files
 
-_CONFINE, _NETWORK = (
-    str(Path(__file__).with_name(f"{name}.py")) for name in ("confine", "network")
-)
+_NETWORK = str(Path(__file__).with_name("network.py"))
+_DESCRIPTORS = 512
+
+# Of util-linux. Each does one thing to itself and then becomes the next program (execve(2)).
+_NSENTER, _SETPRIV, _PRLIMIT = map(shutil.which, ("nsenter", "setpriv", "prlimit"))
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 _LOOK_SECONDS = 0.02  # the processes are not looked at more often than this
 _COUNT_SECONDS = 0.2  # nor are they counted
 _CALM_LOOKS = 4
 _LATE_SECONDS = 0.1  # between two looks: more is no look of ours, but a machine that is busy
 _SPINNING = 0.3  # seconds of processor time for nothing, at which a program is taken to spin
+_BUSY_SECONDS = 1.5  # of processor time without what is waited for, until it is given up
+_BLOCKED_SECONDS = 0.5  # of waiting for nothing but a person, until nothing is taken to come
+_CPU_SECONDS = 0.2  # the processor time is not looked at more often than this
+_LONGEST = 30.0  # seconds of waiting for programs that are neither calm nor busy
 ESTABLISHED = "01"  # <linux/tcp_states.h>
 _LISTENING = "0A"
+_MUCH_PRINTED = 30_000  # bytes while somebody waits for something else
+_ENDLESS_PRINTED = 300_000  # bytes after which a program is taken to print for ever
 _BIGGEST_COPY = 64 * 1024 * 1024  # bytes
 _PORT_FREE = 90.0  # seconds that a port of the machine may take to become free (TIME-WAIT)
 
@@ -142,6 +151,7 @@ class Sandbox:
         self._counted = self._looked = 0.0
         self._busy = True
         self._calm_looks = 0
+        self._printed = 0
         self._deadline = 0.0
 
     def __enter__(self) -> Self:
@@ -271,16 +281,29 @@ class Sandbox:
         )
 
     def _confined(self, argv: Sequence[str]) -> list[str]:
-        limits = self.limits
-        holder = processes = 0
+        """Return the command that runs *argv* on the network and within the limits."""
+        if not (_NSENTER and _SETPRIV and _PRLIMIT):
+            return list(argv)
+        command = []
+        limits = {
+            "as": _allowed(resource.RLIMIT_AS, self.limits.memory_mb << 20),
+            "fsize": _allowed(resource.RLIMIT_FSIZE, self.limits.output_mb << 20),
+            "nofile": _allowed(resource.RLIMIT_NOFILE, _DESCRIPTORS),
+            "core": 0,
+        }
+        # First SIGXCPU, whose reason can be told, a second later SIGKILL: getrlimit(2).
+        cpu = [_allowed(resource.RLIMIT_CPU, self.limits.cpu_seconds + n) for n in (0, 1)]
         if self._holder is not None:
-            holder = self._holder.pid
-            # An ordinary user's network counts its own processes alone. Four times as many as are
-            # allowed: we count them too, and say so; this only stops an avalanche.
-            processes = 4 * limits.processes if os.getuid() != 0 else 0
-        output = limits.output_mb << 20
-        numbers = (holder, limits.memory_mb << 20, limits.cpu_seconds, output, processes)
-        return [sys.executable, "-I", "-S", _CONFINE, *map(str, numbers), *argv]
+            place = Path(f"/proc/{self._holder.pid}/ns")
+            command = [_NSENTER, f"--net={place / 'net'}"]
+            if not (place / "user").samefile("/proc/self/ns/user"):
+                command += [f"--user={place / 'user'}", "--preserve-credentials"]
+                # There an ordinary user's processes are counted alone. Four times as many as are
+                # allowed: we count them too, and say so; this only stops an avalanche.
+                limits["nproc"] = 4 * self.limits.processes
+        command += [_SETPRIV, "--no-new-privs", "--pdeathsig=KILL"]  # nothing outlives who grades
+        command += [_PRLIMIT, f"--cpu={cpu[0]}:{cpu[1]}"]
+        return [*command, *(f"--{name}={most}:{most}" for name, most in limits.items()), *argv]
 
     # The network
 
@@ -300,15 +323,19 @@ class Sandbox:
         self._holder = None
 
     def _make_network(self) -> None:
+        if not (_NSENTER and _SETPRIV and _PRLIMIT):
+            self.without = [
+                _(
+                    "The submission's programs had no limits, and were not cut off from the "
+                    "network: nsenter, setpriv and prlimit (util-linux) are needed for that."
+                )
+            ]
         if self.without or not self._own_network:  # it was tried before
             return
         sentence = _(
             "The submission's programs were not cut off from the network: {reason}. "
             "They were told to use 127.0.0.1 alone."
         )
-        if sys.platform != "linux":
-            self.without.append(sentence.format(reason=sys.platform))
-            return
         holder = subprocess.Popen(
             [sys.executable, "-I", "-S", _NETWORK],
             stdin=subprocess.PIPE,
@@ -356,7 +383,10 @@ class Sandbox:
                 )
         self._busy = any(_is_running(process) for process in self._known)
         late = now - self._looked > _LATE_SECONDS  # then others wait for the processor as we did
-        self._calm_looks = 0 if self._busy or late else self._calm_looks + 1
+        printed = self.bytes_printed()  # who has printed may have waited for us to read it
+        still = not (self._busy or late or printed != self._printed)
+        self._calm_looks = self._calm_looks + 1 if still else 0
+        self._printed = printed
         self._looked = time.monotonic()
         return self._busy
 
@@ -388,21 +418,27 @@ class Sandbox:
         """Tell whether nobody was busy at several looks in a row since `begin_calm`."""
         return not self.is_busy() and self._calm_looks >= _CALM_LOOKS
 
-    def wait_until_calm(self, seconds: float) -> None:
-        """Wait until nobody is busy any more, or with nothing that shows; at most *seconds*."""
+    def wait_until_calm(self) -> None:
+        """Wait until nobody is busy any more, or with nothing that shows, or for too long."""
         self.begin_calm()
-        printed, used = -1, 0.0
+        printed, used, first = -1, 0.0, self.cpu_seconds()
+        most = self.bytes_printed() + _ENDLESS_PRINTED
 
         def is_over() -> bool:
             nonlocal printed, used
             if self.is_calm():
                 return True
-            now = sum(terminal.bytes_printed for terminal in self._terminals)
-            if now != printed:
-                printed, used = now, self.cpu_seconds()
-            return self.cpu_seconds() - used > _SPINNING
+            if self.bytes_printed() != printed:
+                printed, used = self.bytes_printed(), self.cpu_seconds()
+            now = self.cpu_seconds()
+            spins = now - used > _SPINNING or now - first > _BUSY_SECONDS
+            return spins or printed > most
 
-        wait_for_all(is_over, seconds)
+        wait_for_all(is_over, _LONGEST)
+
+    def bytes_printed(self) -> int:
+        """Return how much all programs that have a terminal have printed."""
+        return sum(terminal.bytes_printed for terminal in self._terminals)
 
     # What the kernel knows
 
@@ -534,6 +570,57 @@ class Sandbox:
     def _adopt_orphans(self, *, wanted: bool) -> None:
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0)
+
+
+class Patience:
+    """How long something is still waited for: for a thread that looks again and again.
+
+    It ends when the programs have stood still for its seconds, sooner when they wait for nothing
+    but somebody to type, and also when they have spent time of the processor on something else.
+    The time for which they wait for the processor does not count.
+    """
+
+    def __init__(self, sandbox: Sandbox, seconds: float) -> None:
+        """Have patience with the programs in *sandbox* for *seconds*, from now on."""
+        self._sandbox = sandbox
+        self._seconds = seconds
+        self._given = self._busy = 0.0
+        self._last = self._cpu_at = time.monotonic()
+        self._cpu: float | None = None
+        self._before = self._printed = sandbox.bytes_printed()
+
+    def is_over(self) -> bool:
+        """Look at the programs; tell whether they have been given all the time there is."""
+        now = time.monotonic()
+        passed = min(now - self._last, _LATE_SECONDS)  # we may have slept ourselves
+        printed = self._sandbox.bytes_printed()
+        if self._sandbox.is_busy():
+            if now - self._cpu_at >= _CPU_SECONDS:
+                before, self._cpu = self._cpu, self._sandbox.cpu_seconds()
+                used = 0.0 if before is None else max(0.0, self._cpu - before)
+                self._busy += used
+                self._given += used * max(1.0, self._seconds / _BUSY_SECONDS)
+                self._cpu_at = now
+        elif printed != self._printed:  # it was not nothing that happened
+            self._printed = printed
+        elif now - self._last < _LATE_SECONDS and self._sandbox.is_blocked():
+            self._given += passed * max(1.0, self._seconds / _BLOCKED_SECONDS)
+        else:
+            self._given += passed
+        self._last = now
+        return self._given >= self._seconds
+
+    @property
+    def was_busy(self) -> bool:
+        """Whether the programs were at work most of the time, or printed much."""
+        worked = self._busy > min(self._seconds, _BUSY_SECONDS) / 2
+        return worked or self._sandbox.bytes_printed() - self._before > _MUCH_PRINTED
+
+
+def _allowed(kind: int, most: int) -> int:
+    """Return *most*, or the limit *kind* of this process if that is less."""
+    _soft, hard = resource.getrlimit(kind)
+    return most if hard == resource.RLIM_INFINITY else min(most, hard)
 
 
 def _connections_of(pid: int) -> list[Any]:

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Self
 
 from chat.app.i18n import gettext as _
-from chat.lab.terminal import ScreenTimeout, Terminal, wait_for_all
+from chat.lab.terminal import ScreenTimeout, Terminal
 
 from .rubric import Rubric
-from .sandbox import ESTABLISHED, PortTakenError, Sandbox, port_of
+from .sandbox import ESTABLISHED, Patience, PortTakenError, Sandbox, port_of
 from .submission import KEYS, PASSWORD, Sign, Steps, Submission, fill, sign
 
 _MEDDLER = str(Path(__file__).with_name("meddler.py"))
@@ -33,11 +33,6 @@ _PORT = 9100  # on a network of its own; otherwise the system chooses
 HOST = "127.0.0.1"
 _TYPED_SHOWN = 6
 _EVENTS_SHOWN = 16
-_BLOCKED_SECONDS = 0.5  # of waiting for nothing but a person, until nothing is taken to come
-_LATE_SECONDS = 0.12  # between two looks: the machine is busy, and others wait as we did
-_BUSY_SECONDS = 1.5  # of processor time without what is waited for, until it is given up
-_MUCH_PRINTED = 30_000  # bytes while somebody waits for something else
-_CPU_SECONDS = 0.2  # the processor time is not looked at more often than this
 _ROWS_SHOWN = 14
 
 MESSAGE = Sign((("{name}.*{text}", True),))
@@ -252,10 +247,6 @@ class Stage:
 
     # Who is there
 
-    def name(self, number: int) -> str:
-        """Return the name of user *number*, from 0."""
-        return self._names[number]
-
     def steps(self, name: str) -> Steps:
         """Return how the submission does *name*. Raises `Missed` if its file does not say."""
         steps = self.submission.steps.get(name)
@@ -332,7 +323,7 @@ class Stage:
             raise self.missed(
                 self.server, _("a server that listens on port {port}").format(port=self.port)
             )
-        name = name or self.name(number)
+        name = name or self._names[number]
         command = self._command(self.submission.client_command, port or self.port, name)
         player = self._player(title or name, command)
         player.name, player.port = name, port or self.port
@@ -406,10 +397,7 @@ class Stage:
 
         After something that shows on no screen: what is done next does not meet it on its way.
         """
-        self.sandbox.begin_calm()
-        wait_for_all(
-            lambda: self.sandbox.is_calm() and not self.bytes_waiting(), self._rubric.patience
-        )
+        self.sandbox.wait_until_calm()
 
     def leaves(self, player: Player) -> None:
         """Let *player* leave the chat, by command if there is one. Raises `Missed`."""
@@ -423,10 +411,6 @@ class Stage:
         """Shut the server down as its file says. Raises `Missed`."""
         self._stopping = True
         self.server.does(self.steps("stop"))
-
-    def list_users(self, player: Player) -> int:
-        """Let *player* ask for the list of users; return the mark from before."""
-        return player.does(self.steps("users"))
 
     # Trouble
 
@@ -449,42 +433,18 @@ class Stage:
     ) -> None:
         """Wait in front of the screen of *player*. Raises `Missed`.
 
-        What is waited for is given up when the programs have stood still for as long as the
-        rubric is patient, sooner when they wait for nothing but somebody to type, and also when
-        they have spent time of the processor on something else.
+        What is waited for is given up when the rubric's patience with the programs is over.
         """
         if self.sandbox.time_left() <= 0:
             raise Missed(_("The time for this submission was over before this was checked."))
-        patience = self._rubric.patience
+        patience = Patience(self.sandbox, self._rubric.patience)
         longest = min(self._rubric.longest_wait, self.sandbox.time_left())
-        given = busy = 0.0  # of the patience, and how much of it to programs that were busy
-        last = spent_at = time.monotonic()
-        printed = before = self._printed()
-        spent = None
         met = False
 
         def look(_terminal: Terminal) -> bool:
-            nonlocal given, busy, last, spent, spent_at, printed, met
+            nonlocal met
             met = condition()
-            if met:
-                return True
-            now = time.monotonic()
-            passed = min(now - last, 0.1)  # we may have slept ourselves
-            if self.sandbox.is_busy():
-                if now - spent_at >= _CPU_SECONDS:
-                    before, spent = spent, self.sandbox.cpu_seconds()
-                    used = 0.0 if before is None else max(0.0, spent - before)
-                    busy += used * max(1.0, patience / _BUSY_SECONDS)
-                    given += used * max(1.0, patience / _BUSY_SECONDS)
-                    spent_at = now
-            elif printed != (now_printed := self._printed()):
-                printed = now_printed  # it was not nothing that happened
-            elif now - last < _LATE_SECONDS and self.sandbox.is_blocked():
-                given += passed * max(1.0, patience / _BLOCKED_SECONDS)
-            else:
-                given += passed
-            last = now
-            return given >= patience
+            return met or patience.is_over()
 
         try:
             player.terminal.wait_until(look, expected, longest)
@@ -493,12 +453,9 @@ class Stage:
         self.observe()
         if not met:
             missed = self.missed(player, expected, sign)
-            if busy > patience / 2 or self._printed() - before > _MUCH_PRINTED:
+            if patience.was_busy:
                 missed.args = (_("A program was busy all the time.") + f"\n{missed}",)
             raise missed
-
-    def _printed(self) -> int:
-        return sum(player.terminal.bytes_printed for player in self._players)
 
     # What is told of it
 

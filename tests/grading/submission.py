@@ -24,14 +24,14 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from chat.app.i18n import gettext as _
 
-from .rubric import DataError, read_toml
+from .rubric import DataError, know, read_toml
 
 KEYS = {"ctrl-c": "\x03", "ctrl-d": "\x04", "enter": "\r", "escape": "\x1b", "tab": "\t"}
 
@@ -151,9 +151,9 @@ def read_submission(path: Path) -> Submission:
     """Return the submission that the file at *path* describes. Raises `DataError`."""
     document = read_toml(path)
     top = {"name", "folder", "copy", "env", "names", "skip", "screen", "encoding"}
-    _know(document, top | set(_SECTIONS), path, "")
+    know(document, top | set(_SECTIONS), path)
     for section, keys in _SECTIONS.items():
-        _know(_table(document, section, path), keys, path, f"[{section}] ")
+        know(_table(document, section, path), keys, path, f"[{section}] ")
     server, client = _table(document, "server", path), _table(document, "client", path)
     for section, table in (("server", server), ("client", client)):
         if "command" not in table:
@@ -185,7 +185,7 @@ def read_submission(path: Path) -> Submission:
     if "ready" in server:
         signs["server_ready"] = _sign(server["ready"], path, "ready")
     screen = _table(document, "screen", path)
-    _know(screen, {"columns", "rows"}, path, "[screen] ")
+    know(screen, {"columns", "rows"}, path, "[screen] ")
     return Submission(
         path=path,
         name=_text(document.get("name", path.stem), path, "name"),
@@ -202,9 +202,9 @@ def read_submission(path: Path) -> Submission:
         steps={name: _steps(both[name], path, name) for name in _STEPS if name in both},
         signs=signs,
         bad_lines=_texts(client.get("bad_lines", []), path, "bad_lines"),
-        log_files=_texts(document.get("log", {}).get("files", []), path, "files"),
-        report_files=_texts(document.get("report", {}).get("files", []), path, "files"),
-        code_files=_texts(document.get("code", {}).get("files", ["**/*.py"]), path, "files"),
+        log_files=_patterns(document, "log", path),
+        report_files=_patterns(document, "report", path),
+        code_files=_patterns(document, "code", path, default=["**/*.py"]),
         skip={
             name: _text(reason, path, "skip")
             for name, reason in _table(document, "skip", path).items()
@@ -214,6 +214,20 @@ def read_submission(path: Path) -> Submission:
 
 
 # What stands in the file
+
+
+def _patterns(
+    document: Mapping[str, Any], section: str, path: Path, default: Sequence[str] = ()
+) -> tuple[str, ...]:
+    found = _texts(_table(document, section, path).get("files", list(default)), path, "files")
+    for one in found:
+        if not one or Path(one).is_absolute():
+            raise DataError(
+                _("{path}: [{section}] files: “{name}” is no path inside of the folder").format(
+                    path=path, section=section, name=one
+                )
+            )
+    return found
 
 
 def _names(value: object, path: Path) -> tuple[str, ...]:
@@ -303,13 +317,3 @@ def _texts(value: object, path: Path, name: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise DataError(_("{path}: {name} must be a list of texts").format(path=path, name=name))
     return tuple(value)
-
-
-def _know(table: Mapping[str, Any], known: set[str], path: Path, where: str) -> None:
-    for key in table:
-        if key not in known:
-            raise DataError(
-                _("{path}: {where}there is no setting {name}; there are: {names}").format(
-                    path=path, where=where, name=key, names=", ".join(sorted(known))
-                )
-            )

@@ -75,6 +75,8 @@ def test_a_wrong_rubric_is_said(tmp_path: Path, text: str, complaint: str) -> No
         (MINIMAL + "ready = ''", "ready"),
         ("names = ['a', 'b']\n" + MINIMAL, "five"),
         (MINIMAL + "leave = {key = 'f13'}", "ctrl-c"),
+        (MINIMAL + "[log]\nfiles = ['/tmp/chat.log']", "/tmp/chat.log"),
+        (MINIMAL + "[report]\nfiles = ['']", "no path"),
     ],
 )
 def test_a_wrong_submission_file_is_said(tmp_path: Path, text: str, complaint: str) -> None:

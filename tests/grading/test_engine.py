@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,24 @@ from . import __main__ as script
 from . import output
 from .engine import ALL_CHECKS, grade
 from .mutants import GOOD, quick_rubric
+from .papers import style
 from .rubric import RUBRIC, DataError, Rubric, read_rubric
-from .submission import read_submission
+from .submission import Submission, read_submission
 
 SUBMISSION = GOOD / "submission.toml"
+
+
+@pytest.fixture
+def with_server(tmp_path: Path) -> Callable[[str], Submission]:
+    """Return the good chat with another code of its server."""
+
+    def write(code: str) -> Submission:
+        place = tmp_path / "petrov"
+        shutil.copytree(GOOD, place)
+        (place / "server.py").write_text(code, encoding="utf-8")
+        return read_submission(place / "submission.toml")
+
+    return write
 
 
 @pytest.fixture
@@ -39,16 +54,13 @@ def test_each_stage_requires_more_than_the_one_before() -> None:
 
 
 @pytest.mark.timeout(120)
-def test_the_first_week_needs_one_client(tmp_path: Path, quick: Rubric) -> None:
-    place = tmp_path / "first week"
-    shutil.copytree(GOOD, place)
-    server = place / "server.py"
+def test_the_first_week_needs_one_client(
+    with_server: Callable[[str], Submission], quick: Rubric
+) -> None:
     one = "threads.append(threading.Thread(target=client.read))"
-    code = server.read_text("utf-8")
+    code = (GOOD / "server.py").read_text("utf-8")
     assert one in code
-    code = code.replace(one, f"assert not threads\n                {one}")  # not more than one
-    server.write_text(code, encoding="utf-8")
-    submission = read_submission(place / "submission.toml")
+    submission = with_server(code.replace(one, f"assert not threads\n                {one}"))
     only = ["starts", "threads", "shutdown_announced"]
     assert grade(submission, quick.at_stage(1), only=only).is_full
     assert not grade(submission, quick.at_stage(3), only=["starts"]).is_full
@@ -148,21 +160,44 @@ def test_there_is_a_result_in_every_case(
     ],
 )
 def test_a_server_that_does_not_serve_has_one_reason(
-    code: str, sentence: str, tmp_path: Path
+    code: str, sentence: str, with_server: Callable[[str], Submission]
 ) -> None:
-    place = tmp_path / "petrov"
-    shutil.copytree(GOOD, place)
-    (place / "server.py").write_text(code)
     rubric = read_rubric(RUBRIC, ALL_CHECKS)
     only = ["starts", "broadcast", "private"]
     started = time.monotonic()
-    reached = grade(read_submission(place / "submission.toml"), rubric, only=only)
+    reached = grade(with_server(code), rubric, only=only)
     assert time.monotonic() - started < rubric.longest_wait
     assert reached.points == 0
     assert sentence in reached.results[0].reason
     assert ("no more today" in reached.crash) == ("no more" in code)
     page = output.markdown(reached)
     assert page.count("shows:") <= 2, "one reason for all"
+
+
+@pytest.mark.usefixtures("english")
+def test_a_server_that_used_up_its_processor_time_is_told_so(
+    with_server: Callable[[str], Submission], tmp_path: Path
+) -> None:
+    path = tmp_path / "rubric.toml"
+    path.write_text(
+        'title = "t"\n[limits]\ncpu_seconds = 1\n'
+        '[[requirement]]\nid = "starts"\npoints = 1\ntitle = "x"\n'
+    )
+    reached = grade(with_server("while True: pass"), read_rubric(path, ALL_CHECKS))
+    assert "It used more than 1 s of processor time, and was ended." in reached.results[0].reason
+    assert "It used more than 1 s" in reached.crash, "there is a mark in the table"
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"), [(21, "на 21 строку"), (123, "на 123 строки"), (125, "на 125 строк:")]
+)
+def test_reasons_count_as_russian_does(lines: int, words: str, tmp_path: Path) -> None:
+    (tmp_path / "server.py").write_text("x = 1;\n" * lines)
+    text = SUBMISSION.read_text("utf-8")
+    (tmp_path / "submission.toml").write_text(text, "utf-8")
+    outcome = style(read_submission(tmp_path / "submission.toml"), select=["E703"])
+    assert outcome is not None
+    assert words in outcome.reason
 
 
 @pytest.mark.usefixtures("english")

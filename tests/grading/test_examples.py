@@ -3,6 +3,7 @@
 The good one is also graded with the mutants that are made from it.
 """
 
+import contextlib
 import json
 import re
 import tomllib
@@ -16,7 +17,7 @@ import pytest
 from .describe import describe_apart
 from .engine import ALL_CHECKS
 from .many import grade_apart
-from .mutants import EXAMPLES, copied, quick_rubric
+from .mutants import EXAMPLES, busy_machine, copied, quick_rubric
 from .rubric import RUBRIC, read_rubric
 from .submission import read_submission
 
@@ -31,6 +32,7 @@ QUICK = {
     "redraw": ["no_echo", "bursts"],
     "spins": ["rests"],
     "bytes": ["unique_name", "long_messages"],
+    "fragile": ["bad_bytes", "private"],
     "dies": ["starts"],
 }
 """What is graded when there is no time for everything."""
@@ -58,8 +60,7 @@ def test_the_points_are_of_the_examples_and_the_rubric() -> None:
     assert set(POINTS) == folders
     assert len(CHATS) >= 18
     for lost in POINTS.values():
-        assert set(lost) - {"may"} <= ids
-        assert set(lost.get("may", [])) <= ids
+        assert set(lost) <= ids
     russian = [
         name
         for name in POINTS
@@ -93,7 +94,12 @@ def test_how_a_chat_is_spoken_to_is_found_by_trying(
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("udp", f"UDP.*{5005}"), ("dies", "Слишком много клиентов"), ("prints", r"\? all")],
+    [
+        ("udp", f"UDP.*{5005}"),
+        ("dies", "Слишком много клиентов"),
+        # It is ended when it has printed too much: how far one comes till then depends on luck.
+        ("prints", r"\? all|не выдерживает прихода|Не нашлось клиента"),
+    ],
 )
 def test_of_what_is_no_chat_nothing_is_claimed(
     name: str, sentence: str, described: dict[str, Description]
@@ -138,12 +144,13 @@ def test_what_was_found_leads_to_the_points_deserved(
         return name, graded(name, described[name][0], tmp_path / name, *only)
 
     wrong = []
-    with ThreadPoolExecutor(3) as pool:
+    load = busy_machine() if thorough else contextlib.nullcontext()
+    with load, ThreadPoolExecutor(3) as pool:
         for name, tests in pool.map(one, names):
-            deserved, may = set(POINTS[name]) - {"may"}, POINTS[name].get("may", [])
+            deserved = set(POINTS[name])
             if name in NO_CHATS:
                 deserved = set(tests) - NOT_PLAYED
-            for requirement in set(tests) - NOT_PLAYED - set(may):
+            for requirement in set(tests) - NOT_PLAYED:
                 test = tests[requirement]
                 lost = test["score"] < test["max_score"]
                 if lost != (requirement in deserved):
@@ -177,15 +184,3 @@ def test_a_naive_chat_loses_points_and_learns_why(tmp_path: Path) -> None:
     assert 0 < tests["report_parts"]["score"] < tests["report_parts"]["max_score"]
     assert "«Теоретическая часть», «Выводы»" in tests["report_parts"]["output"]
     assert "выбор собеседника" in tests["screenshots"]["output"]
-
-
-@pytest.mark.timeout(200)
-@pytest.mark.usefixtures("russian")
-def test_a_chat_that_crashes_has_one_reason_for_all_that_it_cost(tmp_path: Path) -> None:
-    only = ("bad_bytes", "abrupt", "private")
-    tests = graded("fragile", EXAMPLES / "fragile", tmp_path, *only)
-    assert tests["private"]["status"] == "passed"
-    assert tests["bad_bytes"]["status"] == tests["abrupt"]["status"] == "failed"
-    assert "UnicodeDecodeError" in tests["bad_bytes"]["output"]
-    page = (tmp_path / "fragile.md").read_text(encoding="utf-8")
-    assert "    │ UnicodeDecodeError" in page

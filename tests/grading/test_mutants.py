@@ -1,27 +1,13 @@
 """The grader is graded: of every chat that is wrong in one way it says which, and no other."""
 
-import contextlib
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from .engine import ALL_CHECKS, grade
-from .mutants import GOOD, MUTANTS, NOTHING, quick_rubric, try_all
-from .rubric import RUBRIC, read_rubric
+from .mutants import GOOD, busy_machine, quick_rubric, try_all
+from .rubric import read_rubric
 from .submission import read_submission
-
-
-def test_each_mutant_breaks_a_requirement_that_there_is() -> None:
-    ids = {requirement.id for requirement in read_rubric(RUBRIC, ALL_CHECKS).requirements}
-    wrong = [mutant for mutant in MUTANTS if mutant is not NOTHING]
-    assert len(wrong) >= 15
-    for mutant in wrong:
-        assert mutant.broken
-        assert mutant.broken <= ids
 
 
 @pytest.mark.timeout(1200)
@@ -38,17 +24,6 @@ def test_points_are_taken_off_what_is_broken_and_nothing_else(
             f"{mutant.name}: {test['tags']}: no reason" for test in lost if not test["output"]
         ]
     assert not wrong, "\n".join(wrong)
-
-
-@contextlib.contextmanager
-def busy_machine() -> Iterator[None]:
-    """Give every processor two programs that never rest."""
-    program = [sys.executable, "-c", "while True: pass"]
-    with contextlib.ExitStack() as stack:
-        for _number in range(2 * (os.cpu_count() or 1)):
-            burner = stack.enter_context(subprocess.Popen(program))
-            stack.callback(burner.kill)
-        yield
 
 
 @pytest.mark.timeout(3600)

@@ -247,15 +247,19 @@ class Trial:
         gleb = self._play.enter(NAMES[3])
 
         def works(steps: Sequence[Step]) -> bool:
-            reader = self._play.window_of(NAMES[3])
-            mark = reader.mark
-            self._play.does(reader, steps)
-            return all(text and text in reader.text[mark:] for text in texts)
+            for name in NAMES[:2]:  # fresh: what was tried may have been said to all
+                text = self._play.say_to_all(self._play.window_of(name))
+                reader = self._play.window_of(NAMES[3])
+                mark = reader.mark
+                self._play.does(reader, steps)
+                if not text or text not in reader.text[mark:]:
+                    return False
+            return True
 
         if all(text and text in gleb.text for text in texts):
             self._findings.found("history", [], _("a newcomer sees at once what two had said"))
             return
-        why = _("a newcomer read what two had said")
+        why = _("somebody read what two had said before")
         question = _("What is typed to read what was said before?")
         self._search.find("history", NAMES[3], works, why=why, question=question)
 

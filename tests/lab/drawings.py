@@ -224,14 +224,6 @@ def layers() -> Figure:
     return figures.layers(rows, border_after=1)
 
 
-def arrived() -> Figure:
-    """Return which of 300 messages arrived."""
-    return figures.delivered(
-        {"TCP": [True] * 300, "UDP": [True] * 103 + [False] * 190 + [True] * 7},
-        xlabel=say("Номер сообщения в порядке отправки", "Message, in the order of sending"),
-    )
-
-
 def of_results(name: str) -> Callable[[], Figure]:
     """Return a function that draws a figure of the recorded benchmark."""
 
@@ -262,7 +254,6 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
     "way": way,
     "states": states,
     "layers": layers,
-    "delivered": arrived,
     "architecture": diagrams.architecture,
     "connection life": diagrams.connection_life,
     **{

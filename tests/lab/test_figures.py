@@ -211,9 +211,6 @@ def test_queue_lengths() -> None:
         lambda: figures.layers(
             [("одна отправка", "Время", "1"), ("две отправки", "", "")], border_after=1
         ),
-        lambda: figures.delivered(
-            {"одна отправка": [True, False] * 50, "две отправки": [True] * 100}, xlabel="Время"
-        ),
     ],
 )
 def test_the_other_figures_carry_their_words(draw: Callable[[], Figure]) -> None:

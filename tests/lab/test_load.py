@@ -1,7 +1,5 @@
 """The load that is put on a server: everybody hears everything, and the times are real."""
 
-import subprocess
-
 import pytest
 
 from chat.core.protocol import Limits
@@ -26,10 +24,17 @@ def test_an_interval_sets_the_pace() -> None:
     assert measured.seconds >= 0.2  # ten intervals between eleven messages
 
 
-def test_a_server_that_refuses_is_no_measurement() -> None:
-    with (
-        ChatServer(limits=Limits(max_clients=2)) as server,
-        pytest.raises(subprocess.CalledProcessError) as failure,
-    ):
-        load.measure(server.address, listeners=3, messages=1)
-    assert b"server_full" in failure.value.stderr
+@pytest.mark.parametrize(
+    ("limits", "why"),
+    [(Limits(max_clients=2), "server_full"), (Limits(text_chars=1), "text_too_long")],
+)
+def test_a_server_that_refuses_is_no_measurement(limits: Limits, why: str) -> None:
+    with ChatServer(limits=limits) as server, pytest.raises(RuntimeError, match=why):
+        load.measure(server.address, listeners=3, messages=20)
+
+
+def test_a_load_that_takes_too_long_says_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = load._Plan(listeners=1, messages=10, window=1, interval=60)
+    monkeypatch.setattr(load, "TIME_LIMIT", 0.3)
+    with ChatServer() as server, pytest.raises(TimeoutError, match="1 из 10"):
+        load._fan_out([server.address], plan)

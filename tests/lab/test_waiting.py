@@ -24,14 +24,14 @@ def test_a_condition_may_have_words_of_its_own() -> None:
 
 
 def test_what_is_refused_is_the_reason() -> None:
-    """A changed limit ends an experiment with the server's refusal, not with a bare timeout."""
+    """An experiment ends with the server's refusal, not with a bare timeout."""
     with (
-        ChatServer(limits=Limits(text_chars=5)) as server,
+        ChatServer() as server,
         RecordingClient(server.address, "Аня") as anya,
         Person(server.address, "Боря") as borya,
     ):
         heard = borya.heard
-        anya.say("длинное слово")
+        anya.say("")
         for wait in (
             lambda: wait_until(lambda: bool(heard), timeout=0.2),
             lambda: anya.wait_for("ack", timeout=0.2),
@@ -39,8 +39,18 @@ def test_what_is_refused_is_the_reason() -> None:
         ):
             with pytest.raises(TimeoutError) as caught:
                 wait()
-            assert "text_too_long" in str(caught.value)
+            assert "bad_text" in str(caught.value)
             assert "Аня" in str(caught.value)
+
+
+def test_after_a_changed_limit_what_is_too_long_is_told_at_once() -> None:
+    """Not when something else has been waited for in vain, minutes later."""
+    with (
+        ChatServer(limits=Limits(text_chars=5)) as server,
+        RecordingClient(server.address, "Аня") as anya,
+        pytest.raises(RuntimeError, match=r"Аня .*13.* 5 .*text_too_long"),
+    ):
+        anya.say("длинное слово")
 
 
 def test_a_wiretap_says_what_has_passed() -> None:

@@ -524,13 +524,23 @@ def test_what_nobody_mentions_is_mentioned_where_it_stands(document: Document) -
     assert sum("#fig-one" in text for text in texts) == 1
 
 
-def test_every_source_has_its_address() -> None:
-    known = sources.Sources("ru")
-    addresses = list(known._by_address)
-    for address in addresses:
+@pytest.mark.parametrize(
+    ("language", "form"),
+    [
+        ("ru", "URL: <{address}> (дата обращения: "),
+        ("en", "Accessed: Nov. {day}, 2026. [Online]. Available: <{address}>"),
+    ],
+)
+def test_every_source_has_its_address_as_its_language_writes_it(language: str, form: str) -> None:
+    known = sources.Sources(language)
+    for address in known._by_address:
         known.cite(address)
-    for address, entry in zip(addresses, known.references(), strict=True):
-        assert f"URL: <{address}> (дата обращения: " in entry.replace("\\", ""), entry
+    for (address, source), entry in zip(known._by_address.items(), known.references(), strict=True):
+        day = source["accessed"]["date-parts"][0][2]
+        assert form.format(address=address, day=day) in entry.replace("\\", ""), entry
+        assert not re.match(r"\W?\d+[.\]]", entry), entry  # the list has numbers of its own
+        if language == "en":
+            assert "№" not in entry
 
 
 # --- how the form is chosen -------------------------------------------------------------------

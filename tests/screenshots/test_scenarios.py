@@ -74,13 +74,13 @@ class TestGallery:
         assert ("Аня", "/msg Боря Встретимся в шесть?") in commands
         assert ("Аня", "•" * 28) in shots["shutdown"].commands
         assert all(shot.path.read_bytes().startswith(PNG) for shot in shots.values())
-        assert all(shot.title and shot.situation and shot.look_at for shot in shots.values())
+        assert all(shot.situation and shot.caption and shot.alt for shot in shots.values())
 
     @pytest.mark.usefixtures("steps")
     def test_it_speaks_the_language_asked_for_and_leaves_ours_alone(self, folder: Path) -> None:
         set_language("en")
-        title = "Сервер готов: первая строка кончается его адресом"
-        assert screenshots.gallery("ru", folder)[0].title == title
+        caption = "Клиенты подключаются к адресу, которым кончается первая строка"
+        assert screenshots.gallery("ru", folder)[0].caption == caption
         assert language() == "en"
 
     @pytest.mark.usefixtures("steps")

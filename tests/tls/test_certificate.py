@@ -1,6 +1,7 @@
 """``python -m chat.app.certificate``: a pair for a classroom, and what to do with it."""
 
 import os
+import shutil
 import ssl
 import stat
 import subprocess
@@ -87,7 +88,8 @@ def test_the_script_says_what_to_start_now(tmp_path: Path) -> None:
     done = run(tmp_path, "--lang", "ru", "192.0.2.7", "--directory", "мой класс")
     assert (done.returncode, done.stderr) == (0, "")
     cert, key = "'мой класс/chat-cert.pem'", "'мой класс/chat-key.pem'"
-    server, client = (line for line in done.stdout.splitlines() if "python -m" in line)
+    server, client = (line for line in done.stdout.splitlines() if "-m chat." in line)
+    assert all(shutil.which(line.split()[0]) for line in (server, client))
     assert server.endswith(f"--tls-cert {cert} --tls-key {key}")
     assert client.endswith(f"--host 192.0.2.7 --tls-ca {cert}")
     assert "localhost, 127.0.0.1, ::1" in done.stdout

@@ -1,5 +1,6 @@
 """Chat server with accounts. Usage: python server.py PORT"""
 
+import contextlib
 import json
 import socket
 import sys
@@ -23,7 +24,8 @@ def broadcast(line, skip=None):
     with lock:
         for user, conn in online.items():
             if user != skip:
-                send(conn, line)
+                with contextlib.suppress(OSError):
+                    send(conn, line)
 
 
 def sign_in(conn, lines):
@@ -40,8 +42,8 @@ def sign_in(conn, lines):
                 send(conn, f"ERR User {user} is logged in already")
             else:
                 others = ", ".join(online) or "nobody else"
-                online[user] = conn
                 send(conn, f"OK {others}")
+                online[user] = conn
                 return user
     return None
 
@@ -65,7 +67,8 @@ def handle(conn):
                     else:
                         send(conn, "No such user")
             elif command == "WHO":
-                send(conn, "Online now: " + ", ".join(online))
+                with lock:
+                    send(conn, "Online now: " + ", ".join(online))
             elif command == "LOG":
                 for old in history:
                     send(conn, old)

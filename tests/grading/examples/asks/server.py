@@ -36,10 +36,10 @@ def klient(conn):
             with zamok:
                 if imya not in people:
                     people[imya] = conn
+                    conn.sendall("OK\n".encode())
                     break
             imya = None
             conn.sendall("ЗАНЯТО\n".encode())
-        conn.sendall("OK\n".encode())
         razoslat("*** к нам пришёл " + imya, imya)
         for line in f:
             line = line.rstrip("\n")

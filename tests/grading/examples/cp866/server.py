@@ -5,15 +5,27 @@ polzovateli = {}
 istoriya = open("chat_log.txt", "w", encoding="cp1251")
 
 
+def otpravit(sok, tekst):
+    try:
+        sok.send(tekst.encode("cp1251"))
+    except OSError:
+        pass
+
+
 def potok(sok):
     imya = ""
     while not imya:
-        sok.send("ИМЯ?".encode("cp1251"))
-        imya = sok.recv(1024).decode("cp1251")
+        otpravit(sok, "ИМЯ?")
+        try:
+            imya = sok.recv(1024).decode("cp1251")
+        except OSError:
+            return
+        if not imya:
+            return
         if imya in polzovateli:
             imya = ""
     polzovateli[imya] = sok
-    sok.send(f"Здравствуй, {imya}!".encode("cp1251"))
+    otpravit(sok, f"Здравствуй, {imya}!")
     while True:
         try:
             dannye = sok.recv(1024).decode("cp1251")
@@ -22,20 +34,20 @@ def potok(sok):
         if not dannye or dannye == "выход":
             break
         if dannye == "список":
-            sok.send(("Здесь: " + " ".join(polzovateli)).encode("cp1251"))
+            otpravit(sok, "Здесь: " + " ".join(polzovateli))
         elif dannye.startswith("тихо "):
             _, komu, tekst = dannye.split(" ", 2)
-            polzovateli[komu].send(f"{imya} тихо говорит: {tekst}".encode("cp1251"))
+            otpravit(polzovateli[komu], f"{imya} тихо говорит: {tekst}")
         else:
             istoriya.write(f"{imya}: {dannye}\n")
             istoriya.flush()
-            for drugoy in polzovateli:
+            for drugoy, ego_sok in list(polzovateli.items()):
                 if drugoy != imya:
-                    polzovateli[drugoy].send(f"{imya} громко говорит: {dannye}".encode("cp1251"))
+                    otpravit(ego_sok, f"{imya} громко говорит: {dannye}")
     del polzovateli[imya]
     sok.close()
-    for drugoy in polzovateli.values():
-        drugoy.send(f"Уходит {imya}".encode("cp1251"))
+    for drugoy in list(polzovateli.values()):
+        otpravit(drugoy, f"Уходит {imya}")
 
 
 s = socket.socket()

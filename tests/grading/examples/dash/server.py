@@ -39,7 +39,7 @@ def obrabotka(sock):
                     return
                 elif ' -u ' in stroka:
                     komu, tekst = stroka.split(' -u ', 1)
-                    for i, s in spisok:
+                    for i, s in list(spisok):
                         if i == komu:
                             otpravit(s, imya + ' (личное) : ' + tekst)
                 elif stroka:
@@ -66,5 +66,6 @@ try:
         s, a = server.accept()
         threading.Thread(target=obrabotka, args=(s,), daemon=True).start()
 except KeyboardInterrupt:
-    for i, s in spisok:
-        otpravit(s, 'Сервер остановлен администратором')
+    with lock:
+        for i, s in spisok:
+            otpravit(s, 'Сервер остановлен администратором')

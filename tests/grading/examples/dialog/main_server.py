@@ -12,14 +12,14 @@ class Server:
         self.s.bind(("", port))
         self.s.listen(5)
         self.clients = {}
+        self.lock = threading.Lock()
 
     def start(self):
         print("Сервер стартовал. Для остановки введите stop")
         threading.Thread(target=self.accept, daemon=True).start()
         while input() != "stop":
             pass
-        for n in self.clients:
-            self.put(self.clients[n], "Сервер завершил работу")
+        self.tell(None, "Сервер завершил работу")
 
     def accept(self):
         while True:
@@ -29,6 +29,16 @@ class Server:
     def put(self, c, obj):
         d = pickle.dumps(obj)
         c.sendall(struct.pack("!I", len(d)) + d)
+
+    def tell(self, me, text, to="*"):
+        with self.lock:
+            people = dict(self.clients)
+        for n in people:
+            if n != me and to in ("*", n):
+                try:
+                    self.put(people[n], text)
+                except OSError:
+                    pass
 
     def get(self, c):
         n = struct.unpack("!I", self.all(c, 4))[0]
@@ -49,23 +59,22 @@ class Server:
             while True:
                 k = self.get(c)
                 if k["type"] == "login":
-                    if k["name"] in self.clients:
-                        self.put(c, "Логин уже занят")
-                    else:
-                        name = k["name"]
-                        self.clients[name] = c
-                        self.put(c, "OK")
+                    with self.lock:
+                        if k["name"] in self.clients:
+                            self.put(c, "Логин уже занят")
+                        else:
+                            name = k["name"]
+                            self.clients[name] = c
+                            self.put(c, "OK")
                 elif k["type"] == "msg":
-                    for n in list(self.clients):
-                        if n != name and k["to"] in ("*", n):
-                            self.put(self.clients[n], "Сообщение от " + name + ": " + k["text"])
+                    self.tell(name, "Сообщение от " + name + ": " + k["text"], k["to"])
                 elif k["type"] == "users":
                     self.put(c, "Пользователи: " + "; ".join(self.clients))
         except Exception:
             pass
         if name:
-            del self.clients[name]
-            for n in list(self.clients):
-                self.put(self.clients[n], name + " покинул беседу")
+            with self.lock:
+                del self.clients[name]
+            self.tell(name, name + " покинул беседу")
 
 Server(8888).start()

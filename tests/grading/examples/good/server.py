@@ -5,6 +5,7 @@
 УШЁЛ кто, СТОП.
 """
 
+import contextlib
 import queue
 import socket
 import sys
@@ -22,13 +23,18 @@ class Client:
         self.sock = sock
         self.name = None
         self.outgoing = queue.Queue(maxsize=10000)
-        self.writer = threading.Thread(target=self.write)
+        self.writer = threading.Thread(target=self.write, daemon=True)
 
     def send(self, line):
         """Поставить строку в очередь; кто совсем не читает, отключается."""
         try:
             self.outgoing.put_nowait(line)
         except queue.Full:
+            self.hang_up()
+
+    def hang_up(self):
+        """Прервать разговор; собеседник мог сделать это раньше."""
+        with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
 
     def write(self):
@@ -149,8 +155,8 @@ class Chat:
             client.send("СТОП")
             client.outgoing.put(None)
         for client in clients:
-            client.writer.join()
-            client.sock.shutdown(socket.SHUT_RDWR)
+            client.writer.join(timeout=1)  # кто не читает, никого не задержит
+            client.hang_up()
 
 
 def main():

@@ -43,7 +43,7 @@ class Server:
                 taken = name in self.users
                 if not taken:
                     self.users[name] = c
-            self.send(c, "NO" if taken else "YES")
+                self.send(c, "NO" if taken else "YES")
             if taken:
                 name = ""
                 return

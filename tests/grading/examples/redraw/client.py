@@ -5,22 +5,24 @@ import threading
 sock = socket.create_connection(("127.0.0.1", 5001))
 lines = sock.makefile("r", encoding="utf-8")
 screen = []
+drawing = threading.Lock()
 me = ""
 
 
-def draw():
-    print("\033[2J\033[H", end="")
-    print("=== chat === you are", me)
-    for line in screen[-25:]:
-        print(line)
-    print("-" * 40)
-    print("say: ", end="", flush=True)
+def draw(*new):
+    with drawing:
+        screen.extend(new)
+        print("\033[2J\033[H", end="")
+        print("=== chat === you are", me)
+        for line in screen[-25:]:
+            print(line)
+        print("-" * 40)
+        print("say: ", end="", flush=True)
 
 
 def listen():
     for line in lines:
-        screen.append(line.rstrip())
-        draw()
+        draw(line.rstrip())
     os._exit(0)
 
 
@@ -37,5 +39,4 @@ while True:
     if text == "/exit":
         break
     sock.sendall((text + "\n").encode())
-    screen.append("me: " + text)
-    draw()
+    draw("me: " + text)

@@ -58,7 +58,7 @@ def serve(room, sock):
                 if wanted.lower() not in (one.lower() for one in room.people):
                     room.people[wanted] = sock
                     name = wanted
-            put(sock, "ok" if name else "used")
+                put(sock, "ok" if name else "used")
         while True:
             line = get(sock)
             if line == ":list":
@@ -67,8 +67,8 @@ def serve(room, sock):
                 break
             elif line.startswith(":to "):
                 to, _, text = line[4:].partition(" ")
-                if to in room.people:
-                    put(room.people[to], f"{name} says to you: {text}")
+                if (other := room.people.get(to)) is not None:
+                    put(other, f"{name} says to you: {text}")
             elif line.strip():
                 room.tell(f"{name} says: {line}", name)
     except OSError:

@@ -5,14 +5,12 @@ import threading
 
 адрес, порт, имя = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 сокет = socket.create_connection((адрес, порт))
-файл = сокет.makefile("rw", encoding="utf-8")
-файл.write(имя + "\n")
-файл.flush()
+сокет.sendall((имя + "\n").encode())
 
 
 def читать():
     """Печатать входящее."""
-    for строка in файл:
+    for строка in сокет.makefile(encoding="utf-8"):
         print(строка, end="")
 
 
@@ -20,7 +18,6 @@ def читать():
 поток.start()
 while поток.is_alive():
     текст = input()
-    файл.write(текст + "\n")
-    файл.flush()
+    сокет.sendall((текст + "\n").encode())
     if текст == "!пока":
         break

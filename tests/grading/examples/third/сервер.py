@@ -30,9 +30,9 @@ class Обработчик(socketserver.StreamRequestHandler):
         if занято:
             self.wfile.write("ОШИБКА: пользователь с таким именем уже подключён\n".encode())
             return
-        self.wfile.write(строка(f"Привет, {имя}! Вас в чате: {len(клиенты)}").encode())
-        всем(f"{имя} заходит в чат", имя)
         try:
+            self.wfile.write(строка(f"Привет, {имя}! Вас в чате: {len(клиенты)}").encode())
+            всем(f"{имя} заходит в чат", имя)
             for данные in self.rfile:
                 текст = данные.decode("utf-8", "replace").strip()
                 if текст == "!список":

@@ -3,6 +3,7 @@
 import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Lock
 
 
@@ -12,12 +13,14 @@ class Комната:
     def __init__(self):
         """Пустая комната."""
         self.lock = Lock()
+        self.connections = set()
         self.members = {}
         self.log = []
 
     def send(self, name, line):
-        """Послать строку одному."""
-        self.members[name].sendall(line.encode() + b"\n")
+        """Послать строку одному; кто оборвал связь, ничего не получит."""
+        with suppress(OSError):
+            self.members[name].sendall(line.encode() + b"\n")
 
     def others(self, name, line):
         """Послать строку всем остальным."""
@@ -29,6 +32,8 @@ class Комната:
     def talk(self, conn):
         """Разговор с одним клиентом."""
         name = None
+        with self.lock:
+            self.connections.add(conn)
         try:
             for raw in conn.makefile("rb"):
                 word, _, rest = raw.decode(errors="replace").strip().partition(" ")
@@ -39,7 +44,7 @@ class Комната:
                             continue
                         name = word
                         self.members[name] = conn
-                    conn.sendall("принято\n".encode())
+                        conn.sendall("принято\n".encode())
                 elif word == "m" and rest:
                     self.log.append(f"{name}: {rest}")
                     self.others(name, f"{name}: {rest}")
@@ -62,9 +67,18 @@ class Комната:
             pass
         with self.lock:
             self.members.pop(name, None)
+            self.connections.discard(conn)
         if name:
             self.others(name, f"{name} вышел из комнаты")
         conn.close()
+
+    def close(self):
+        """Попрощаться со всеми и закончить все разговоры."""
+        self.others(None, "комната закрывается")
+        with self.lock:
+            for conn in self.connections:
+                with suppress(OSError):
+                    conn.shutdown(socket.SHUT_RDWR)
 
 
 def main():
@@ -76,9 +90,7 @@ def main():
             while True:
                 pool.submit(комната.talk, listener.accept()[0])
         except KeyboardInterrupt:
-            комната.others(None, "комната закрывается")
-            for conn in комната.members.values():
-                conn.shutdown(socket.SHUT_RDWR)
+            комната.close()
 
 
 if __name__ == "__main__":

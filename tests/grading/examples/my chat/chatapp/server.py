@@ -29,8 +29,9 @@ def serve(wire):
                 free = wanted not in users
                 if free:
                     name = wanted
-                    wire.put(kind="welcome", users=list(users), said=said)
+                    others = list(users)
                     users[name] = wire
+                    wire.put(kind="welcome", users=others, said=said)
             if not free:
                 wire.put(kind="taken")
             else:
