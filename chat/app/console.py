@@ -1,10 +1,10 @@
-"""The plain face of a client: lines on a terminal, or through a pipe.
+"""The plain client: lines on a terminal, or through a pipe.
 
-Two threads: the main thread reads what the user types and handles it, a line at a time; the
-client's listener thread shows what comes. On a terminal, a message that arrives while a line is
-half typed is printed above it and the line is drawn again.
+It has two threads: the main thread reads and handles what the user types, line by line; the
+client's listener thread shows what arrives. On a terminal, a message that arrives while a line is
+half typed is printed above that line, which is then drawn again.
 
-What is said in colour is said in words too: without colours, or read aloud, nothing is missing.
+Colours never carry information of their own: nothing is missing without them, or read aloud.
 """
 
 import contextlib
@@ -48,19 +48,19 @@ _EMOJI_SELECTOR = "\ufe0f"  # makes some characters wider on some terminals
 _TAB = " " * 4
 
 _COLOURS = {
-    "quiet": "2",  # worth less attention than a message
+    "quiet": "2",  # less important than a message
     "lock": "2",
-    "private": "35",  # what only two people read
+    "private": "35",  # only two people see it
     "mention": "1;7",
-    "warning": "31",  # what went wrong
+    "warning": "31",
 }
 
 _LONGEST_LINE = 1024 * 1024
-"""Characters after which a line that does not end is taken in parts."""
+"""Longest line, in characters; a longer one is handled in parts."""
 
 
 def stop_signals() -> list[signal.Signals]:
-    """Return the signals that end the program: not SIGHUP where ``nohup`` has it ignored."""
+    """Return the signals that end the program: without SIGHUP if ``nohup`` has it ignored."""
     heeded = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         heeded.append(signal.SIGHUP)  # Windows has none
@@ -88,7 +88,7 @@ class Screen:
             readline.set_pre_input_hook(self._prompt_is_drawn)
 
     def complete_with(self, candidates: Callable[[str, str], list[str]]) -> None:
-        """Let Tab replace a word by one of the *candidates* for it after another."""
+        """Let Tab replace a word by its *candidates*, one after another."""
         if not self._redraws:
             return
 
@@ -101,21 +101,21 @@ class Screen:
         readline.parse_and_bind("tab: menu-complete")
 
     def read(self, prompt: str) -> str:
-        """Return the next line typed. Raises `EOFError` at the end of input, whatever ends it."""
+        """Return the next line typed. Raises `EOFError` at the end of input, for any reason."""
         self._prompt = prompt
         if self._redraws:
             self._settled.clear()
         try:
             line = input(prompt) if self.interactive else _next_line()
         except (EOFError, OSError, KeyboardInterrupt) as end:  # an OSError: the terminal is gone
-            if self.interactive:  # what follows, a shell's prompt perhaps, needs a row of its own
+            if self.interactive:  # the next output, perhaps a shell's prompt, needs its own row
                 unused = isinstance(end, KeyboardInterrupt) and not self._typed()
                 cli.write("\r\x1b[K" if unused else "\n")
             raise EOFError from None
         finally:
             self._editing = False
             self._settled.set()
-        if self._redraws and command_in(line) == "admin":  # the arrow keys show no password
+        if self._redraws and command_in(line) == "admin":  # the history must not show a password
             readline.remove_history_item(readline.get_current_history_length() - 1)
         return line
 
@@ -137,7 +137,7 @@ class Screen:
     def show(self, texts: list[tuple[str, int]]) -> None:
         """Print *texts* together, above the half-typed line if there is one.
 
-        The further rows of a text stand as many columns to the right as the number beside it says.
+        The number beside a text is the indent of its further rows, in columns.
         """
         columns = shutil.get_terminal_size().columns
         if self.interactive:
@@ -145,7 +145,7 @@ class Screen:
         else:
             text = "\n".join(text.replace("\n", "\n" + " " * indent) for text, indent in texts)
         self._settled.wait(1)
-        # One call: a text written by one thread is never torn by another's.
+        # One call, so that texts of two threads are never mixed.
         if self._editing:
             typed = self._prompt + self._typed()
             before = len(self._prompt) + self._cursor()
@@ -164,7 +164,7 @@ class Screen:
         return readline.get_line_buffer() if self._redraws else ""
 
     def _cursor(self) -> int:
-        """Return where in the line typed the cursor stands, in characters."""
+        """Return the position of the cursor in the line typed, in characters."""
         typed = self._typed()
         if self._point is None:
             return len(typed)
@@ -173,10 +173,10 @@ class Screen:
 
 
 def _rl_point() -> "ctypes.c_int | None":
-    """Return readline's ``rl_point``, the cursor's place in the line in bytes.
+    """Return readline's ``rl_point``, the position of the cursor in the line in bytes.
 
-    The module `readline` does not tell it; the library does ("Readline Variables" in the GNU
-    Readline manual). None where it cannot be had: then the cursor is taken to be at the end.
+    The module `readline` lacks it, the library has it ("Readline Variables" in the GNU Readline
+    manual). None if it is not available: then the cursor is assumed to be at the end.
     """
     try:
         return ctypes.c_int.in_dll(ctypes.CDLL(readline.__file__), "rl_point")
@@ -188,15 +188,15 @@ def _next_line() -> str:
     line = sys.stdin.readline(_LONGEST_LINE)
     if not line:
         raise EOFError
-    # A file may come from an editor that marks its beginning, or ends lines in another way.
+    # Some editors write a byte order mark, or end lines differently.
     return line.removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
 
 
 def _wrapped(text: str, columns: int, indent: int) -> str:
-    """Return *text* in rows of at most *columns*, all but the first row *indent* to the right.
+    """Return *text* in rows of at most *columns*, all but the first indented by *indent*.
 
-    No row is left to the terminal to break: what it puts into the first column could be read as
-    something that the program, or somebody else, has said.
+    The terminal must not wrap a row itself: a continuation in the first column could look like
+    output of the program or a message of another user.
     """
     margin = " " * min(indent, columns // 3)
     rows: list[str] = []
@@ -236,7 +236,7 @@ def _width(text: str, *, widest: bool = False) -> int:
 def _place(text: str, columns: int, *, at_end: bool = True) -> tuple[int, int]:
     """Return the row and column of the cursor after *text*, written from the first column on.
 
-    At the end of the text a full row has not been left yet; within it, it has.
+    At the end of the text the cursor stays in a full row; within the text it does not.
     """
     *above, last = text.split("\n")
     row = sum(1 + max(0, _width(full) - 1) // columns for full in above)
@@ -269,7 +269,7 @@ class Console(Conversation):
     def register(self, nick: str | None) -> list[str]:
         """Register as *nick*, or under a name asked for until one is accepted; return the others.
 
-        Raises `RefusedError` when nobody can be asked, `OSError` when the connection is lost.
+        Raises `RefusedError` when the user cannot be asked, `OSError` when the connection is lost.
         """
         if nick is None and not self._screen.interactive:
             raise cli.OptionError(
@@ -298,7 +298,7 @@ class Console(Conversation):
         return users
 
     def converse(self) -> None:
-        """Handle what the user types until they leave or the conversation is over."""
+        """Handle what the user types, until they leave or the conversation ends."""
         ends = (EOFError, KeyboardInterrupt, ConnectionClosedError)
         try:
             with contextlib.suppress(*ends):
@@ -319,7 +319,7 @@ class Console(Conversation):
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Let a signal end the waiting, for input or for the server, and nothing else."""
+        """Let a signal interrupt only waiting, for input or for the server."""
 
         def interrupted(_number: int, _frame: object) -> None:
             self._over = True
@@ -387,7 +387,7 @@ class Console(Conversation):
             cli.write("\a")
 
     def over(self) -> None:
-        """Wake the main thread, which waits for a line that matters no more."""
+        """Wake the main thread, which waits for a line."""
         if self.end_reason == "quit":
             return
         self._over = True
@@ -395,8 +395,8 @@ class Console(Conversation):
         if main is None or not hasattr(signal, "pthread_kill"):
             self._warn(_("Press Enter to end."))
             return
-        # A signal that comes just before the main thread begins to wait would be lost, so it is
-        # repeated until it is noticed.
+        # A signal just before the main thread starts to wait would be lost, so repeat it until it
+        # is noticed.
         signal.pthread_kill(main, signal.SIGINT)
         while not self._noticed.wait(0.1):
             signal.pthread_kill(main, signal.SIGINT)

@@ -1,8 +1,8 @@
-"""One user's conversation, whatever it looks like: what both faces of the client share.
+"""One user's conversation: what the plain and the full-screen client share.
 
-What the user types is handled here, and what happens becomes `Line` objects, which know what
-they say and not how they are painted. A face derives from `Conversation` and shows them:
-`chat.app.console` as plain lines, `chat.app.tui` on a full screen.
+It handles what the user types, and turns events into `Line` objects, which contain text and roles
+but no colours. `chat.app.console` and `chat.app.tui` derive from `Conversation` and display them,
+one as plain lines, the other on a full screen.
 """
 
 import abc
@@ -21,24 +21,24 @@ from chat.app.sentences import end_sentence, error_sentence, left_sentence, phra
 from chat.core.client import ChatClient, ConnectionClosedError
 from chat.core.protocol import Message, nick_key, printable
 
-# Of the 256 colours of xterm, these can be read on black and on white: contrast 3 and more.
+# Of the 256 colours of xterm, these are readable on black and on white: contrast 3 and more.
 _NICK_COLOURS = (166, 99, 28, 197, 33, 30, 136, 163, 67, 64, 131, 134)
 
 
 _NO_NICK = str.maketrans("\n\t", "\N{REPLACEMENT CHARACTER}" * 2)
 
 USERS_NAMED = 1000
-"""Users that one line names at most: more would take a terminal seconds."""
+"""Users named in one line, at most: more would take a terminal seconds."""
 
 INDENT = 6
-"""Columns of a message's time, and by which its further rows stand to the right."""
+"""Columns of a message's time, by which its further rows are indented."""
 
 
 # What is shown
 
 
 class Part(NamedTuple):
-    """A piece of a line that is painted in one way."""
+    """A piece of a line in one style."""
 
     text: str
     role: str = "plain"
@@ -47,7 +47,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """Something that the user is told."""
+    """A line for the user."""
 
     parts: tuple[Part, ...]
 
@@ -55,28 +55,28 @@ class Line:
     """``message``; ``news``: who came and went; ``answer`` to a command; ``help``; ``warning``."""
 
     time: float | None = None
-    """When it happened, in Unix seconds, where that is of interest."""
+    """When it happened, in Unix seconds, if that is to be shown."""
 
     panes: tuple[str | None, ...] = ()
-    """Whose conversations it belongs to: nicknames, None for everybody; none: the one in view."""
+    """The conversations it belongs to: nicknames, None for everybody; empty: the one in view."""
 
     own: bool = False
-    """Whether the user has said it."""
+    """Whether it is the user's own message."""
 
     calls: bool = False
-    """Whether it calls for the user: somebody writes to them alone, or names them."""
+    """Whether it calls the user's attention: a private message, or one with their nickname."""
 
     indent: int = 2
-    """Columns by which further rows stand to the right, if it is no message."""
+    """Columns by which further rows are indented, if it is not a message."""
 
     @property
     def text(self) -> str:
-        """What the line says, without its time."""
+        """The text of the line, without its time."""
         return "".join(part.text for part in self.parts)
 
 
 def nick_colour(nick: str) -> int:
-    """Return the colour of *nick* among xterm's 256, the same for everybody and always."""
+    """Return the colour of *nick* among xterm's 256, always the same for a nickname."""
     return _NICK_COLOURS[zlib.crc32(nick_key(nick).encode()) % len(_NICK_COLOURS)]
 
 
@@ -86,7 +86,7 @@ def clock(moment: float) -> str:
 
 
 def date(moment: float) -> str:
-    """Return the local date of *moment* (Unix seconds) as people write it."""
+    """Return the local date of *moment* (Unix seconds) in the user's format."""
     return _local_time(moment, _("%Y-%m-%d"), "----")
 
 
@@ -98,12 +98,12 @@ def _local_time(moment: float, form: str, otherwise: str) -> str:
 
 
 def shown_nick(nick: str) -> str:
-    """Return *nick*, which a server may have made up, as it may stand within a line."""
+    """Return *nick*, which may come from a hostile server, in a form that is safe in a line."""
     return printable(nick).translate(_NO_NICK)
 
 
 def addressee(partner: str | None, *, here: bool) -> str:
-    """Return whom a prompt says that lines go to; whether they are *here*."""
+    """Return the name of *partner* for the prompt, with a note if they are not *here*."""
     if partner is None:
         return _("all")
     return shown_nick(partner) if here else _("{nick} (left)").format(nick=shown_nick(partner))
@@ -133,7 +133,7 @@ def command_in(line: str) -> str | None:
 
 
 def command_meant(line: str) -> str | None:
-    """Return the command that *line* may be meant for, though it has no slash."""
+    """Return the command that *line* was probably meant to be, without its slash."""
     quitting, helping = _("quit"), _("help")
     names = {"?": "help", "help": "help", helping: "help", "quit": "quit", quitting: "quit"}
     return names.get(line.strip().lower())
@@ -169,11 +169,11 @@ class Conversation(abc.ABC):
         self.end_reason = "quit"
         """Why the conversation ended: ``quit``, ``shutdown``, ``kicked``, ``lost`` …"""
 
-    # What a face does in its own way
+    # What the two clients do differently
 
     @abc.abstractmethod
     def display(self, lines: list[Line]) -> None:
-        """Show *lines* together. Any thread."""
+        """Display *lines* together. Any thread."""
 
     @abc.abstractmethod
     def ring(self) -> None:
@@ -185,7 +185,7 @@ class Conversation(abc.ABC):
 
     @abc.abstractmethod
     def over(self) -> None:
-        """Notice that the conversation has ended. The listener's thread."""
+        """React to the end of the conversation. The listener's thread."""
 
     def talk_to(self, partner: str | None) -> None:
         """Send what is typed from now on to *partner*, None for everybody. The user's thread."""
@@ -194,7 +194,7 @@ class Conversation(abc.ABC):
             self._gone.discard(nick_key(partner))
 
     def keys(self) -> list[tuple[str, str]]:
-        """Return what else /help tells: a key, and what it does."""
+        """Return further lines for /help: a key, and what it does."""
         return []
 
     def wait_ready(self) -> None:
@@ -202,13 +202,13 @@ class Conversation(abc.ABC):
         self._client.wait_ready()
 
     def said(self, text: str, to: str | None) -> None:
-        """Show that *text* is on its way, where it is not seen yet. The user's thread."""
+        """Show that *text* was sent, where it is not visible yet. The user's thread."""
         del text, to
 
     # Entering
 
     def greet(self, users: list[str]) -> None:
-        """Say that the user is in, and whom they can talk to."""
+        """Tell the user that they are in the chat, and who else is."""
         self._tell(_("You are in the chat as {nick}."), nick=_nick(self._client.nick))
         self._show_users(users)
         self._show(Line((Part(_("/help lists the commands."), "quiet"),)))
@@ -216,7 +216,7 @@ class Conversation(abc.ABC):
     # The user's thread
 
     def _handle(self, line: str) -> None:
-        """Do what *line* asks for. Raises `ConnectionClosedError` when the conversation is over."""
+        """Handle *line*. Raises `ConnectionClosedError` when the conversation is over."""
         try:
             self._obey(line)
         except TimeoutError:
@@ -265,7 +265,7 @@ class Conversation(abc.ABC):
 
     @property
     def addressee(self) -> str:
-        """To whom what is typed goes, for the prompt. The user's thread."""
+        """The recipient of what is typed, for the prompt. The user's thread."""
         return addressee(self._partner, here=self.is_here(self._partner))
 
     def is_here(self, nick: str | None) -> bool:
@@ -279,7 +279,7 @@ class Conversation(abc.ABC):
         self._warn(sentence)
 
     def _find(self, nick: str) -> str | None:
-        """Return the user called *nick* as it is shown; None, and a warning, if nobody is."""
+        """Return the nickname of the user called *nick*; None, with a warning, if there is none."""
         key = nick_key(nick)
         for user in self._client.users:
             if nick_key(user) == key:
@@ -291,16 +291,16 @@ class Conversation(abc.ABC):
         return None
 
     def candidates(self, before: str, word: str) -> list[str]:
-        """Return what *word*, which stands behind *before*, can become: commands or nicknames.
+        """Return completions of *word* after *before*: commands, or nicknames of present users.
 
-        Who spoke last comes first; who is not here is not offered. Any thread.
+        The user who spoke last comes first. Any thread.
         """
         begins = not before.strip()
         if begins and word.startswith("/"):
             names = [*COMMANDS, "quit"]
             return [f"/{name} " for name in names if name.startswith(word[1:])]
         if not word and before.strip() not in ("", "/msg", "/chat", "/kick"):
-            return []  # within a text nobody's name is expected
+            return []  # in the middle of a text no nickname is expected
         key = nick_key(word)
         users = [user for user in self._client.users if nick_key(user).startswith(key)]
         latest = {speaker: number for number, speaker in enumerate(self._speakers)}
@@ -349,7 +349,7 @@ class Conversation(abc.ABC):
     def _do_dice(self, _rest: str) -> None:
         rolled = random.randint(1, 6)
         self._tell(_("You roll {number}."), number=rolled)
-        # A joke: whoever wants to believe it may. Nobody can tell it from what anybody types.
+        # A joke: it proves nothing, because anybody can type the same text.
         self._say(_("My dice shows {number}, upon my word!").format(number=rolled))
 
     def _do_admin(self, rest: str) -> None:
@@ -370,7 +370,7 @@ class Conversation(abc.ABC):
     # The listener's thread
 
     def on_event(self, event: Message) -> None:
-        """Show *event* and note it in the log file."""
+        """Show *event*, and write it to the log file."""
         if show := getattr(self, f"_on_{event['type']}", None):
             show(event)
         elif sentence := _NEWS.get(str(event.get("code", event["type"]))):
@@ -444,7 +444,7 @@ class Conversation(abc.ABC):
     # Either thread
 
     def _message_line(self, event: Message, panes: tuple[str | None, ...] | None = None) -> Line:
-        """Return the line for a message; without *panes* it is shown where it belongs."""
+        """Return the line for a message; *panes* is where to show it, if not where it belongs."""
         me = self._client.nick
         own, to, private = event["from"] == me, event["to"], event["to"] is not None
         parts = [Part(_("You")) if own else _nick(event["from"])]
@@ -492,7 +492,7 @@ class Conversation(abc.ABC):
 
     def _warn(self, sentence: str, **values: object) -> None:
         words = sentence.format(**values) if values else sentence
-        # It may quote what the user has typed, or a server made up.
+        # It may quote what the user has typed, or a hostile server has sent.
         self._show(Line((Part(f"! {printable(words)}", "warning"),), "warning"))
 
     def _show(self, *lines: Line) -> None:
@@ -502,7 +502,7 @@ class Conversation(abc.ABC):
                 self._log.write("".join(map(_logged, lines)))
             except OSError as error:
                 log, self._log = self._log, None
-                with contextlib.suppress(OSError):  # what it holds cannot be written either
+                with contextlib.suppress(OSError):  # its buffer cannot be written either
                     log.close()
                 self._warn(_("The log is not written any more: {why}."), why=why(error))
 
@@ -522,7 +522,7 @@ _NEWS = {
     "store_lost": mark("The server cannot reach its store. What you say waits until it can."),
     "store_back": mark("The server reaches its store again. What waited has been sent."),
 }
-"""Events that are a sentence, by their type or the code in it."""
+"""Texts for events, by their type or code."""
 
 
 def _nick(nick: str) -> Part:
@@ -530,7 +530,7 @@ def _nick(nick: str) -> Part:
 
 
 def _with_mentions(text: str, nick: str) -> list[Part]:
-    """Return *text* with each *nick* in it marked as a mention."""
+    """Return *text* in parts, with each occurrence of *nick* as a mention."""
     if not nick:
         return [Part(text)]
     pieces = re.split(rf"(?<!\w)({re.escape(nick)})(?!\w)", text, flags=re.IGNORECASE)

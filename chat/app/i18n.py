@@ -1,7 +1,7 @@
-"""Sentences for people: gettext catalogues in ``chat/app/locale``, Russian unless told otherwise.
+"""Translations: gettext catalogues in ``chat/app/locale``, Russian by default.
 
-The code speaks English (the msgids); a catalogue says it in another language. Compiled
-catalogues travel with the source, so that a bare Python needs no build step.
+The texts in the code (the msgids) are English; the catalogues have the translations. Compiled
+catalogues are kept with the source, so that nothing has to be built before the chat runs.
 """
 
 from __future__ import annotations  # a Python that is too old is told so, and needs this to be
@@ -17,7 +17,7 @@ LOCALE_DIRECTORY = Path(__file__).parent / "locale"
 
 
 def environment_language(environ: Mapping[str, str] = os.environ) -> str:
-    """Return the first of our languages that *environ* asks for, or Russian.
+    """Return the first language in *environ* that we have, or Russian.
 
     Looks where gettext looks: LANGUAGE, LC_ALL, LC_MESSAGES, LANG (gettext manual, 2.3).
     """
@@ -29,10 +29,10 @@ def environment_language(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def set_language(language: str | None = None) -> str:
-    """Make *language* (None: the environment's) that of all sentences; return its code.
+    """Set the language of all texts (None: the environment's); return its code.
 
-    Call it from the main thread before anything is said: it also turns the standard
-    library's own sentences, those of ``argparse``, to our catalogue.
+    Call it in the main thread before any text is used. It also makes the standard library, that
+    is ``argparse``, use our catalogue.
     """
     global _current, _language  # noqa: PLW0603 - a process speaks one language
     _language = language or environment_language()
@@ -44,12 +44,12 @@ def set_language(language: str | None = None) -> str:
 
 
 def language() -> str:
-    """Return the code of the language now spoken: ``"ru"`` or ``"en"``."""
+    """Return the code of the current language: ``"ru"`` or ``"en"``."""
     return _language
 
 
 def mark(sentence: str) -> str:
-    """Return *sentence* as it is: it is in the catalogue, and `gettext` is called where it is used.
+    """Return *sentence* unchanged, marked for the catalogue: `gettext` is called where it is used.
 
     For tables, which are made before the language is known.
     """
@@ -57,7 +57,7 @@ def mark(sentence: str) -> str:
 
 
 def nmark(singular: str, plural: str) -> tuple[str, str]:
-    """Return both forms as they are, as `mark` does, for `ngettext`."""
+    """Return both forms unchanged, as `mark` does, for `ngettext`."""
     return singular, plural
 
 
@@ -72,7 +72,7 @@ def ngettext(singular: str, plural: str, number: int) -> str:
 
 
 def _catalogue(code: str) -> _gettext.NullTranslations:
-    """Return the sentences in a language; English is what the code says itself."""
+    """Return the translations into a language; English needs none."""
     if code == "en":
         return _gettext.NullTranslations()
     return _gettext.translation("chat", LOCALE_DIRECTORY, languages=[code])

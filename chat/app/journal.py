@@ -1,11 +1,11 @@
-"""The server's journal: what happens in the chat, a line each, in the reader's language.
+"""The server's journal: a line for each event in the chat, in the reader's language.
 
-The server logs facts through the standard `logging`, with the facts in ``record.event``; here they
-become sentences, or JSON for machines. A terminal can stop taking output (Ctrl-S is enough), and
-the threads that serve clients must not wait for it: they put records into a queue, and one thread
-prints what is in it. Nor may a flood fill the terminal or the memory: of one second only
-`LINES_OF_ONE` lines are printed about one address and `LINES_OF_ALL` about all, and one line says
-how much more there was. While the terminal stands still, no new second begins.
+The server logs events through the standard `logging`, with their facts in ``record.event``; here
+they become sentences, or JSON for programs. A terminal can stop accepting output (Ctrl-S suffices),
+and the threads that serve clients must not wait for it: they put records into a queue, which one
+thread prints. Nor may a flood fill the terminal or the memory: per second at most `LINES_OF_ONE`
+lines are printed about one address and `LINES_OF_ALL` in total, and one line says how many more
+there were. While the terminal is stopped, no new second begins.
 """
 
 import contextlib
@@ -30,17 +30,17 @@ from chat.core.history import Entry
 from chat.core.protocol import Limits, nick_key, printable
 
 LINES_OF_ONE = 300
-"""Lines of one second about one address: more than anybody can read."""
+"""Lines per second about one address: more than anybody can read."""
 
 LINES_OF_ALL = 3000
-"""Lines of one second in all, whoever has many addresses."""
+"""Lines per second in total, for someone with many addresses."""
 
 TICK = 0.05
-"""Seconds between two looks into the queue: a thread that woke for every record would take the
-interpreter from those who deliver messages."""
+"""Seconds between two looks into the queue: a thread that wakes for every record would take the
+interpreter from the threads that deliver messages."""
 
 STOP_TIMEOUT = 2.0
-"""Seconds that a terminal gets for what is left at the end."""
+"""Seconds that a terminal gets for the last lines at the end."""
 
 Facts = dict[str, Any]
 Address = tuple[str, int]
@@ -52,11 +52,11 @@ Address = tuple[str, int]
 class Journal(QueueHandler):
     """Takes records from any thread without waiting; a thread of its own prints them.
 
-    It is no `QueueListener`: that wakes, and writes, for each record.
+    Not a `QueueListener`, which wakes and writes for each record.
     """
 
     def __init__(self, line_for: Callable[[float, Facts], str], *, show_text: bool = False) -> None:
-        """Make lines by *line_for*, which gets when what happened; the texts with *show_text*."""
+        """Format events by *line_for*; include the texts of messages with *show_text*."""
         # Its `put` may be interrupted by a signal's handler that logs, too.
         self.waiting: queue.SimpleQueue[tuple[float, Facts]] = queue.SimpleQueue()
         super().__init__(self.waiting)
@@ -75,14 +75,14 @@ class Journal(QueueHandler):
     # Any thread
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Leave *record* as it is: its text is made where it is printed."""
+        """Return *record* unchanged: it is formatted where it is printed."""
         return record
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        """Put a line for each thing that *record* tells into the queue, if there is room.
+        """Put an item for each event of *record* into the queue, if there is room.
 
-        It is called by `emit`, which holds the lock, and makes a record with which something is
-        wrong the only one lost.
+        `emit` calls it under its lock, and handles its exceptions, so that an invalid record is the
+        only one lost.
         """
         facts: Facts = record.__dict__.get("event", {"event": record.getMessage()})
         self._tally.note(facts)
@@ -127,11 +127,11 @@ class Journal(QueueHandler):
     # The main thread
 
     def start(self) -> None:
-        """Begin to print."""
+        """Start printing."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Print what is left, but do not wait for a terminal that stands still."""
+        """Print what is left, but do not wait for a stopped terminal."""
         self._stopping.set()
         self._thread.join(STOP_TIMEOUT)
 
@@ -154,14 +154,14 @@ class Journal(QueueHandler):
             moment, facts = self.waiting.get()
             try:
                 lines.append(self._line_for(moment, facts) + "\n")
-            except Exception:  # noqa: BLE001 - one that cannot be said is lost alone
+            except Exception:  # noqa: BLE001 - only this line is lost
                 self.handleError(logging.makeLogRecord({"msg": facts}))
         if lines:
             write("".join(lines))
 
 
 class Tally:
-    """What has happened since the start, in numbers. Not thread-safe by itself."""
+    """Counts events since the start. Not thread-safe by itself."""
 
     def __init__(self) -> None:
         """Start counting now."""
@@ -172,7 +172,7 @@ class Tally:
         self._messages = self._bytes = 0
 
     def note(self, facts: Facts) -> None:
-        """Count *facts*, and add to a refusal the nickname of who was refused."""
+        """Count *facts*, and add the nickname to a refusal."""
         match facts["event"]:
             case "joined":
                 self._nicks[facts["address"]] = facts["nick"]
@@ -192,7 +192,7 @@ class Tally:
         self._bytes += size
 
     def summary(self) -> Facts:
-        """Return the numbers as something that has happened."""
+        """Return the counts as an event."""
         return {
             "event": "summary",
             "seconds": round(time.monotonic() - self._started, 3),
@@ -207,10 +207,7 @@ class Tally:
 def on_console(
     logger: logging.Logger, about: Facts, *, show_text: bool, as_json: bool = False
 ) -> Iterator[None]:
-    """Print what *logger* records on stdout while the context lasts; the rest at its end.
-
-    Begins with *about*, see `about`.
-    """
+    """Print the records of *logger* on stdout within the context, after the event *about*."""
     line_for = json_line if as_json else line
     start = [json_line(time.time(), about)] if as_json else _start_sentences(about)
     write("\n".join(start) + "\n")
@@ -229,7 +226,7 @@ def on_console(
 
 
 def line(moment: float, facts: Facts) -> str:
-    """Return the line that tells people *facts* of *moment* (Unix seconds), in local time."""
+    """Return the line for people about *facts* at *moment* (Unix seconds), in local time."""
     text = sentence(facts)
     if "text" in facts and not facts["sealed"]:
         text += ": " + facts["text"]
@@ -238,7 +235,7 @@ def line(moment: float, facts: Facts) -> str:
 
 
 def json_line(moment: float, facts: Facts) -> str:
-    """Return the line for machines: a JSON object, with the time in ISO 8601 and UTC.
+    """Return the line for programs: a JSON object, with the time in ISO 8601 and UTC.
 
     An address is one string, ``HOST:PORT``.
     """
@@ -294,7 +291,7 @@ _REFUSALS = {
 
 
 def sentence(facts: Facts) -> str:
-    """Return what *facts* say to a person."""
+    """Return a sentence about *facts*."""
     kind, nick, address = facts["event"], facts.get("nick"), _address(facts)
     who = f"{nick} ({address})" if nick and address else nick or address
     match kind:
@@ -358,7 +355,7 @@ def about(
     backplane: str | None = None,
     tls: bool = False,
 ) -> Facts:
-    """Return what the first lines say about a server that listens on *address*."""
+    """Return the facts of the first lines, about a server that listens on *address*."""
     redis = urlsplit(backplane or "")
     return {
         "event": "listening",
@@ -374,7 +371,7 @@ def about(
 
 
 def _start_sentences(facts: Facts) -> list[str]:
-    """Return the first lines; the very first ends in the address, for programs that start us."""
+    """Return the first lines; the first one ends in the address, for programs that start us."""
     rate = _("{rate:.12g} a second from each") if facts["rate"] else _("at any rate")
     limits = [
         _count(nmark("up to {n} user", "up to {n} users"), facts["max_clients"]),
@@ -419,7 +416,7 @@ def _count(forms: tuple[str, str], number: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return *seconds* in words, in the two largest units that matter."""
+    """Return *seconds* in words, in the two largest units."""
     left = round(seconds)
     amounts: list[str] = []
     for size, forms in _UNITS:

@@ -1,14 +1,14 @@
-"""What the two programs share: their options, and how they say that something is wrong.
+"""What the two programs share: options, error messages, standard streams.
 
-An option is looked for on the command line first, then in the environment, then in the user's
-file, a small TOML like ::
+An option is looked up on the command line first, then in the environment, then in the user's
+settings, a small TOML file like ::
 
     [client]
     nick = "Аня"
     bell = true
 
-`argparse` alone reads all three: a line of the file or a variable becomes an argument. Everything
-here is of the standard library, because the programs must run where nothing is installed.
+`argparse` reads all three: a setting or a variable becomes an argument. Everything here uses only
+the standard library, because the programs must run where nothing is installed.
 """
 
 import argparse
@@ -33,34 +33,34 @@ from chat.core.protocol import DEFAULT_HOST, DEFAULT_PORT
 from chat.promises import UnusableError, read_file
 
 Kind = Callable[[str], object]
-"""Makes of a text what an option may be, or raises `argparse.ArgumentTypeError`."""
+"""Converts a text to the value of an option, or raises `argparse.ArgumentTypeError`."""
 
 USAGE_STATUS = 2
 FAILURE_STATUS = 1
 
 
 class OptionError(Exception):
-    """An option that cannot be used; its text is a sentence for the user."""
+    """An invalid option; its text is a sentence for the user."""
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one sentence."""
+    """A parser whose error messages are one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        """Print *message* and end with status 2."""
+        """Print *message* and exit with status 2."""
         hint = _("See --help.")
         complain(f"{self.prog}: {message.removesuffix('.')}. {hint}")
         self.exit(USAGE_STATUS)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        """End the program, also when what it has printed cannot be written."""
+        """Exit, even if the output cannot be written."""
         write("")
         super().exit(status, message)
 
     def add(
         self, option: str, kind: Kind, metavar: str, meaning: str, default: object = None
     ) -> None:
-        """Add an *option* whose value *kind* makes of a text; its help ends with the *default*."""
+        """Add an *option* whose value *kind* converts; its help ends with the *default*."""
         if default is not None:
             meaning += " " + _("(default: %(default)s)")
         self.add_argument(option, type=kind, metavar=metavar, help=meaning, default=default)
@@ -74,7 +74,7 @@ class ArgumentParser(argparse.ArgumentParser):
         self.add_argument(option, action="store_true", help=meaning)
 
     def add_address(self, host: str, port: str, *, least_port: int = 1) -> None:
-        """Add ``--host`` and ``--port``, whose meanings are *host* and *port*."""
+        """Add ``--host`` and ``--port`` with the descriptions *host* and *port*."""
         read_port = functools.partial(port_number, least=least_port)
         self.add("--host", host_name, _("HOST"), host, DEFAULT_HOST)
         self.add("--port", read_port, _("PORT"), port, DEFAULT_PORT)
@@ -91,9 +91,9 @@ def read_options(
 ) -> argparse.Namespace:
     """Return the options of the program whose table in the file is *section*.
 
-    Sets the language first, because *make_parser* uses its sentences. What the command line does
-    not say is taken from *environ* (``CHAT_NICK``; for the server ``CHAT_SERVER_PORT``), and then
-    from the file. Ends with status 2 and a sentence when one of them is wrong.
+    Sets the language first, because *make_parser* uses translated texts. Options not given on the
+    command line are taken from *environ* (``CHAT_NICK``; for the server ``CHAT_SERVER_PORT``), then
+    from the file. Exits with status 2 and a message if an option is invalid.
     """
     prepare_streams()
     named = _read_early(arguments).config or environ.get("CHAT_CONFIG")
@@ -109,7 +109,7 @@ def read_options(
     parser = make_parser()
     prefix = "CHAT_" if section == "client" else f"CHAT_{section.upper()}_"
     _add_common(parser, section, prefix, path)
-    given = parser.parse_args(arguments)  # what is wrong there, and --help, come first
+    given = parser.parse_args(arguments)  # its errors, and --help, come first
     if problem:
         parser.error(problem)
     settings = {name.replace("-", "_"): (f"{path}: {name}", table[name]) for name in table}
@@ -126,8 +126,8 @@ def read_options(
 
 
 def _chosen(parser: ArgumentParser, settings: dict[str, tuple[str, object]]) -> argparse.Namespace:
-    """Return the options that *settings* choose, each a value and the place where it stands."""
-    parser.exit_on_error = False  # an error says where the setting stands, not how it is written
+    """Return the options in *settings*: by name, the place where an option is set and its value."""
+    parser.exit_on_error = False  # errors name the place of the setting, not an option
     chosen = argparse.Namespace()
     for name, (place, value) in settings.items():
         is_switch = isinstance(parser.get_default(name), bool)
@@ -139,9 +139,9 @@ def _chosen(parser: ArgumentParser, settings: dict[str, tuple[str, object]]) -> 
 
 
 def _as_argument(name: str, value: object, *, is_switch: bool) -> list[str]:
-    """Return the setting *name* as it would stand on the command line.
+    """Return the setting *name* as it would be written on the command line.
 
-    Raises `argparse.ArgumentTypeError` when *value* is of no use for it.
+    Raises `argparse.ArgumentTypeError` when *value* has a wrong type.
     """
     option = "--" + name.replace("_", "-")
     answer = str(value).lower()
@@ -159,7 +159,7 @@ def _as_argument(name: str, value: object, *, is_switch: bool) -> list[str]:
 
 
 def _read_early(arguments: list[str] | None) -> argparse.Namespace:
-    """Return what must be known before the parser is made; the parser will complain."""
+    """Return the options needed before the parser is made; their errors are left to the parser."""
     early = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
     early.add_argument("--lang", choices=LANGUAGES)
     early.add_argument("--config")
@@ -170,15 +170,15 @@ def _read_early(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def choose_language(arguments: list[str] | None, *wishes: object) -> None:
-    """Set the language that ``--lang`` asks for, or the first of *wishes* that is one of ours."""
+    """Set the language of ``--lang``, or the first of *wishes* that we have."""
     wishes = (_read_early(arguments).lang, *wishes)
     set_language(next((str(wish) for wish in wishes if wish in LANGUAGES), None))
 
 
 def config_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where the user's file is: by the XDG Base Directory Specification, or in %APPDATA%.
+    """Return the path of the settings: XDG Base Directory Specification, on Windows %APPDATA%.
 
-    Not by platformdirs: the place must not depend on what else is installed.
+    Not by platformdirs: the path must not depend on what is installed.
     """
     if sys.platform == "win32":
         base = environ.get("APPDATA") or "~/AppData/Roaming"
@@ -194,7 +194,7 @@ def config_path(environ: Mapping[str, str] = os.environ) -> Path:
 def _read_table(path: Path, section: str, *, needed: bool) -> dict[str, Any]:
     """Return the settings of *section* in the file at *path*.
 
-    There are none if it cannot be read and is not *needed*. Raises `OptionError`.
+    Returns none if the file cannot be read and is not *needed*. Raises `OptionError`.
     """
     try:
         document = tomllib.loads(read_text(path))
@@ -211,10 +211,10 @@ def _read_table(path: Path, section: str, *, needed: bool) -> dict[str, Any]:
 
 
 def read_text(path: Path) -> str:
-    """Return the text in a file that a person edits. Raises `OSError`, `UnicodeDecodeError`.
+    """Return the text of a file that people edit. Raises `OSError`, `UnicodeDecodeError`.
 
-    With ``~`` for the home folder (`RuntimeError` if there is none), and without the byte order
-    mark that an editor may put in front.
+    Expands ``~`` to the home folder (`RuntimeError` if there is none), and removes the byte order
+    mark that some editors write.
     """
     return read_file(path.expanduser()).decode("utf-8-sig")
 
@@ -229,7 +229,7 @@ def add_language(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_common(parser: argparse.ArgumentParser, section: str, prefix: str, path: Path) -> None:
-    """Add the options of both programs, and say where else options may stand."""
+    """Add the options common to both programs, and explain where else options may be set."""
     shown = str(path)
     with contextlib.suppress(RuntimeError, ValueError):
         shown = f"~/{path.relative_to(Path.home()).as_posix()}"
@@ -247,11 +247,11 @@ def _add_common(parser: argparse.ArgumentParser, section: str, prefix: str, path
     ).format(variable=f"{prefix}HOST", section=section)
 
 
-# What an option may be. Each of these raises `argparse.ArgumentTypeError` with a sentence.
+# Values of options. Each of these raises `argparse.ArgumentTypeError` with a sentence.
 
 
 def host_name(text: str) -> str:
-    """Return *text* if it can name a host."""
+    """Return *text* if it is a valid host name."""
     try:
         text.encode("idna")  # as the resolver will
     except UnicodeError:
@@ -289,7 +289,7 @@ def file_path(text: str) -> str:
 
 
 def number(kind: type[float], least: float, most: float, *others: float) -> Kind:
-    """Return what reads a number of that *kind* from *least* to *most*, or one of *others*."""
+    """Return a function that reads a *kind* of number from *least* to *most*, or *others*."""
 
     def read(text: str) -> float:
         with contextlib.suppress(ValueError):
@@ -311,7 +311,7 @@ positive = number(int, 1, 10**9)
 def admin_password(path: str | None) -> str | None:
     """Return the admin's password from the file at *path*, else from CHAT_ADMIN_PASSWORD.
 
-    Raises `OptionError` when the file cannot be read or holds no password.
+    Raises `OptionError` if the file cannot be read or has no password.
     """
     if path is None:
         return os.environ.get("CHAT_ADMIN_PASSWORD") or None
@@ -330,14 +330,14 @@ def address_text(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-# The standard streams, any of which may be closed, full, or a terminal that is gone
+# The standard streams, which may be closed, full, or a terminal that is gone
 
 
 def prepare_streams() -> None:
     """Make stdin, stdout and stderr usable.
 
-    Where a shell has closed one of them (``<&-``), nothing is read and what is written is lost.
-    Characters that an encoding does not have are replaced, in both directions.
+    If a shell has closed one of them (``<&-``), reading gives nothing and writing has no effect.
+    Characters that an encoding lacks are replaced, in both directions.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
@@ -349,11 +349,10 @@ def prepare_streams() -> None:
 
 
 def write(text: str, stream: TextIO | None = None) -> None:
-    """Write *text* to *stream* (stdout) at once; from an error on, into the void. Any thread.
+    """Write *text* to *stream* (stdout) at once; after an error discard everything. Any thread.
 
-    A reader who has gone needs no word; about a full disk stderr gets a sentence. The buffer of
-    *stream* is left out: a thread that waits in it for a terminal would keep the program from
-    ending.
+    A closed pipe needs no message; a full disk is reported on stderr. The buffer of *stream* is
+    bypassed: a thread that waits in it for a terminal would keep the program from ending.
     """
     stream = stream or sys.stdout
     data = text.encode(stream.encoding, stream.errors or "strict")
@@ -375,7 +374,7 @@ def write(text: str, stream: TextIO | None = None) -> None:
 
 
 def wrapped(sentence: str, stream: TextIO, indent: int) -> str:
-    """Return *sentence* broken between words for a terminal; a program reads whole lines."""
+    """Return *sentence* wrapped between words for a terminal, unchanged for other programs."""
     if not stream.isatty():
         return sentence
     return textwrap.fill(
@@ -388,18 +387,18 @@ def wrapped(sentence: str, stream: TextIO, indent: int) -> str:
 
 
 def complain(sentence: str) -> None:
-    """Say *sentence* on stderr."""
+    """Print *sentence* on stderr."""
     write(wrapped(sentence, sys.stderr, indent=2) + "\n", sys.stderr)
 
 
 def fail(sentence: str) -> int:
-    """Say *sentence* on stderr and return the exit status of a failure."""
+    """Print *sentence* on stderr and return the exit status of a failure."""
     complain(sentence)
     return FAILURE_STATUS
 
 
 def attempt(work: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
-    """Return the exit status of *work*; where the *options* are of no use, say why."""
+    """Return the exit status of *work*; if the *options* are unusable, say why."""
     try:
         return work(options)
     except OptionError as error:

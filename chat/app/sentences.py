@@ -1,7 +1,7 @@
-"""What a code means, in words: errors of the system, refusals, and why a connection has ended.
+"""Texts for codes: errors of the system, refusals, and why a connection has ended.
 
-The library below says codes, never prose; the programs say these sentences. The tables are in
-English and go through gettext when they are used.
+The packages below use codes, never prose; the programs print these texts. The tables are in English
+and are translated when they are used.
 """
 
 import errno
@@ -53,7 +53,7 @@ _BY_TEXT = {os.strerror(number): phrase for number, phrase in _BY_NUMBER.items()
 
 
 def why(error: Exception) -> str:
-    """Return the reason of *error* in a few words of the user's language."""
+    """Return the reason of *error* in a few words, in the user's language."""
     kind = type(error).__name__
     if kind == "TOMLDecodeError":
         sentence = _("it is not TOML, where texts stand in quotation marks: {reason}")
@@ -90,7 +90,7 @@ _TLS = {
     "no_tls": mark("the other side does not speak TLS"),
 }
 
-# What cannot be used, of what was asked for on the command line
+# What cannot be used of the options on the command line
 
 _SETTINGS = {
     "unreadable": mark("Cannot read {path}: {reason}."),
@@ -116,7 +116,7 @@ _SETTINGS = {
 
 
 def setting(code: str, values: Mapping[str, object]) -> str:
-    """Return what is wrong with a setting; an exception among *values* is said in words."""
+    """Return what is wrong with a setting; exceptions among *values* are put in words."""
     words = {
         name: why(value) if isinstance(value, Exception) else value
         for name, value in values.items()
