@@ -89,7 +89,11 @@ class TestWhatIsOnTheScreen:
     def test_a_letter_cut_in_half_on_its_way_arrives_whole(self, run: Run) -> None:
         terminal = run(
             r"""
-            import sys
+            import sys, termios
+            mode = termios.tcgetattr(0)
+            mode[3] &= ~termios.ECHO  # an echo would come between the halves
+            termios.tcsetattr(0, termios.TCSANOW, mode)
+            print("ready", flush=True)
             sys.stdout.buffer.write(b"\xd0"); sys.stdout.flush()
             input()
             sys.stdout.buffer.write(b"\x96!\x1b["); sys.stdout.flush()
@@ -97,6 +101,7 @@ class TestWhatIsOnTheScreen:
             print("32mgreen", end="")
             """
         )
+        terminal.wait_for("ready")
         terminal.enter("")
         terminal.wait_for("Ж!")
         terminal.enter("")
