@@ -4,6 +4,7 @@ The file is PDF/A-2a and PDF/UA-1: Typst refuses to write what would not be.
 """
 
 import io
+import re
 import shutil
 import unicodedata
 from pathlib import Path
@@ -22,6 +23,11 @@ FURTHER_FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 """DejaVu, for signs that the fonts of the page lack, and STIX, which looks like Times."""
 
 
+_IN_NOTO = re.compile(r"(?P<look><text[^>]*'Noto Sans'[^>]*>)(?P<words>[^<]+)(?=</text>)")
+_SIZE = re.compile(r"font-size: ([\d.]+)px")
+_NARROWER = 0.91  # how much of the size of Noto Sans makes DejaVu Sans as wide
+
+
 class TypstError(ReportError):
     """Typst refused the document, or warned about it; the message is its own."""
 
@@ -36,8 +42,10 @@ def write(folder: Path, path: Path) -> None:
         folder, folder / "body.typ", "--template", str(TEMPLATES / "typst" / "pandoc.typ")
     )
     known = _characters()
-    for drawing in [folder / "body.typ", *folder.glob("**/*.svg")]:
-        drawing.write_text(spell_out_missing(drawing.read_text("utf-8"), known), "utf-8")
+    for text in [folder / "body.typ", *folder.glob("**/*.svg")]:
+        text.write_text(spell_out_missing(text.read_text("utf-8"), known), "utf-8")
+    for drawing in folder.glob("**/*.svg"):
+        drawing.write_text(with_signs(drawing.read_text("utf-8")), "utf-8")
     for part in ("report.typ", "code.tmTheme"):
         shutil.copyfile(TEMPLATES / "typst" / part, folder / part)
     fonts = folder / "fonts"
@@ -102,10 +110,28 @@ def index_colours(pdf: pikepdf.Pdf) -> None:
 def _unpack_fonts(folder: Path) -> None:
     """Write the fonts of the page to *folder* as Typst reads them: not compressed."""
     folder.mkdir(exist_ok=True)
-    for packed in PAGE_FONTS.glob("*.woff2"):
+    # The signs of DejaVu go by the name of the whole font, which Typst has from elsewhere.
+    for packed in set(PAGE_FONTS.glob("*.woff2")) - set(PAGE_FONTS.glob("DejaVu*")):
         font = TTFont(packed, recalcTimestamp=False)
         font.flavor = None
         font.save(folder / f"{packed.stem}.ttf")
+
+
+def with_signs(svg: str) -> str:
+    """Return a drawing in which words with a sign that Noto Sans lacks are in DejaVu Sans.
+
+    Typst would set them in the first font, of all it knows, that has the sign, say an arrow.
+    """
+    known = TTFont(PAGE_FONTS / "NotoSans-Regular.woff2").getBestCmap()
+
+    def other_font(text: re.Match[str]) -> str:
+        if all(ord(sign) in known for sign in text["words"]):
+            return text[0]
+        look = text["look"].replace("'Noto Sans', ", "")
+        look = _SIZE.sub(lambda size: f"font-size: {_NARROWER * float(size[1]):g}px", look)
+        return look + text["words"]
+
+    return _IN_NOTO.sub(other_font, svg)
 
 
 def _characters() -> set[int]:

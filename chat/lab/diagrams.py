@@ -165,7 +165,7 @@ def architecture() -> Figure:
             (0.05, y), (1.9, 1.5), _("Client: {who}").format(who=who), Look.PROCESS, top=True
         )
         for row, (thread, note) in enumerate(rows):
-            canvas.box((0.15, y + 0.31 + row * 0.58), (1.7, 0.5), thread, Look.THREAD, note=note)
+            canvas.box((0.15, y + 0.31 + row * 0.61), (1.7, 0.5), thread, Look.THREAD, note=note)
     canvas.box((2.85, 0.05), (3.4, 3.3), _("Server"), Look.PROCESS, top=True)
     for y, whose in ((0.36, _("recv() from Anya")), (2.52, _("recv() from Borya"))):
         canvas.box((2.95, y), (1.35, 0.5), "ClientConnection", Look.THREAD, note=whose)
@@ -181,10 +181,10 @@ def architecture() -> Figure:
     canvas.text((4.62, 1.14), "② say()", color=BLUE, align="right")
     canvas.arrow((4.9, 1.71), (4.3, 1.71), color=BLUE)
     canvas.text((4.6, 1.58), "③ post()", color=BLUE)
-    canvas.arrow((2.95, 1.6), (1.85, 1.19), color=VERMILION)
+    canvas.arrow((2.95, 1.6), (1.85, 1.22), color=VERMILION)
     canvas.arrow((2.95, 1.82), (1.85, 2.41), color=VERMILION)
     canvas.text((2.05, 1.7), "④ send()", color=VERMILION, align="left")
-    canvas.arrow((1.85, 2.99), (2.95, 2.77), color=GREY)
+    canvas.arrow((1.85, 3.02), (2.95, 2.77), color=GREY)
     canvas.arrow((4.3, 2.77), (5.3, 2.07), color=GREY)
     canvas.arrow((4.9, 0.61), (4.3, 0.61), color=GREY)
     canvas.text((4.6, 0.49), "start()", color=GREY)
@@ -213,14 +213,16 @@ def connection_life() -> Figure:
         ("shutdown", _("the whole server closes")),
     ]
     width = max(width_of(what, WORDS) for _name, what, _look in stages) + 0.2
-    canvas = _Canvas(4.7)
+    canvas = _Canvas(4.8)
     middles = []
+    y, apart = 0.05, 0.2
     for index, (name, what, look) in enumerate(stages):
-        y, height = 0.05 + index * 0.66, 0.46 + 0.13 * what.count("\n")
+        height = 0.46 + 0.14 * what.count("\n")
         canvas.box((0.05, y), (width, height), name, look, note=what)
         middles.append(y + height / 2)
+        y += height + apart
         if index + 1 < len(stages):
-            canvas.arrow((0.05 + width / 2, y + height), (0.05 + width / 2, y + 0.66))
+            canvas.arrow((0.05 + width / 2, y - apart), (0.05 + width / 2, y))
     left = 0.05 + width + 0.75
     top, y = 0.75, 0.93
     canvas.text((left + 0.12, y), _("What ends the conversation"), weight="bold", align="left")

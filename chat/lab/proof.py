@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.patches import FancyBboxPatch
 from matplotlib.transforms import Affine2D, Bbox, BboxBase
 
 from chat.lab.figures import dark, style
@@ -29,6 +30,10 @@ MARK_CONTRAST = 1.5
 """What differs less than this from its background, such as a grid, may lie under a word."""
 MARK_SHARE = 0.02
 """Of the area of a word, what a mark must take to count: less is an edge that touches it."""
+LEAST_APART = 1.5
+"""Between words of two panels on one line, in sizes of their letters: nearer, they read as one."""
+LEAST_BETWEEN_BOXES = 0.1
+"""Inches between two boxes that are not within each other."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Word:
     color: str
     box: Bbox
     """The part of the canvas, in pixels, that its letters fill."""
+    panel: object = None
+    """The axes that it belongs to."""
 
 
 def problems(fig: Figure) -> list[str]:
@@ -56,7 +63,8 @@ def problems(fig: Figure) -> list[str]:
         drawn = np.asarray(paper.buffer_rgba())  # type: ignore[no-untyped-call]
         pixels = drawn[::-1, :, :3]  # from the bottom up, as boxes are
         found = [*_off_the_canvas(paper.words, fig.bbox), *_too_small(paper.words)]
-        return [*found, *_on_each_other(paper.words), *_on_marks_or_faint(paper.words, pixels)]
+        found += [*_on_each_other(paper.words), *_boxes_touching(fig)]
+        return [*found, *_on_marks_or_faint(paper.words, pixels)]
     finally:
         fig.dpi = before
 
@@ -85,7 +93,6 @@ class _Paper(RendererAgg):
         mtext: Any = None,
     ) -> None:
         """Note a line of text; *x* and *y*, from the top, are where its baseline begins."""
-        del mtext
         if not s.strip():
             return
         width, height, descent = self.get_text_width_height_descent(s, prop, ismath)  # type: ignore[no-untyped-call]
@@ -94,7 +101,8 @@ class _Paper(RendererAgg):
         turned = Affine2D().rotate_deg(angle).translate(x, self.height - y)
         color = to_hex(gc.get_rgb())
         box = ink.transformed(turned)
-        self.words.append(Word(s.strip(), float(prop.get_size_in_points()), color, box))
+        panel = mtext.axes if mtext is not None else None
+        self.words.append(Word(s.strip(), float(prop.get_size_in_points()), color, box, panel))
 
 
 def _off_the_canvas(words: Sequence[Word], canvas: BboxBase) -> Iterator[str]:
@@ -115,6 +123,25 @@ def _on_each_other(words: Sequence[Word]) -> Iterator[str]:
     for one, other in itertools.combinations(words, 2):
         if Bbox.intersection(one.box, other.box):
             yield f"“{one.text}” and “{other.text}” cover each other"
+            continue
+        if one.panel is other.panel or None in {one.panel, other.panel}:
+            continue
+        apart = LEAST_APART * max(one.points, other.points) * DPI / 72
+        if Bbox.intersection(one.box, other.box.padded(apart, 0)):
+            yield f"“{one.text}” and “{other.text}” are too near each other"
+
+
+def _boxes_touching(fig: Figure) -> Iterator[str]:
+    boxes = [box.get_window_extent() for box in fig.findobj(FancyBboxPatch)]
+    between = LEAST_BETWEEN_BOXES * DPI
+    for one, other in itertools.combinations(boxes, 2):
+        near = Bbox.intersection(one, other.padded(between))
+        if near and near.bounds != one.bounds and not _within(other, one):
+            yield f"two boxes touch each other at {near.x0:.0f}, {near.y0:.0f}"
+
+
+def _within(inner: BboxBase, outer: BboxBase) -> bool:
+    return bool(Bbox.union([inner, outer]).bounds == Bbox.frozen(outer).bounds)
 
 
 def _on_marks_or_faint(words: Sequence[Word], pixels: np.ndarray) -> Iterator[str]:

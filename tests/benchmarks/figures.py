@@ -121,7 +121,7 @@ def _ranking(
         )
     ax.set_yticks(range(len(order)), [titles()[peer] for peer in order], fontsize=WORDS)
     ax.set_ylim(len(order) - 0.5, -0.5)
-    ax.set_xlim(0, 1.45 * max(known.values(), default=1))
+    ax.set_xlim(0, 1.7 * max(known.values(), default=1))
     ax.set_xticks([])
     ax.grid(visible=False)
     ax.spines["bottom"].set_visible(False)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.text import Text
 
 from chat.app.i18n import set_language
@@ -59,6 +59,32 @@ def with_a_line(fig: Figure) -> Figure:
     return fig
 
 
+def panels(between: float) -> Figure:
+    """Return two panels, the words of one ending *between* inches before those of the other."""
+    with figures.style():
+        fig = Figure(figsize=(4, 1))
+        fig.set_layout_engine("none")
+        for left, place, side in ((0.0, 2 - between / 2, "right"), (0.5, between / 2, "left")):
+            panel = fig.add_axes((left, 0.0, 0.5, 1.0))
+            panel.set_axis_off()
+            panel.text(place / 2, 0.5, "слово", ha=side)
+    return fig
+
+
+def boxes(between: float) -> Figure:
+    """Return two boxes, one *between* inches above the other, in a third."""
+    with figures.style():
+        fig = Figure(figsize=(4, 2))
+        fig.set_layout_engine("none")
+        ax = fig.add_axes((0.0, 0.0, 1.0, 1.0))
+        ax.set_axis_off()
+        ax.set(xlim=(0, 4), ylim=(0, 2))
+        for corner, height in (((1, 0.4), 0.4), ((1, 0.8 + between), 0.4), ((0.8, 0.2), 1.6)):
+            width = 2.4 if height > 1 else 2
+            ax.add_patch(FancyBboxPatch(corner, width, height, boxstyle="round,pad=0"))
+    return fig
+
+
 @pytest.mark.parametrize(
     ("fig", "complaint"),
     [
@@ -68,6 +94,10 @@ def with_a_line(fig: Figure) -> Figure:
         (written("мелко", fontsize=7.9), "7.9 points"),
         (written("бледно", color="#888888"), "contrast of 3.5"),
         (with_a_line(written("перечёркнуто")), "covers a mark"),
+        (panels(0.3), ""),
+        (panels(0.1), "too near each other"),
+        (boxes(0.2), ""),
+        (boxes(0.05), "touch each other"),
     ],
 )
 def test_what_cannot_be_read_is_named(fig: Figure, complaint: str) -> None:

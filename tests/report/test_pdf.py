@@ -13,6 +13,8 @@ from typing import Any
 
 import pikepdf
 import pytest
+import typst
+from PIL import Image
 
 from report import pandoc, pdf
 
@@ -258,3 +260,62 @@ def test_two_builds_of_one_text_are_the_same_and_small(output: Path, tmp_path: P
     assert (tmp_path / "one.pdf").read_bytes() == (tmp_path / "two.pdf").read_bytes()
     # Its hundreds of small objects, which Typst writes one by one, are packed.
     assert b"/ObjStm" in (output / "report.pdf").read_bytes()
+
+
+def test_words_of_a_drawing_with_an_arrow_are_set_without_serifs(tmp_path: Path) -> None:
+    look = "font-size: 10px; font-family: 'Noto Sans', 'DejaVu Sans'"
+    drawing = (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="90" height="40">'
+        f'<text style="{look}" y="10">① кадры → обработка</text>'
+        f'<text style="{look}" y="30">без стрелки</text></svg>'
+    )
+    (tmp_path / "arrow.svg").write_text(pdf.with_signs(drawing), "utf-8")
+    (tmp_path / "page.typ").write_text('#image("arrow.svg")', "utf-8")
+    pdf._unpack_fonts(tmp_path / "fonts")
+    typst.compile(
+        str(tmp_path / "page.typ"),
+        str(tmp_path / "page.pdf"),
+        font_paths=[str(tmp_path / "fonts"), str(pdf.FURTHER_FONTS)],
+        ignore_system_fonts=True,
+    )
+    with pikepdf.open(tmp_path / "page.pdf") as file:
+        fonts = {
+            str(each.FontName).partition("+")[2]
+            for each in file.objects
+            if isinstance(each, pikepdf.Dictionary) and each.get("/Type") == "/FontDescriptor"
+        }
+    assert fonts == {"NotoSans-Regular", "DejaVuSans"}
+
+
+@needs_poppler
+def test_columns_are_no_narrower_than_their_longest_words(tmp_path: Path) -> None:
+    head = ["Сбой", "Сообщение", "Порядок", "Других не задерживает", "В порядке", "Работает"]
+    rows = [head, ["-"] * len(head), ["часы переведены, соединение опаздывает", *["да"] * 5]]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    div = '::::: { #tab-x .table prefix="Таблица" number="1" }\n::: caption\nСводка\n:::\n\n'
+    prepare(tmp_path, f"{div}{table}\n:::::\n")
+    told = '{"lang": "ru-RU", "title": "x", "continued-table": "Продолжение таблицы {number}"}'
+    for name in (pandoc.METADATA, "markdown.json"):
+        (tmp_path / name).write_text(told, "utf-8")
+    pdf.write(tmp_path, tmp_path / "report.pdf")
+    words = pdftotext(tmp_path / "report.pdf").split()
+    assert {"соединение", "опаздывает", "переведены,", "Сообщение", "задерживает"} <= set(words)
+
+
+@needs_poppler
+def test_a_picture_that_ends_a_part_is_not_at_the_foot_of_an_empty_page(tmp_path: Path) -> None:
+    Image.new("RGB", (300, 240), "navy").save(tmp_path / "a.png")
+    picture = (
+        '::::: {{ #fig-{name} .figure prefix="Рис." number="{name}" }}\n::: caption\nвнизу\n:::\n\n'
+        "![]({file}){{width=16cm}}\n:::::\n"
+    ).format
+    words = "\n\n".join(["слово " * 100] * 4)
+    heading = "# Часть {{ #sec-{0} number={0} }}\n\n".format
+    prepare(
+        tmp_path,
+        f"{heading(1)}{words}\n\n{picture(name='1', file='a.png')}\n{heading(2)}Конец.\n",
+    )
+    pdf.write(tmp_path, tmp_path / "report.pdf")
+    boxes = pdftotext(tmp_path / "report.pdf", "-bbox")
+    (top,) = re.findall(r'yMin="([\d.]+)"[^>]*>внизу<', boxes)
+    assert float(top) < 0.7 * A4_POINTS[1]

@@ -178,43 +178,73 @@ local function take_caption(div)
   return caption, rest
 end
 
--- A column holds its longest word; what is left goes to the columns whose cells need it most.
--- Pandoc shares the width by the dashes of the source, which says nothing about the words.
-local CHARACTERS_IN_WIDTH = 88
+-- A column of a table that fills the page holds its longest word; what is left goes to the columns
+-- whose cells need it most. Pandoc shares the width by the dashes of the source, which says nothing
+-- about the words. Returns whether the page has room for all columns: words need no hyphens then.
+-- All lengths are in sizes of the letters of a table: 9 pt on 160 mm, by the standard 12 pt on 165 mm.
+local function table_width()
+  return gost and 39 or 50.3
+end
+
+local function padding()
+  return gost and 1 or 1.4
+end
+
+-- The widths of letters of Noto Sans; those of a bold head are wider.
+local function length(text, bold)
+  local sum = 0
+  for _, code in utf8.codes(text) do
+    local letter = utf8.char(code)
+    if ("ЖМФШЩЫЮжмфшщыюWMmw@—"):find(letter, 1, true) then
+      sum = sum + 0.86
+    elseif ("ijl.,:;|!()[]'«» "):find(letter, 1, true) then
+      sum = sum + 0.32
+    elseif ("згкстуэхcksxyzvrtf"):find(letter, 1, true) then
+      sum = sum + 0.53
+    else
+      sum = sum + 0.62
+    end
+  end
+  return sum * (bold and 1.06 or 1)
+end
 
 local function share_width(grid)
-  local shared = false
-  for _, spec in ipairs(grid.colspecs) do
-    shared = shared or (spec[2] or 0) > 0
-  end
-  if not shared then
-    return
-  end
   local least, whole = {}, {}
   for column = 1, #grid.colspecs do
-    least[column], whole[column] = 1, 1
+    least[column], whole[column] = padding(), padding()
   end
-  local function measure(row)
+  local function measure(row, bold)
     for column, cell in ipairs(row.cells) do
       if cell.col_span > 1 then
         return
       end
       local text = pandoc.utils.stringify(cell.contents)
-      whole[column] = math.max(whole[column], pandoc.text.len(text) + 3)
+      whole[column] = math.max(whole[column], length(text, bold) + padding())
       for word in text:gmatch("[^%s/_.:(]+") do
-        least[column] = math.max(least[column], pandoc.text.len(word) + 3)
+        least[column] = math.max(least[column], length(word, bold) + padding())
       end
     end
   end
-  grid.head.rows:map(measure)
+  for _, row in ipairs(grid.head.rows) do
+    measure(row, not gost)
+  end
   for _, body in ipairs(grid.bodies) do
-    body.body:map(measure)
+    for _, row in ipairs(body.body) do
+      measure(row, false)
+    end
+  end
+  local all = 0
+  for column = 1, #whole do
+    all = all + whole[column]
+  end
+  if all <= table_width() then
+    return true
   end
   local taken, wanted = 0, 0
   for column = 1, #least do
     taken, wanted = taken + least[column], wanted + math.max(0, whole[column] - least[column])
   end
-  local free, sum = math.max(0, CHARACTERS_IN_WIDTH - taken), 0
+  local free, sum = math.max(0, table_width() - taken), 0
   for column = 1, #least do
     if wanted > 0 then
       least[column] = least[column] + free * math.max(0, whole[column] - least[column]) / wanted
@@ -226,13 +256,15 @@ local function share_width(grid)
     specs[column] = { spec[1], least[column] / sum }
   end
   grid.colspecs = specs
+  return taken <= table_width()
 end
 
 local function with_continued_head(grid, number)
-  share_width(grid)
+  local whole_words = share_width(grid)
   local written = pandoc.write(pandoc.Pandoc { grid }, "typst"):gsub("align%(center%)", "align(start)", 1)
   local row = ("table.header(continued-table(%s, %d), "):format(typst_string(number), #grid.colspecs)
-  return pandoc.RawBlock("typst", (written:gsub("table%.header%(", function() return row end, 1)))
+  written = written:gsub("table%.header%(", function() return row end, 1)
+  return pandoc.RawBlock("typst", ("#show table: set text(hyphenate: %s)\n"):format(not whole_words) .. written)
 end
 
 local function typst_captioned(div, kind)
