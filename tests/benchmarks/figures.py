@@ -309,7 +309,7 @@ def cost(results: Results) -> Cost:
 def scaling(results: Results) -> Figure:
     """Draw what a message costs the server in processor time, over the number of clients."""
     line = cost(results)
-    fig = Figure(figsize=(WIDTH, 2.3))
+    fig = Figure(figsize=(WIDTH, 2.0))
     ax = fig.add_subplot()
     crowds = np.geomspace(SCALING[0], SCALING[-1], 60)
     fitted = [1e6 * line.of(int(clients)) for clients in crowds]
