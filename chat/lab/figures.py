@@ -954,7 +954,7 @@ def layers(rows: Sequence[tuple[str, str, str]], *, border_after: int) -> Figure
 
     After the first *border_after* layers runs the border between the program and the kernel.
     """
-    fig = _bare_figure(0.42 * len(rows) + 0.35)
+    fig = _bare_figure(0.45 * len(rows) + 0.35)
     ax = fig.add_axes((0.01, 0.01, 0.98, 0.98))
     ax.set_axis_off()
     gap = 0.55
@@ -967,9 +967,9 @@ def layers(rows: Sequence[tuple[str, str, str]], *, border_after: int) -> Figure
         color = palette[index % len(palette)]
         ax.add_patch(
             FancyBboxPatch(
-                (0.1, y + 0.1),
+                (0.1, y + 0.13),
                 9.8,
-                0.8,
+                0.74,
                 boxstyle="round,pad=0,rounding_size=0.12",
                 facecolor=_tint(color, 0.25),
                 edgecolor=color,

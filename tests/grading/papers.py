@@ -100,16 +100,14 @@ def screenshots(
 def _report(submission: Submission) -> list[Section]:
     if not submission.report_files:
         raise Missed(_("{file} names no report under [report].").format(file=submission.path.name))
-    found = [
-        path
-        for pattern in submission.report_files
-        for path in sorted(submission.folder.glob(pattern))
-    ]
-    if not found:
-        raise Missed(
-            _("There is no report: {files}.").format(files=", ".join(submission.report_files))
-        )
-    path = found[0]
+    for pattern in submission.report_files:
+        if files := sorted(submission.folder.glob(pattern)):  # one, or a file for each part
+            return [section for path in files for section in _sections_of(path)]
+    raise Missed(_("There is no report: {files}.").format(files=", ".join(submission.report_files)))
+
+
+def _sections_of(path: Path) -> list[Section]:
+    """Return the sections in one file of a report. Raises `Missed`, `CannotTell`."""
     if path.suffix.lower() == ".pdf":
         return _pdf(path)
     if path.suffix.lower() not in _FORMATS:
