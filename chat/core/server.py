@@ -81,9 +81,9 @@ class Budget:
     """What one client may still use: this one is unlimited. The client's own thread asks it."""
 
     def take(self, kind: str, size: int) -> float:
-        """Charge for a frame of *size* bytes with a request of *kind*, or for a ``wrong_password``.
+        """Charge for a frame of *size* bytes with a request of *kind*.
 
-        Returns the seconds to wait before handling it. Raises `ProtocolError` ``too_fast`` when it
+        Also for a ``repeated`` message, acknowledged already, and for a ``wrong_password``. Returns the seconds to wait before handling it. Raises `ProtocolError` ``too_fast`` when it
         is to be refused instead.
         """
         del kind, size
@@ -256,10 +256,10 @@ class ClientConnection(threading.Thread):
             raise ProtocolError("unknown_type")
         message_id = integer(message, "id") if kind == "message" else None
         try:
-            if kind == "message" and self._is_repeated(message_id):
-                return  # it was charged for the first time
-            self._pause(self._budget.take(kind, size))
-            handler(self, message)
+            repeated = kind == "message" and self._is_repeated(message_id)
+            self._pause(self._budget.take("repeated" if repeated else kind, size))
+            if not repeated:
+                handler(self, message)
         except ProtocolError as error:
             error.re, error.id = kind, message_id
             raise
