@@ -83,8 +83,9 @@ class Budget:
     def take(self, kind: str, size: int) -> float:
         """Charge for a frame of *size* bytes with a request of *kind*.
 
-        Also for a ``repeated`` message, acknowledged already, and for a ``wrong_password``. Returns the seconds to wait before handling it. Raises `ProtocolError` ``too_fast`` when it
-        is to be refused instead.
+        Also for a ``repeated`` message, acknowledged already, and for a ``wrong_password``. Returns
+        the seconds to wait before handling it. Raises `ProtocolError` ``too_fast`` when it is to be
+        refused instead.
         """
         del kind, size
         return 0
