@@ -125,16 +125,15 @@ def _write(options: argparse.Namespace) -> int:
     cert, key = write_pair(options.directory, names, days=options.days, replace=options.replace)
     tls = f"--tls-cert {shlex.quote(str(cert))} --tls-key {shlex.quote(str(key))}"
     host = options.names[0] if options.names else "localhost"
-    python = "py" if os.name == "nt" else "python3"  # a bare "python" is not everywhere
     said = [
         _("The certificate is for {names}.").format(names=", ".join(names)),
         _("{cert} is for everybody; {key} stays with the server and is shown to nobody.").format(
             cert=cert, key=key
         ),
         _("The server:"),
-        f"  {python} -m chat.server --host 0.0.0.0 {tls}",
+        f"  {cli.PYTHON} -m chat.server --host 0.0.0.0 {tls}",
         _("Each client, with the server's name or address as above:"),
-        f"  {python} -m chat.client --host {host} --tls-ca {shlex.quote(str(cert))}",
+        f"  {cli.PYTHON} -m chat.client --host {host} --tls-ca {shlex.quote(str(cert))}",
     ]
     if not options.names:
         said += [_("If they use another name or address for the server, name it, with --replace.")]

@@ -107,9 +107,7 @@ _SETTINGS = {
         "The passphrase in {path} is too short. Fewest characters that will do: {n}."
     ),
     "no_memory": mark("There is no memory to derive a key from the passphrase."),
-    "no_cryptography": mark(
-        "This needs the package cryptography: python -m pip install cryptography"
-    ),
+    "no_cryptography": mark("This needs the package cryptography: pip install cryptography."),
     "no_redis": mark("Cannot use Redis: {reason}."),
     "no_redis_package": mark("--backplane needs the package redis: pip install 'redis[hiredis]'."),
 }
