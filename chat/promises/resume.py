@@ -19,6 +19,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from chat.core.client import ChatClient, RefusedError
 from chat.core.connection import TransportError
@@ -31,7 +32,7 @@ SECRET_CHARS = 16
 """Shortest secret that is accepted: a shorter one could be guessed."""
 
 WINDOW = Limits.window_messages
-"""Ids per session that are known without looking into the log."""
+"""Ids per session that are known without looking into the log, at least."""
 
 ID_BYTES = 100
 """Memory that one of them takes, approximately."""
@@ -90,8 +91,8 @@ class RememberedSession(Session):
         """Note the number of the message *message_id*."""
         self._largest = max(self._largest, message_id)
         self._numbers[message_id] = seq
-        if len(self._numbers) > WINDOW:
-            del self._numbers[next(iter(self._numbers))]
+        if len(self._numbers) > 2 * WINDOW:
+            self._numbers = dict(islice(self._numbers.items(), WINDOW, None))
 
     def forget(self, message_id: int) -> None:
         """Forget *message_id*, whose message is lost."""
