@@ -124,7 +124,7 @@ class Transport:
     def send(self, data: bytes | memoryview) -> int:
         """Accept as much of *data* as fits without waiting; return how many bytes that was.
 
-        Raises `OSError` when the connection is lost.
+        Bytes that are `unsent` come first. Raises `OSError` when the connection is lost.
         """
         try:
             return self._socket.send(data)
@@ -135,9 +135,6 @@ class Transport:
     def unsent(self) -> bool:
         """Whether `send` has accepted bytes that are not in the socket yet."""
         return False
-
-    def flush(self) -> None:
-        """Write `unsent` bytes to the socket, as many as fit. Raises `OSError`."""
 
     def end(self) -> None:
         """Send a FIN after everything that was sent."""

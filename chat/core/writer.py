@@ -415,14 +415,8 @@ class Writer:
         """Continue writing to a socket that was full."""
         backlog, transport = self._backlogs[connection], connection.transport
         try:
-            transport.flush()
-            while backlog.data and not transport.unsent:
-                chunk = bytes(backlog.data[:SEND_BYTES])
-                sent = transport.send(chunk)
-                backlog.drop(sent)
-                if sent < len(chunk):
-                    return
-            if not transport.unsent:
+            backlog.drop(transport.send(bytes(backlog.data[:SEND_BYTES])))
+            if not backlog.data and not transport.unsent:
                 self._selector.unregister(transport)
                 del self._backlogs[connection]
                 if backlog.ending:

@@ -301,11 +301,11 @@ class TlsTransport(Transport):
 
     def send(self, data: bytes | memoryview) -> int:
         """Encrypt all of *data* or nothing, and write to the socket what fits."""
-        self.flush()
+        self._flush()
         if self._encrypted:
             return 0
         self._encrypted = self._channel.send(bytes(data))
-        self.flush()
+        self._flush()
         return len(data)
 
     @property
@@ -313,7 +313,7 @@ class TlsTransport(Transport):
         """Whether encrypted bytes wait for room in the socket."""
         return len(self._encrypted) > 0
 
-    def flush(self) -> None:
+    def _flush(self) -> None:
         """Write waiting encrypted bytes to the socket, as many as fit."""
         if self._encrypted:
             self._encrypted = memoryview(self._encrypted)[super().send(self._encrypted) :]
