@@ -43,15 +43,13 @@ entry that it is about, if any (nothing is sent if that is lost); what the autho
 
 
 class Action(enum.Enum):
-    """What can be posted besides frames."""
+    """What can be done to a connection besides sending it frames."""
 
     ENTER = enum.auto()
     LEAVE = enum.auto()
     FINISH = enum.auto()
     ABORT = enum.auto()
     CLOSE = enum.auto()
-    FLUSH = enum.auto()
-    END = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +57,11 @@ class Order:
     """An action to be done in its turn."""
 
     action: Action
-    connection: Connection | None = None
-    done: threading.Event | None = None
+    connection: Connection
+
+
+Posted = Frame | Order | threading.Event
+"""What the writer is given; an event is set when everything before it is written."""
 
 
 class _Stream:
@@ -143,41 +144,35 @@ class Writer:
         self._limits = limits
         self._commit = commit
         # Appending to a deque and popping from it are atomic: the list needs no lock.
-        self._posted: deque[Frame | Order] = deque()
+        self._posted: deque[Posted] = deque()
         self._idle = False  # the thread sleeps, or is about to
-        self._lock = threading.Lock()  # guards the two below
-        self._waiting = 0
-        self._ended = False
-        self._caught_up = threading.Condition(self._lock)  # a round has begun
+        self._ending = False  # the thread ends as soon as nothing is posted
+        self._caught_up = threading.Condition()  # a round has begun
         self._thread = threading.Thread(target=self._run, name=name)
+        self._resources = contextlib.ExitStack()
         # Owned by the thread: who gets frames for everybody, and whose socket is full.
         self._audience: dict[Connection, None] = {}
         self._backlogs: dict[Connection, _Backlog] = {}
 
     def open(self) -> None:
         """Start the thread and all its resources. Raises `OSError`, `RuntimeError`."""
-        with contextlib.ExitStack() as stack:
-            self._waker = Waker()
-            stack.callback(self._waker.close)
-            self._selector = stack.enter_context(selectors.DefaultSelector())
-            self._selector.register(self._waker.watched, selectors.EVENT_READ)
-            self._resources = stack.pop_all()  # closed by the thread at its end
         try:
+            self._waker = Waker()
+            self._resources.callback(self._waker.close)
+            self._selector = self._resources.enter_context(selectors.DefaultSelector())
+            self._selector.register(self._waker.watched, selectors.EVENT_READ)
             self._thread.start()
-        except Exception:
-            self._resources.close()
-            raise
         except BaseException:  # Ctrl-C while we wait for the thread, which starts all the same
-            self._posted.append(Order(Action.END))
-            self.ring()
+            self.end()
             raise
 
     def end(self) -> None:
         """End the thread when everything posted is done. Close all connections before."""
-        if self._thread.ident is not None:  # it was opened
-            self._posted.append(Order(Action.END))
-            self.ring()
+        self._ending = True
+        self.ring()
+        if self._thread.is_alive():
             self._thread.join()
+        self._resources.close()
 
     # Posting
 
@@ -233,36 +228,33 @@ class Writer:
         A reader that did not wait would move the network's queue into our memory.
         """
         self.ring()
-        with self._lock:
-            self._waiting += 1
+        with self._caught_up:
             self._caught_up.wait_for(lambda: not self.behind, timeout)
-            self._waiting -= 1
 
-    def flush(self, timeout: float) -> bool:
-        """Wait until everything posted is committed and written; False after *timeout* seconds."""
+    def flush(self, timeout: float | None) -> bool:
+        """Wait until everything posted is committed and written.
+
+        False after *timeout* seconds, or if the writer has ended before.
+        """
         done = threading.Event()
-        self._posted.append(Order(Action.FLUSH, done=done))
+        self._posted.append(done)
         self.ring()
+        if self._ending:  # `done` may have come too late for the thread
+            self._thread.join()
+            return done.is_set()
         return done.wait(timeout)
 
     def close(self, connection: Connection) -> None:
         """Close the socket of *connection*. Only its reader may call this, as its last act."""
-        done = threading.Event()
-        order = Order(Action.CLOSE, connection, done)
-        with self._lock:
-            ended = self._ended
-            if not ended:
-                self._posted.append(order)
-        if ended:  # nobody else touches the socket
+        self._posted.append(Order(Action.CLOSE, connection))
+        if not self.flush(None):  # the thread has ended: nobody else touches the socket
             self._abort(connection)
-            self._conclude(order)
-        self.ring()
-        done.wait()
+            self._close(connection)
 
     # The thread
 
     def _run(self) -> None:
-        while self._posted or not self._ended:
+        while self._posted or not self._ending:
             try:
                 for connection in self._wait():
                     self._resume(connection)
@@ -270,12 +262,11 @@ class Writer:
             except Exception:
                 logger.exception("cannot wait")
             self._write_round()
-        self._resources.close()
 
     def _wait(self) -> list[Connection]:
         """Wait for something to do; return the connections that can be written again."""
         self._idle = True  # before looking: whoever posts from now on wakes us
-        events = self._selector.select(0 if self._posted else None)
+        events = self._selector.select(0 if self._posted or self._ending else None)
         self._idle = False
         writable: list[Connection] = [key.data for key, _events in events if key.data is not None]
         if len(writable) < len(events):
@@ -296,9 +287,8 @@ class Writer:
     def _write_round(self) -> None:
         posted = [self._posted.popleft() for _ in range(len(self._posted))]
         try:
-            if self._waiting:
-                with self._lock:
-                    self._caught_up.notify_all()
+            with self._caught_up:
+                self._caught_up.notify_all()
             entries = [one[3] for one in posted if type(one) is tuple and one[3] is not None]
             if entries:
                 self._commit(entries)
@@ -308,22 +298,26 @@ class Writer:
             logger.exception("a round of writing has failed")
             concerned: set[Connection | None] = {*self._audience}
             for one in posted:
-                concerned.update([one.connection] if isinstance(one, Order) else one[1:3])
-            for connection in concerned:
-                if connection is not None:
-                    self._fail(connection, error)
+                if isinstance(one, Order):
+                    concerned.add(one.connection)
+                elif isinstance(one, tuple):
+                    concerned.update(one[1:3])
+            for connection in filter(None, concerned):
+                self._fail(connection, error)
         for one in posted:
-            if isinstance(one, Order):
-                self._conclude(one)
+            if isinstance(one, threading.Event):
+                one.set()
+            elif isinstance(one, Order) and one.action is Action.CLOSE:
+                self._close(one.connection)
 
-    def _distribute(self, posted: Iterable[Frame | Order]) -> None:
+    def _distribute(self, posted: Iterable[Posted]) -> None:
         """Join the frames of *posted* for everybody and for each connection, and write them."""
         shared = bytearray()
         streams = _Streams(self._audience)
         for one in posted:
             if isinstance(one, Order):
-                if one.connection is not None:
-                    self._execute(one.action, one.connection, streams, shared)
+                self._execute(one, streams, shared)
+            if not isinstance(one, tuple):
                 continue
             frame, to, author, entry, ack = one
             if entry is not None and entry.lost:
@@ -343,10 +337,9 @@ class Writer:
         for connection, stream in streams.items():
             self._write(connection, stream.joined(view))
 
-    def _execute(
-        self, action: Action, connection: Connection, streams: _Streams, shared: bytearray
-    ) -> None:
-        """Do *action* to *connection* after the frames that are *shared* so far."""
+    def _execute(self, order: Order, streams: _Streams, shared: bytearray) -> None:
+        """Do what *order* says after the frames that are *shared* so far."""
+        action, connection = order.action, order.connection
         stream = streams[connection]
         if action is Action.ENTER:
             if stream.at is None:
@@ -360,20 +353,6 @@ class Writer:
             self._finish(connection)
         elif action is not Action.LEAVE:
             self._abort(connection)
-
-    def _conclude(self, order: Order) -> None:
-        """Do what is left when the round of *order* is written, and wake whoever waits for it."""
-        try:
-            if order.action is Action.END:
-                with self._lock:
-                    self._ended = True
-            elif order.action is Action.CLOSE and order.connection is not None:
-                order.connection.state = State.CLOSED
-                order.connection.transport.close()
-        except Exception:
-            logger.exception("cannot close a socket")
-        if order.done is not None:
-            order.done.set()
 
     # One connection, in the thread: an error ends that connection and no other
 
@@ -452,3 +431,11 @@ class Writer:
                     self._selector.unregister(connection.transport)
         except Exception:
             logger.exception("cannot give a connection up")
+
+    def _close(self, connection: Connection) -> None:
+        """Close the socket of *connection*, which was aborted."""
+        connection.state = State.CLOSED
+        try:
+            connection.transport.close()
+        except Exception:
+            logger.exception("cannot close a socket")

@@ -503,7 +503,7 @@ def test_a_descriptor_is_not_closed_under_the_thread_that_sends(writer: Writer) 
         assert transport.entered.wait(PATIENCE)
         writer.abort(connection, "lost")
         closing = pool.submit(writer.close, connection)
-        eventually(lambda: len(writer._posted) == 2)
+        eventually(lambda: len(writer._posted) == 3)  # abort, close, and whom to wake then
         assert os.fstat(descriptor)
         transport.gate.set()
         closing.result(PATIENCE)
