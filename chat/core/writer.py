@@ -17,6 +17,7 @@ entering and leaving the audience, closing, aborting, and the end of the writer 
 
 import contextlib
 import enum
+import functools
 import logging
 import os
 import selectors
@@ -160,7 +161,7 @@ class Writer:
             self._waker = Waker()
             self._resources.callback(self._waker.close)
             self._selector = self._resources.enter_context(selectors.DefaultSelector())
-            self._selector.register(self._waker.watched, selectors.EVENT_READ)
+            self._selector.register(self._waker.watched, selectors.EVENT_READ, self._waker.clear)
             self._thread.start()
         except BaseException:  # Ctrl-C while we wait for the thread, which starts all the same
             self.end()
@@ -256,22 +257,19 @@ class Writer:
     def _run(self) -> None:
         while self._posted or not self._ending:
             try:
-                for connection in self._wait():
-                    self._resume(connection)
+                self._wait()
                 self._gather()
             except Exception:
                 logger.exception("cannot wait")
             self._write_round()
 
-    def _wait(self) -> list[Connection]:
-        """Wait for something to do; return the connections that can be written again."""
+    def _wait(self) -> None:
+        """Wait for something to do; continue writing to sockets that have room again."""
         self._idle = True  # before looking: whoever posts from now on wakes us
         events = self._selector.select(0 if self._posted or self._ending else None)
         self._idle = False
-        writable: list[Connection] = [key.data for key, _events in events if key.data is not None]
-        if len(writable) < len(events):
-            self._waker.clear()
-        return writable
+        for key, _events in events:
+            key.data()
 
     def _gather(self) -> None:
         """Yield the processor to threads that are about to post, as long as they do.
@@ -368,7 +366,8 @@ class Writer:
                 return
             sent = connection.transport.send(data)
             if sent < len(data) or connection.transport.unsent:
-                self._selector.register(connection.transport, selectors.EVENT_WRITE, connection)
+                resume = functools.partial(self._resume, connection)
+                self._selector.register(connection.transport, selectors.EVENT_WRITE, resume)
                 self._backlogs[connection] = backlog = _Backlog()
                 backlog.add(data[sent:])
         except Exception as error:  # noqa: BLE001 - it concerns one client only
