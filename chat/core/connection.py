@@ -7,7 +7,6 @@ by the writer, so no thread can use a descriptor whose number already belongs to
 
 import contextlib
 import enum
-import os
 import select
 import socket
 import threading
@@ -75,12 +74,9 @@ class Transport:
 
     def connect(self, address: tuple[object, ...], deadline: Deadline) -> None:
         """Connect to *address*. Raises `OSError`, as `TimeoutError` in time. Reader thread."""
-        with contextlib.suppress(BlockingIOError):
-            self._socket.connect(address)
-        if not _wait(self._socket, deadline.remaining(), writing=True):
-            raise TimeoutError
-        if error := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            raise OSError(error, os.strerror(error))  # the number chooses the subclass
+        self._socket.settimeout(deadline.remaining())
+        self._socket.connect(address)
+        self._socket.setblocking(False)
         self._socket.getpeername()  # raises when `shut_down` was faster
 
     def notice_silence(self, seconds: float) -> None:
@@ -91,12 +87,11 @@ class Transport:
         the pings of the protocol still work.
         """
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        probes = 3
         idle = min(LONGEST_KEEPALIVE, max(1, round(seconds / 2)))
         wanted = {
             "TCP_KEEPIDLE": idle,
-            "TCP_KEEPINTVL": max(1, idle // probes),
-            "TCP_KEEPCNT": probes,
+            "TCP_KEEPINTVL": max(1, idle // 3),
+            "TCP_KEEPCNT": 3,
             "TCP_USER_TIMEOUT": min(2**31 - 1, max(1, round(seconds * 1000))),
         }
         for name, value in wanted.items():
@@ -155,17 +150,15 @@ class Transport:
         return self._socket.fileno()
 
 
-def _wait(sock: socket.socket, timeout: float | None, *, writing: bool = False) -> bool:
-    """Wait until *sock* can be read, or written; False after *timeout* seconds.
+def _wait(sock: socket.socket, timeout: float | None) -> bool:
+    """Wait until *sock* can be read; False after *timeout* seconds.
 
     By poll(2) where there is one: select(2) cannot handle descriptors above 1023.
     """
     if not hasattr(select, "poll"):  # Windows
-        sets: tuple[list[socket.socket], list[socket.socket]] = ([], [sock])
-        readers, writers = sets if writing else sets[::-1]
-        return any(select.select(readers, writers, writers, timeout))
+        return any(select.select([sock], [], [], timeout))
     poll = select.poll()
-    poll.register(sock, select.POLLOUT if writing else select.POLLIN)
+    poll.register(sock, select.POLLIN)
     return bool(poll.poll(None if timeout is None else min(timeout * 1000, _LONGEST_POLL)))
 
 
