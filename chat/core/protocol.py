@@ -84,7 +84,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 PROTOCOL_VERSION = 1
@@ -309,8 +308,10 @@ _FORBIDDEN_IN_TEXT = re.compile(
 _SEALED = re.compile("[A-Za-z0-9+/]+={0,2}")
 # Nearly every text has one of these and needs no closer look.
 _SURELY_VISIBLE = re.compile("[!-~¡-¬®-ʯА-я]")
-# Characters that may be combining marks; other texts need no closer look.
-_MAY_BE_A_MARK = re.compile("[\u0300-\u036f\u0483-\u0489\u0591-\U0010ffff]")
+# All forbidden characters and all combining marks, among others. Most texts have none of these.
+_MAY_NEED_REPLACING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u0300-\u036f\u0483-\u0489\u0591-\U0010ffff]"
+)
 # Invisible characters whose category says letter, mark or symbol: the rest of Unicode's property
 # Default_Ignorable_Code_Point, and the empty Braille pattern.
 _SHOWS_NOTHING = re.compile(
@@ -319,6 +320,8 @@ _SHOWS_NOTHING = re.compile(
 )
 _MARKS_IN_NICK, _MARKS_IN_TEXT = 2, 8
 """Combining marks on one letter: more would be drawn over other users' lines."""
+
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 _GREEK = re.compile("[\u0370-\u03ff\u1f00-\u1fff]")
 _LATIN_OR_CYRILLIC = re.compile("[A-Za-z\u00c0-\u024f\u0400-\u052f]")
@@ -343,7 +346,7 @@ def clean_nick(nick: object, limits: Limits) -> str:
         or not shown[0].isalnum()
         or not all(_category(one) in "LNM" or one in "_-." for one in shown)
         or _SHOWS_NOTHING.search(shown)
-        or _piled(shown, _MARKS_IN_NICK)
+        or _without_piles(shown, _MARKS_IN_NICK) != shown
         or (_GREEK.search(shown) and _LATIN_OR_CYRILLIC.search(shown))
     ):
         raise ProtocolError("bad_nick")
@@ -373,10 +376,8 @@ def check_text(text: object, limits: Limits, *, sealed: bool = False) -> str:
     if sealed:
         if not _SEALED.fullmatch(text):
             raise ProtocolError("bad_text")
-    elif (
-        _FORBIDDEN_IN_TEXT.search(text)
-        or not (_SURELY_VISIBLE.search(text) or any(map(_is_visible, text)))
-        or (_MAY_BE_A_MARK.search(text) and _piled(text, _MARKS_IN_TEXT))
+    elif printable(text) != text or not (
+        _SURELY_VISIBLE.search(text) or any(map(_is_visible, text))
     ):
         raise ProtocolError("bad_text")
     return text
@@ -392,10 +393,13 @@ def _is_visible(character: str) -> bool:
     return _category(character) not in "CZM" and not _SHOWS_NOTHING.match(character)
 
 
-def _piled(text: str, most: int) -> bool:
-    """Tell whether a letter of *text* carries more than *most* combining marks."""
-    runs = groupby(text, _category)
-    return any(category == "M" and len(list(run)) > most for category, run in runs)
+def _without_piles(text: str, most: int) -> str:
+    """Replace the combining marks in *text* beyond *most* on one letter by ``U+FFFD``."""
+    shown, marks = [], 0
+    for character in text:
+        marks = marks + 1 if _category(character) == "M" else 0
+        shown.append(_REPLACEMENT if marks > most else character)
+    return "".join(shown)
 
 
 def printable(text: str) -> str:
@@ -404,15 +408,9 @@ def printable(text: str) -> str:
     Clients use it for everything that a server sends, because they cannot trust it. Excess
     combining marks on one letter are replaced, too.
     """
-    if _MAY_BE_A_MARK.search(text):
-        runs = ((category, "".join(run)) for category, run in groupby(text, _category))
-        text = "".join(
-            run[:_MARKS_IN_TEXT].ljust(len(run), "\N{REPLACEMENT CHARACTER}")
-            if category == "M"
-            else run
-            for category, run in runs
-        )
-    return _FORBIDDEN_IN_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)
+    if not _MAY_NEED_REPLACING.search(text):
+        return text
+    return _FORBIDDEN_IN_TEXT.sub(_REPLACEMENT, _without_piles(text, _MARKS_IN_TEXT))
 
 
 def integer(message: Message, key: str) -> int | None:

@@ -1,5 +1,8 @@
 """What may be said, and how a client shows what a server says was said."""
 
+import sys
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +63,16 @@ BAD = {
 def test_bad_text(text: str) -> None:
     with pytest.raises(ProtocolError, match="bad_text"):
         check_text(text, LIMITS)
+
+
+def test_no_mark_and_no_control_character_of_unicode_is_overlooked() -> None:
+    """The ordinary texts that need no closer look are told by a list of ranges."""
+    for character in map(chr, range(sys.maxunicode + 1)):
+        category = unicodedata.category(character)
+        if category.startswith("M"):
+            assert printable("a" + 9 * character).endswith("\ufffd")
+        elif category in ("Cc", "Cs", "Zl", "Zp") and character not in "\t\n":
+            assert printable(character) == "\ufffd"
 
 
 @pytest.mark.parametrize("text", [None, 5, True, ["a"], {"text": "a"}])
