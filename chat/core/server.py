@@ -227,7 +227,7 @@ class ClientConnection(threading.Thread):
                     self._registering.remaining()
                 self._handle_frame(frame)
                 if writer.behind:
-                    writer.wait_caught_up(self.server.limits.drain_timeout)
+                    writer.flush(self.server.limits.drain_timeout)
         finally:
             writer.ring()
 

@@ -23,8 +23,8 @@ import os
 import selectors
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from chat.core.connection import Connection, State, Waker
@@ -64,40 +64,8 @@ class Order:
 Posted = Frame | Order | threading.Event
 """What the writer is given; an event is set when everything before it is written."""
 
-
-class _Stream:
-    """What one connection gets in a round, if it differs from what everybody gets."""
-
-    __slots__ = ("at", "pieces")
-
-    def __init__(self, at: int | None) -> None:
-        self.at = at  # from which byte of the shared frames on; None outside the audience
-        self.pieces: list[bytes | tuple[int, int]] = []  # own frames, ranges of shared ones
-
-    def put(self, frame: bytes, begin: int, end: int) -> None:
-        """Add *frame* in place of the shared bytes from *begin* to *end*."""
-        if self.at is not None:
-            if self.at < begin:
-                self.pieces.append((self.at, begin))
-            self.at = end
-        self.pieces.append(frame)
-
-    def joined(self, shared: memoryview) -> bytes:
-        """Return the stream as bytes, with all that is *shared* since the last piece."""
-        self.put(b"", len(shared), len(shared))
-        pieces = [shared[one[0] : one[1]] if isinstance(one, tuple) else one for one in self.pieces]
-        return b"".join(pieces)
-
-
-class _Streams(dict[Connection, _Stream]):
-    """The streams of a round by connection; all other connections get just the shared frames."""
-
-    def __init__(self, audience: Container[Connection]) -> None:
-        self._audience = audience
-
-    def __missing__(self, connection: Connection) -> _Stream:
-        stream = self[connection] = _Stream(0 if connection in self._audience else None)
-        return stream
+_Edits = list[tuple[int, int, bytes]]
+"""What one connection gets in a round in place of the shared bytes from one position to another."""
 
 
 class _Backlog:
@@ -128,7 +96,7 @@ class Writer:
     """The outbound queues of many connections, and the thread that empties them.
 
     Any thread may call any method. Methods that post do not wait; call `ring` afterwards, with no
-    lock held. `wait_caught_up`, `flush`, `close` and `end` wait for the thread.
+    lock held. `flush`, `close` and `end` wait for the thread.
     """
 
     def __init__(
@@ -148,7 +116,6 @@ class Writer:
         self._posted: deque[Posted] = deque()
         self._idle = False  # the thread sleeps, or is about to
         self._ending = False  # the thread ends as soon as nothing is posted
-        self._caught_up = threading.Condition()  # a round has begun
         self._thread = threading.Thread(target=self._run, name=name)
         self._resources = contextlib.ExitStack()
         # Owned by the thread: who gets frames for everybody, and whose socket is full.
@@ -218,19 +185,13 @@ class Writer:
 
     @property
     def behind(self) -> bool:
-        """Whether so much is posted that readers should call `wait_caught_up`."""
-        return len(self._posted) > self._limits.pending_frames
-
-    # Waiting
-
-    def wait_caught_up(self, timeout: float) -> None:
-        """Wait while the writer is `behind`, *timeout* seconds at most.
+        """Whether so much is posted that readers should `flush` before they read on.
 
         A reader that did not wait would move the network's queue into our memory.
         """
-        self.ring()
-        with self._caught_up:
-            self._caught_up.wait_for(lambda: not self.behind, timeout)
+        return len(self._posted) > self._limits.pending_frames
+
+    # Waiting
 
     def flush(self, timeout: float | None) -> bool:
         """Wait until everything posted is committed and written.
@@ -285,8 +246,6 @@ class Writer:
     def _write_round(self) -> None:
         posted = [self._posted.popleft() for _ in range(len(self._posted))]
         try:
-            with self._caught_up:
-                self._caught_up.notify_all()
             entries = [one[3] for one in posted if type(one) is tuple and one[3] is not None]
             if entries:
                 self._commit(entries)
@@ -302,20 +261,20 @@ class Writer:
                     concerned.update(one[1:3])
             for connection in filter(None, concerned):
                 self._fail(connection, error)
-        for one in posted:
-            if isinstance(one, threading.Event):
-                one.set()
-            elif isinstance(one, Order) and one.action is Action.CLOSE:
-                self._close(one.connection)
+        for done in [one for one in posted if not isinstance(one, tuple)]:
+            if isinstance(done, threading.Event):
+                done.set()
+            elif done.action is Action.CLOSE:
+                self._close(done.connection)
 
     def _distribute(self, posted: Iterable[Posted]) -> None:
         """Join the frames of *posted* for everybody and for each connection, and write them."""
         shared = bytearray()
-        streams = _Streams(self._audience)
+        edits: defaultdict[Connection, _Edits] = defaultdict(list)
         for one in posted:
-            if isinstance(one, Order):
-                self._execute(one, streams, shared)
             if not isinstance(one, tuple):
+                if isinstance(one, Order):
+                    self._execute(one, shared, edits[one.connection])
                 continue
             frame, to, author, entry, ack = one
             if entry is not None and entry.lost:
@@ -324,29 +283,39 @@ class Writer:
             if to is None:
                 shared += frame
             else:
-                streams[to].put(frame, begin, begin)
+                edits[to].append((begin, begin, frame))
             if author is not None:
-                streams[author].put(ack, begin, len(shared))
+                edits[author].append((begin, len(shared), ack))
         if shared:
             data = bytes(shared)
-            for connection in [one for one in self._audience if one not in streams]:
+            for connection in [one for one in self._audience if one not in edits]:
                 self._write(connection, data)
-        view = memoryview(shared)
-        for connection, stream in streams.items():
-            self._write(connection, stream.joined(view))
+        for connection, own in edits.items():
+            self._write(connection, self._edited(shared, connection, own))
 
-    def _execute(self, order: Order, streams: _Streams, shared: bytearray) -> None:
+    def _edited(self, shared: bytearray, connection: Connection, edits: _Edits) -> bytes:
+        """Return what *connection* gets: its own frames, and in the audience the *shared* ones."""
+        view = memoryview(shared if connection in self._audience else b"")
+        pieces: list[bytes | memoryview] = []
+        at = 0
+        for begin, end, own in edits:
+            if at < begin:
+                pieces.append(view[at:begin])
+            pieces.append(own)
+            at = end
+        return b"".join([*pieces, view[at:]])
+
+    def _execute(self, order: Order, shared: bytearray, edits: _Edits) -> None:
         """Do what *order* says after the frames that are *shared* so far."""
         action, connection = order.action, order.connection
-        stream = streams[connection]
+        so_far = self._edited(shared, connection, edits)
         if action is Action.ENTER:
-            if stream.at is None:
-                stream.at = len(shared)
-                self._audience[connection] = None
+            edits[:] = [(0, len(shared), so_far)]
+            self._audience[connection] = None
             return
-        self._write(connection, stream.joined(memoryview(shared)))
+        self._write(connection, so_far)
+        edits.clear()
         self._audience.pop(connection, None)
-        del streams[connection]
         if action is Action.FINISH:
             self._finish(connection)
         elif action is not Action.LEAVE:

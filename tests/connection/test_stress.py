@@ -68,7 +68,7 @@ def test_no_connection_gets_the_bytes_of_another_although_descriptors_are_used_a
                     writer.post(frame, connection)
                     writer.ring()
                     if writer.behind:
-                        writer.wait_caught_up(PATIENCE)
+                        writer.flush(PATIENCE)
 
         def check(peer: socket.socket, frame: bytes) -> None:
             with peer:

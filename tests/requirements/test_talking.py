@@ -209,7 +209,7 @@ def test_no_lock_is_held_while_sending(
 ) -> None:
     """Else a slow network would hold up everybody who only wants to know who is here."""
     anya, borya, _vera = three
-    locks = (server.room._lock, server.writer._lock, server._lock)
+    locks = (server.room._lock, server.room.log._lock, server._lock)
     held: list[bool] = []
     send = Transport.send
 
