@@ -170,8 +170,8 @@ class ChatClient:
         self._online = False
         self.closed = False
         """Whether the connection has ended for good."""
-        self._users: dict[str, str] = {}  # nicknames by their keys
-        self._persons: dict[str, str | None] = {}  # who they are, if the server says so
+        # Nicknames by their keys, and who they are, if the server says so.
+        self._users: dict[str, tuple[str, str | None]] = {}
         self._pace = TokenBucket(0, 0)
         self._window = self.limits.window_messages
         self._outbox = Outbox()
@@ -220,10 +220,10 @@ class ChatClient:
         if nick_key(welcome["nick"]) != nick_key(nick):  # we would encrypt under another name
             raise ConnectionClosedError
         self.nick = welcome["nick"]
+        persons = welcome.get("persons") or [None] * len(welcome["users"])
         with self._changed:
-            self._set_users(welcome["users"])
-            keys, persons = map(nick_key, welcome["users"]), welcome.get("persons") or []
-            self._persons = dict(zip(keys, persons, strict=False))
+            users = zip(welcome["users"], persons, strict=False)
+            self._users = {nick_key(user[0]): user for user in users}
             self._online = True
             self._outbox.send_again()
             self._post_unsent()
@@ -240,7 +240,7 @@ class ChatClient:
     def users(self) -> list[str]:
         """The nicknames of the others, sorted."""
         with self._changed:
-            return sorted(self._users.values(), key=str.casefold)
+            return sorted((nick for nick, _person in self._users.values()), key=str.casefold)
 
     @property
     def unacknowledged(self) -> list[Message]:
@@ -259,19 +259,18 @@ class ChatClient:
         for `Limits.answer_timeout` seconds; `RefusedError` for a text that the server would refuse
         if a cipher did not hide it.
         """
-        sealed = self._seal(text, to)
         message: Message = {"text": text}
-        cover: Message = {} if sealed is None else {"text": sealed, "sealed": True}
-        if to is not None:
-            message["to"] = to
+        cover = self._seal(text, to)
         with self._changed:
             if threading.current_thread() is not self._thread:
                 self.wait_ready()
             if self.closed or not (self._online or self._thread.is_alive()):
                 raise ConnectionClosedError
-            person = None if to is None else self._persons.get(nick_key(to))
-            if person is not None:  # nobody else may get it if the nickname changes hands
-                cover["person"] = person
+            if to is not None:
+                message["to"] = to
+                _nick, person = self._users.get(nick_key(to), (to, None))
+                if person is not None:  # nobody else may get it if the nickname changes hands
+                    cover["person"] = person
             self._pace.take()
             message_id = self._outbox.add(message, cover)
             self._post_unsent()
@@ -418,16 +417,12 @@ class ChatClient:
                 self._send({"type": "pong"})
         elif kind in ("ack", "error"):
             self._settle(event)
-        with self._changed:
-            if kind == "users":
-                self._set_users(event["users"])
-            elif kind in ("joined", "left"):
-                key = nick_key(event["nick"])
+        elif kind in ("joined", "left"):
+            key = nick_key(event["nick"])
+            with self._changed:
+                self._users.pop(key, None)
                 if kind == "joined":
-                    self._users[key], self._persons[key] = event["nick"], event.get("person")
-                else:
-                    self._users.pop(key, None)
-                    self._persons.pop(key, None)
+                    self._users[key] = event["nick"], event.get("person")
 
     def _settle(self, event: Message) -> None:
         event.pop("message", None)  # only we add it
@@ -533,13 +528,15 @@ class ChatClient:
             # After a loss, all unacknowledged messages are sent again at once.
             self._window = int(min(half, most)) if rate else most
 
-    def _seal(self, text: str, to: str | None) -> str | None:
+    def _seal(self, text: str, to: str | None) -> Message:
+        """Return what replaces *text* on the way: nothing without a cipher."""
         if self.cipher is None:
-            return None
+            return {}
         try:
-            return self.cipher.seal(check_text(text, self.limits), self.nick, to)
+            sealed = self.cipher.seal(check_text(text, self.limits), self.nick, to)
         except ProtocolError as error:
             raise RefusedError(error.code) from error
+        return {"text": sealed, "sealed": True}
 
     def _ask(self, message: Message) -> None:
         if not self._online:
@@ -574,9 +571,6 @@ class ChatClient:
             self._changed.notify_all()
 
     # Under the lock
-
-    def _set_users(self, nicks: list[str]) -> None:
-        self._users = {nick_key(nick): nick for nick in nicks}
 
     def _post_unsent(self) -> None:
         if self._online and self._connection is not None:

@@ -199,7 +199,7 @@ class Connection:
         self._flushing = threading.Lock()
         self._flushing.acquire()
 
-    def give_up(self, reason: str) -> None:
+    def give_up(self, reason: str | None) -> None:
         """Note that nothing more is sent or read because of *reason*. For the writer only."""
         if self.state is not State.CLOSED:
             self.close_reason = self.close_reason or reason

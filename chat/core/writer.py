@@ -346,8 +346,7 @@ class Writer:
         """Abort *connection* if its backlog is above the limits: its reader is too slow."""
         limits = self._limits
         if len(backlog.data) > limits.queue_bytes or backlog.frames > limits.queue_frames:
-            connection.give_up("slow")
-            self._abort(connection)
+            self._abort(connection, "slow")
 
     def _check_total(self) -> None:
         """Abort connections with the largest backlogs while all together are above the limit."""
@@ -355,8 +354,7 @@ class Writer:
         while total > self._limits.queues_bytes:
             slowest = max(self._backlogs, key=lambda one: len(self._backlogs[one].data))
             total -= len(self._backlogs[slowest].data)
-            slowest.give_up("slow")
-            self._abort(slowest)
+            self._abort(slowest, "slow")
 
     def _resume(self, connection: Connection) -> None:
         """Continue writing to a socket that was full."""
@@ -385,11 +383,11 @@ class Writer:
     def _fail(self, connection: Connection, error: Exception) -> None:
         if not isinstance(error, OSError | MemoryError):  # these are expected
             logger.error("cannot write to a client", exc_info=error)
-        connection.give_up("lost")
-        self._abort(connection)
+        self._abort(connection, "lost")
 
-    def _abort(self, connection: Connection) -> None:
+    def _abort(self, connection: Connection, reason: str | None = None) -> None:
         """Stop writing to *connection*, and wake its reader."""
+        connection.give_up(reason)
         self._audience.pop(connection, None)
         try:
             with contextlib.ExitStack() as stack:  # the reader wakes even if the rest fails
