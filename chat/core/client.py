@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
-from chat.core.connection import Connection, Transport
+from chat.core.connection import Connection, State, Transport
 from chat.core.protocol import (
     FrameDecoder,
     Limits,
@@ -61,10 +61,6 @@ class Cipher(typing.Protocol):
 
     def open(self, sealed: str, sender: str, to: str | None) -> str:
         """Return the text. Raises `ValueError` under another passphrase."""
-
-
-def _ignore(_event: Message) -> None:
-    """Do nothing with an event."""
 
 
 def plain_transport(sock: socket.socket, _host: str) -> Transport:
@@ -140,7 +136,7 @@ class ChatClient:
 
     _: KW_ONLY
 
-    on_event: Callable[[Message], None] = _ignore
+    on_event: Callable[[Message], None] = lambda _event: None
 
     limits: Limits = field(default_factory=Limits)
 
@@ -323,19 +319,18 @@ class ChatClient:
         """
         self._leaving.set()
         if threading.current_thread() is self._thread:
-            self._abort("quit")
+            self._abort()
             return
-        with self._changed:
-            connection, online = self._connection, self._online
-        if connection is not None and online:
+        connection = self._connection
+        if connection is not None and self._online:
             self._writer.post(encode({"type": "quit"}), connection)
             self._writer.finish(connection)
             self._writer.ring()
         else:
-            self._abort("quit")
+            self._abort()
         if self._thread.is_alive():
             self._thread.join(self.limits.drain_timeout)
-            self._abort("quit")
+            self._abort()
             self._thread.join()
         self._note_end()
         self._hang_up()
@@ -370,7 +365,7 @@ class ChatClient:
             while reason is None:
                 reason = self._recover(self._converse())
         finally:
-            self._abort("lost")  # sends a FIN, so that the server does not wait for us
+            self._abort()  # sends a FIN, so that the server does not wait for us
             self._note_end()
             reason = "quit" if self._leaving.is_set() else reason or "lost"
             self.on_event({"type": "closed", "reason": reason})
@@ -480,7 +475,7 @@ class ChatClient:
         with self._changed:
             self._connection = Connection(transport)
         if self._leaving.is_set():  # `close` may have run before there was a connection
-            self._abort("quit")
+            self._abort()
         transport.connect(address, deadline)
         transport.handshake(deadline)
         transport.notice_silence(self.limits.ping_after + self.limits.answer_timeout)
@@ -546,22 +541,20 @@ class ChatClient:
     def _send(self, message: Message) -> None:
         """Send *message*. Raises `ConnectionClosedError` when there is no connection."""
         connection = self._connection
-        if connection is None or self.closed:
+        if connection is None or connection.state is not State.OPEN:
             raise ConnectionClosedError
         self._writer.post(encode(message), connection)
         self._writer.ring()
 
-    def _abort(self, reason: str) -> None:
-        connection = self._connection
-        if connection is not None:
-            self._writer.abort(connection, reason)
+    def _abort(self) -> None:
+        """End the connection at once; whoever waits for the server wakes."""
+        if self._connection is not None:
+            self._writer.abort(self._connection, "quit")
             self._writer.ring()
 
     def _hang_up(self) -> None:
-        with self._changed:
-            connection, self._connection = self._connection, None
-        if connection is not None:
-            self._writer.close(connection)
+        if self._connection is not None:
+            self._writer.close(self._connection)
 
     def _note_end(self) -> None:
         """Note that the connection has ended for good, and wake all who wait."""
