@@ -15,7 +15,7 @@ import contextlib
 import socket
 import threading
 import typing
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
@@ -77,47 +77,46 @@ class Outbox:
         """The length of all their frames, in bytes."""
 
         self._last_id = 0
-        self._messages: dict[int, tuple[Message, bytes]] = {}
-        self._unsent: deque[int] = deque()  # ids of those that wait for the window
+        self._in_transit: dict[int, tuple[Message, bytes]] = {}  # by id, with their frames
+        self._unsent: OrderedDict[int, tuple[Message, bytes]] = OrderedDict()
 
     def __len__(self) -> int:
         """Return how many there are."""
-        return len(self._messages)
+        return len(self._in_transit) + len(self._unsent)
 
     def add(self, message: Message, cover: Message) -> int:
         """Number *message* and keep it; return its id. In its frame, keys of *cover* replace it."""
         self._last_id += 1
         message = {"type": "message", "id": self._last_id} | message
         frame = encode(message | cover)
-        self._messages[self._last_id] = message, frame
-        self._unsent.append(self._last_id)
+        self._unsent[self._last_id] = message, frame
         self.size += len(frame)
         return self._last_id
 
-    def take_unsent(self, window: int) -> list[bytes]:
-        """Return the frames to send now, so that at most *window* messages are in transit."""
-        frames = []
-        while self._unsent and len(self._messages) - len(self._unsent) < window:
-            frames.append(self._messages[self._unsent.popleft()][1])
-        return frames
+    def take_unsent(self, window: int) -> Iterator[bytes]:
+        """Yield the frames to send now, so that at most *window* messages are in transit."""
+        while self._unsent and len(self._in_transit) < window:
+            message_id, kept = self._unsent.popitem(last=False)
+            self._in_transit[message_id] = kept
+            yield kept[1]
 
     def send_again(self) -> None:
         """Mark all messages as unsent: there is a new connection."""
-        self._unsent = deque(self._messages)
+        self._unsent = OrderedDict(self._in_transit | self._unsent)
+        self._in_transit = {}
 
-    def settle(self, message_id: object) -> Message | None:
+    def settle(self, message_id: int) -> Message | None:
         """Remove and return the message that the server has answered; None if there is none."""
-        if not isinstance(message_id, int) or message_id not in self._messages:
+        kept = self._in_transit.pop(message_id, None) or self._unsent.pop(message_id, None)
+        if kept is None:
             return None
-        message, frame = self._messages.pop(message_id)
-        if self._unsent and message_id >= self._unsent[0]:  # answered before it was sent
-            self._unsent.remove(message_id)
-        self.size -= len(frame)
-        return message
+        self.size -= len(kept[1])
+        return kept[0]
 
     def messages(self) -> list[Message]:
         """Return all messages in order, in plain text."""
-        return [message for message, _frame in self._messages.values()]
+        kept = [*self._in_transit.values(), *self._unsent.values()]
+        return [message for message, _frame in kept]
 
 
 @dataclass(eq=False, repr=False)
@@ -422,7 +421,7 @@ class ChatClient:
     def _settle(self, event: Message) -> None:
         event.pop("message", None)  # only we add it
         with self._changed:
-            message = self._outbox.settle(event.get("id"))
+            message = self._outbox.settle(event.get("id", 0))
             self._post_unsent()
             self._changed.notify_all()
         self._writer.ring()
