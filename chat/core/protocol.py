@@ -78,6 +78,7 @@ and its numbers have started again.
 users' languages.
 """
 
+import io
 import json
 import math
 import re
@@ -244,17 +245,16 @@ class FrameDecoder:
         Iterate to the end: each frame is yielded once, without its line feed. Raises
         `ProtocolError` ``frame_too_long``, after all frames before the long one.
         """
-        data, begin = self._rest + chunk, 0
-        self._rest = b""
-        # One at a time: a list of all frames would take many times the memory of the chunk.
-        while (end := data.find(b"\n", begin)) >= 0:
-            if end - begin > self.frame_bytes:
+        # One at a time: a list of all lines would take many times the memory of the chunk.
+        lines, self._rest = io.BytesIO(self._rest + chunk), b""
+        for line in lines:
+            frame = line.removesuffix(b"\n")
+            if len(frame) > self.frame_bytes:
                 raise ProtocolError("frame_too_long")
-            yield data[begin:end]
-            begin = end + 1
-        if len(data) - begin > self.frame_bytes:
-            raise ProtocolError("frame_too_long")
-        self._rest = data[begin:]
+            if frame == line:
+                self._rest = line
+            else:
+                yield frame
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
