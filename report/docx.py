@@ -429,7 +429,9 @@ def _add_contents(document: Document, form: str) -> None:
     anew when it opens the file, because the field is marked as out of date. LibreOffice shows
     what such a field last gave, and nothing has given anything yet; so LibreOffice is told of
     another field, whose lines have live fields for the pages (ECMA-376 part 3: of alternatives a
-    program takes the first that it understands, and only Word understands w15).
+    program takes the first that it understands, and only Word understands w15). What comes before
+    them is for readers such as pandoc, which look for an instruction outside of alternatives and
+    otherwise take the next field of the text for the contents, and lists for parts of headings.
     """
     title = next(p for p in document.paragraphs if p.style and p.style.name == "TOC Heading")
     entries = list(_headings(document.paragraphs, DEPTH[form]))
@@ -439,6 +441,7 @@ def _add_contents(document: Document, form: str) -> None:
     contents = f'TOC \\o "1-{DEPTH[form]}" \\h \\z \\t "{STRUCTURAL},1"'
     begin = (
         '<w:r><w:fldChar w:fldCharType="begin" w:dirty="true"/></w:r>'
+        '<w:r><w:instrText xml:space="preserve"> </w:instrText></w:r>'
         f'<w:r><mc:AlternateContent xmlns:mc="{_MC}" xmlns:w15="{_W15}">'
         f'<mc:Choice Requires="w15">{_instruction(contents)}</mc:Choice>'
         f"<mc:Fallback>{_instruction('QUOTE')}</mc:Fallback></mc:AlternateContent></w:r>"
