@@ -408,6 +408,8 @@ def _next_part(table: Any, head: Any, words: str) -> Any:
 def _mark_lists(document: Document, form: str) -> None:
     """A dash before what is listed; GOST 7.32-2017, 6.4.6, and after a number a bracket."""
     indent = {"book": Mm(5), "gost": Mm(12.5)}[form]
+    # Two digits and their sign, in the letters of the text, and a gap.
+    number = {"book": Mm(7), "gost": Mm(9)}[form]
     for level in document.part.numbering_part.element.iter(qn("w:lvl")):
         kind, text = level.find(qn("w:numFmt")), level.find(qn("w:lvlText"))
         depth = int(level.get(qn("w:ilvl"))) + 1
@@ -416,7 +418,8 @@ def _mark_lists(document: Document, form: str) -> None:
         elif form == "gost":
             text.set(qn("w:val"), text.get(qn("w:val")).replace(".", ")"))
         for layout in level.iter(qn("w:ind")):
-            layout.left, layout.hanging = Length(indent * depth + Mm(5)), Mm(5)
+            hanging = Mm(5) if kind.get(qn("w:val")) == "bullet" else number
+            layout.left, layout.hanging = Length(indent * depth + hanging), hanging
 
 
 # --- contents ---------------------------------------------------------------------------------

@@ -208,41 +208,65 @@ local function length(text, bold)
   return sum * (bold and 1.06 or 1)
 end
 
-local function share_width(grid)
+-- The least width of each column, where cells of at most *short* letters stay on one line, and the
+-- width in which all its cells do.
+local function widths(grid, short)
   local least, whole = {}, {}
   for column = 1, #grid.colspecs do
     least[column], whole[column] = padding(), padding()
   end
-  local function measure(row, bold)
+  local function measure(row, is_head)
     for column, cell in ipairs(row.cells) do
       if cell.col_span > 1 then
         return
       end
       local text = pandoc.utils.stringify(cell.contents)
-      whole[column] = math.max(whole[column], length(text, bold) + padding())
+      local bold = is_head and not gost
+      local own = length(text, bold) + padding()
+      whole[column] = math.max(whole[column], own)
+      if utf8.len(text) <= short and not is_head then
+        least[column] = math.max(least[column], own)
+      end
       for word in text:gmatch("[^%s/_.:(]+") do
         least[column] = math.max(least[column], length(word, bold) + padding())
       end
     end
   end
   for _, row in ipairs(grid.head.rows) do
-    measure(row, not gost)
+    measure(row, true)
   end
   for _, body in ipairs(grid.bodies) do
     for _, row in ipairs(body.body) do
       measure(row, false)
     end
   end
-  local all = 0
-  for column = 1, #whole do
-    all = all + whole[column]
+  return least, whole
+end
+
+local function sum_of(numbers)
+  local sum = 0
+  for _, number in ipairs(numbers) do
+    sum = sum + number
   end
-  if all <= table_width() then
+  return sum
+end
+
+local function share_width(grid)
+  local least, whole = widths(grid, 0)
+  if sum_of(whole) <= table_width() then
     return true
   end
-  local taken, wanted = 0, 0
+  for _, short in ipairs { 24, 16 } do
+    local tried = widths(grid, short)
+    -- Not at the cost of the columns whose cells are sentences.
+    if sum_of(tried) <= 0.8 * table_width() then
+      least = tried
+      break
+    end
+  end
+  local taken, wanted = sum_of(least), 0
   for column = 1, #least do
-    taken, wanted = taken + least[column], wanted + math.max(0, whole[column] - least[column])
+    wanted = wanted + math.max(0, whole[column] - least[column])
   end
   local free, sum = math.max(0, table_width() - taken), 0
   for column = 1, #least do
@@ -425,20 +449,26 @@ local function fix_figures(document)
   return document
 end
 
--- A paragraph that ends in a colon stays on the page of what it announces.
+-- A colon, or words all in bold, which GOST makes italic.
+local function announces(paragraph)
+  local last = paragraph.content[#paragraph.content]
+  if #paragraph.content == 1 and (last.t == "Strong" or last.t == "Emph") then
+    return true
+  end
+  return last and last.t == "Str" and last.text:sub(-1) == ":"
+end
+
+-- A paragraph that announces what follows stays on its page.
 local function keep_announcements(blocks)
   for index = 1, #blocks - 1 do
     local block, following = blocks[index], blocks[index + 1]
-    if block.t == "Para" and following.t ~= "Para" then
-      local last = block.content[#block.content]
-      if last and last.t == "Str" and last.text:sub(-1) == ":" then
-        if typst then
-          block.content:insert(1, raw("typst", "#announcement["))
-          block.content:insert(raw("typst", "]"))
-          blocks[index] = pandoc.Plain(block.content)
-        elseif docx then
-          blocks[index] = styled({ block }, "Announcement")
-        end
+    if block.t == "Para" and following.t ~= "Para" and announces(block) then
+      if typst then
+        block.content:insert(1, raw("typst", "#announcement["))
+        block.content:insert(raw("typst", "]"))
+        blocks[index] = pandoc.Plain(block.content)
+      elseif docx then
+        blocks[index] = styled({ block }, "Announcement")
       end
     end
   end
