@@ -208,12 +208,13 @@ local function length(text, bold)
   return sum * (bold and 1.06 or 1)
 end
 
--- The least width of each column, where cells of at most *short* letters stay on one line, and the
--- width in which all its cells do.
-local function widths(grid, short)
-  local least, whole = {}, {}
+-- The least width of each column, where cells of at most *short* letters stay on one line and what
+-- matches *word* is not broken; the width in which all its cells are a line each; and that in which
+-- the head may take two.
+local function widths(grid, short, word)
+  local least, whole, enough = {}, {}, {}
   for column = 1, #grid.colspecs do
-    least[column], whole[column] = padding(), padding()
+    least[column], whole[column], enough[column] = padding(), padding(), padding()
   end
   local function measure(row, is_head)
     for column, cell in ipairs(row.cells) do
@@ -224,11 +225,12 @@ local function widths(grid, short)
       local bold = is_head and not gost
       local own = length(text, bold) + padding()
       whole[column] = math.max(whole[column], own)
+      enough[column] = math.max(enough[column], is_head and own / 2 + padding() or own)
       if utf8.len(text) <= short and not is_head then
         least[column] = math.max(least[column], own)
       end
-      for word in text:gmatch("[^%s/_.:(]+") do
-        least[column] = math.max(least[column], length(word, bold) + padding())
+      for piece in text:gmatch(word) do
+        least[column] = math.max(least[column], length(piece, bold) + padding())
       end
     end
   end
@@ -240,7 +242,7 @@ local function widths(grid, short)
       measure(row, false)
     end
   end
-  return least, whole
+  return least, whole, enough
 end
 
 local function sum_of(numbers)
@@ -252,26 +254,31 @@ local function sum_of(numbers)
 end
 
 local function share_width(grid)
-  local least, whole = widths(grid, 0)
+  local least, whole, enough = widths(grid, 0, "[^%s/_.:(]+")
   if sum_of(whole) <= table_width() then
     return true
   end
-  for _, short in ipairs { 24, 16 } do
-    local tried = widths(grid, short)
+  local function more(given)
+    local wanted = 0
+    for column = 1, #given do
+      wanted = wanted + math.max(0, enough[column] - given[column])
+    end
+    return wanted
+  end
+  for _, short in ipairs { 24, 16, 0 } do
+    local tried = widths(grid, short, "%S+")
     -- Not at the cost of the columns whose cells are sentences.
-    if sum_of(tried) <= 0.8 * table_width() then
+    local rest = short > 0 and 0.2 * more(tried) or 0.1 * table_width()
+    if table_width() - sum_of(tried) >= rest then
       least = tried
       break
     end
   end
-  local taken, wanted = sum_of(least), 0
-  for column = 1, #least do
-    wanted = wanted + math.max(0, whole[column] - least[column])
-  end
+  local taken, wanted = sum_of(least), more(least)
   local free, sum = math.max(0, table_width() - taken), 0
   for column = 1, #least do
     if wanted > 0 then
-      least[column] = least[column] + free * math.max(0, whole[column] - least[column]) / wanted
+      least[column] = least[column] + free * math.max(0, enough[column] - least[column]) / wanted
     end
     sum = sum + least[column]
   end
@@ -303,7 +310,9 @@ local function typst_captioned(div, kind)
   head:extend(caption)
   head:insert(raw("typst", "])["))
   local blocks = pandoc.Blocks { pandoc.Plain(head) }
-  if div.attributes.fixed then
+  if kind == "table" then
+    blocks:insert(1, pandoc.RawBlock("typst", "#need-room"))
+  elseif div.attributes.fixed then
     blocks:insert(1, pandoc.RawBlock("typst", "#place.flush()"))
   end
   blocks:extend(rest)
@@ -368,10 +377,15 @@ local function refer(link)
 end
 
 local function list_source(div)
+  if typst then
+    -- Words before an address that cannot be broken would stand far apart.
+    div.content:insert(1, pandoc.RawBlock("typst", "#set par(justify: false)"))
+    return div
+  end
   local paragraph = div.content[1]
   local first = paragraph.content[1]
   local number, rest = first.text:match("^(%d+)(.*)$")
-  if docx and number then
+  if number then
     paragraph.content:remove(1)
     local marked = bookmark(bookmark_name(div.identifier), { pandoc.Str(number) })
     marked:insert(pandoc.Str(rest))
@@ -422,6 +436,17 @@ local function mark_div(div)
   end
   if div.classes:includes("source") then
     return list_source(div)
+  end
+end
+
+-- Names in code cannot be broken: a paragraph that is mostly those has lines of its own lengths.
+local function list_names(paragraph)
+  local letters = 0
+  paragraph:walk { Code = function(code) letters = letters + utf8.len(code.text) end }
+  if typst and letters > utf8.len(pandoc.utils.stringify(paragraph)) / 2 then
+    paragraph.content:insert(1, raw("typst", "#par(justify: false)["))
+    paragraph.content:insert(raw("typst", "]"))
+    return pandoc.Plain(paragraph.content)
   end
 end
 
@@ -491,7 +516,7 @@ end
 
 return {
   { Meta = read_settings, Pandoc = fix_figures },
-  { Div = number_lines, Blocks = keep_announcements, Para = numbered_formula, Strong = stress },
+  { Div = number_lines, Blocks = keep_announcements, Para = function(it) return numbered_formula(it) or list_names(it) end, Strong = stress },
   { Link = refer },
   { Header = mark_heading, CodeBlock = mark_code, Image = show_picture, Math = spoken, Table = style_table, Div = mark_div },
 }
