@@ -320,7 +320,7 @@ def test_a_name_in_a_table_is_whole_and_so_is_a_short_cell(tmp_path: Path) -> No
     rows = [["слово " * 4, "`promises/encryption.py`", "слово " * 5, "самому клиенту"]] * 3
     prepare_tables(tmp_path, table([head, *rows]))
     pdf.write(tmp_path, tmp_path / "report.pdf")
-    text = pdftotext(tmp_path / "report.pdf", "-layout")
+    text = pdftotext(tmp_path / "report.pdf", "-layout").replace("\N{ZERO WIDTH SPACE}", "")
     assert text.count("promises/encryption.py") == 3
     assert text.count("самому клиенту") == 3
 
