@@ -81,9 +81,9 @@ def test_packages_are_named_and_installed_when_the_teacher_allows_it(
         )
         wheel.writestr(f"{info}/RECORD", "")
     (submission / "requirements.txt").write_text("./chatwords-1.0-py3-none-any.whl\n")
-    assert choose(submission).notes == ("It needs packages that are not installed: chatwords.",)
+    assert choose(submission).lacking == ("It needs packages that are not installed: chatwords.",)
     found = choose(submission, install=True)
-    assert found.notes == ()
+    assert (found.notes, found.lacking) == ((), ())
     assert found.path != sys.executable
     assert choose(submission, install=True) == found  # kept for the next time
     (submission / "requirements.txt").write_text("./no-such-file-1.0-py3-none-any.whl\n")
