@@ -55,6 +55,17 @@ def test_a_newer_python_is_used_or_named(
     assert found.notes == ("It needs Python 3.12; graded with 3.11.",)
 
 
+@pytest.mark.parametrize("error", [RuntimeError, PermissionError])
+def test_a_home_that_is_not_there_or_closed_does_no_harm(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def home() -> Path:
+        raise error
+
+    monkeypatch.setattr(Path, "home", home)
+    assert all(version > (3, 0) for version, _path in python._installed.__wrapped__())
+
+
 @pytest.mark.usefixtures("english")
 def test_the_version_that_a_project_asks_for_counts(
     submission: Path, monkeypatch: pytest.MonkeyPatch
