@@ -233,10 +233,10 @@ def test_one_slow_reader_slows_nobody(server: ServerProcess) -> None:
 
     with Wire(server.address, "Аня") as anya, Wire(server.address, "Боря") as borya:
         rate(anya, borya)  # warm up
-        alone = [rate(anya, borya) for _time in range(3)]
-        slow = []
-        for number in range(3):
+        rates = []
+        for number in range(5):  # in turn: a machine is busier at one time than another
+            alone = rate(anya, borya)
             with Wire(server.address, f"Соня-{number}", receive_buffer=4096):  # reads nothing
-                slow.append(rate(anya, borya))
+                rates.append((alone, rate(anya, borya)))
             borya.skip_to("left", nick=f"Соня-{number}")
-    assert max(slow) > 0.5 * max(alone), (alone, slow)
+    assert any(slow > 0.5 * alone for alone, slow in rates), rates
