@@ -210,7 +210,7 @@ def connection_life() -> Figure:
         ("replaced", _("came back on a new connection")),
         ("lost, timeout", _("the connection is lost")),
         ("kicked, slow, flood", _("removed by the server")),
-        ("shutdown", _("the whole server closes")),
+        ("shutdown", _("the server stops")),
     ]
     width = max(width_of(what, WORDS) for _name, what, _look in stages) + 0.2
     canvas = _Canvas(4.8)
