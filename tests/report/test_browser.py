@@ -504,7 +504,8 @@ def test_paper_is_white_by_night_too(browser: Browser, output: Path) -> None:
         visit.page.emulate_media(media="print")
         seen.append(
             visit.page.evaluate(
-                """() => [document.body, document.querySelector(".line *")].map(it => getComputedStyle(it))
+                """() => [document.body, document.querySelector(".line *")]
+                    .map(element => getComputedStyle(element))
                     .flatMap(style => [style.getPropertyValue("--paper"), style.color])"""
             )
         )

@@ -166,6 +166,19 @@ def test_code_has_one_size_and_hangs_where_it_wraps(
     assert not any(body.iter(f"{W}sz")), "no size but that of a style"
 
 
+def test_a_number_of_two_digits_does_not_push_its_text_aside(package: dict[str, bytes]) -> None:
+    numbering = ElementTree.fromstring(package["word/numbering.xml"])
+    hanging = [
+        int(layout.get(f"{W}hanging", 0)) / 20
+        for level in numbering.iter(f"{W}lvl")
+        if (kind := level.find(f"{W}numFmt")) is not None and kind.get(f"{W}val") == "decimal"
+        if (layout := level.find(f"{W}pPr/{W}ind")) is not None
+    ]
+    assert hanging
+    # A digit of a Times is half as wide as high, a full stop a quarter; and a gap.
+    assert min(hanging) > (0.5 + 0.5 + 0.25) * 11 + 3
+
+
 def letters(text: str) -> docx.Letters:
     return [(letter, 1000.0 * 360) for letter in text]
 

@@ -351,13 +351,14 @@ def test_words_that_announce_a_list_stay_with_it(tmp_path: Path, lines: int) -> 
 @needs_poppler
 def test_code_in_a_line_is_not_torn(tmp_path: Path) -> None:
     options = " ".join(["`chat.client --admin-password-file`, `%%writefile`,"] * 40)
-    mark = "```python\n" + "x = 1  # " + "word " * 15 + " # ①\n```"
-    prepare(tmp_path, f"{options}\n\n{mark}\n")
+    lines = [f"x = {'1' * ones}  # ①" for ones in range(76, 86)]
+    code = "\n".join(["```python", *lines, "```"])
+    prepare(tmp_path, f"{options}\n\n{code}\n")
     pdf.write(tmp_path, tmp_path / "report.pdf")
     text = pdftotext(tmp_path / "report.pdf", "-layout")
     assert text.count("--admin-password-file") == 40
     assert text.count("%%writefile") == 40
-    assert "# ①" in text
+    assert len(re.findall("#[\xa0 ]①", text)) == len(lines)
 
 
 @needs_poppler
