@@ -391,8 +391,7 @@ class ChatClient:
         except ProtocolError:
             reason = "bad_frame"
         finally:
-            with self._changed:
-                self._online = False
+            self._online = False
         return "quit" if self._leaving.is_set() else reason
 
     def _next_event(self) -> Message:

@@ -25,7 +25,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chat.core.connection import Connection, State, Waker
 from chat.core.history import Entry
@@ -68,15 +68,13 @@ _Edits = list[tuple[int, int, bytes]]
 """What one connection gets in a round in place of the shared bytes from one position to another."""
 
 
+@dataclass(slots=True)
 class _Backlog:
     """What waits for a full socket."""
 
-    __slots__ = ("data", "ending", "frames")
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.frames = 0
-        self.ending = False  # the stream is to be closed behind it
+    data: bytearray = field(default_factory=bytearray)
+    frames: int = 0
+    ending: bool = False  # the stream is to be closed behind it
 
     def add(self, data: bytes) -> None:
         self.data += data

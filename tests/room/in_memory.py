@@ -74,8 +74,8 @@ class ListWriter(Writer):
     def ring(self) -> None:
         pass
 
-    def flush(self, timeout: float) -> bool:
-        return timeout > 0
+    def flush(self, timeout: float | None) -> bool:
+        return timeout is None or timeout > 0
 
 
 def open_room(
