@@ -306,8 +306,6 @@ _FORBIDDEN_IN_TEXT = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _SEALED = re.compile("[A-Za-z0-9+/]+={0,2}")
-# Nearly every text has one of these and needs no closer look.
-_SURELY_VISIBLE = re.compile("[!-~¡-¬®-ʯА-я]")
 # All forbidden characters and all combining marks, among others. Most texts have none of these.
 _MAY_NEED_REPLACING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u0300-\u036f\u0483-\u0489\u0591-\U0010ffff]"
@@ -376,9 +374,7 @@ def check_text(text: object, limits: Limits, *, sealed: bool = False) -> str:
     if sealed:
         if not _SEALED.fullmatch(text):
             raise ProtocolError("bad_text")
-    elif printable(text) != text or not (
-        _SURELY_VISIBLE.search(text) or any(map(_is_visible, text))
-    ):
+    elif printable(text) != text or not any(map(_is_visible, text)):
         raise ProtocolError("bad_text")
     return text
 
