@@ -162,7 +162,7 @@ def _wait(sock: socket.socket, timeout: float | None) -> bool:
     return bool(poll.poll(None if timeout is None else min(timeout * 1000, _LONGEST_POLL)))
 
 
-class State(enum.Enum):
+class State(enum.IntEnum):
     """The state of a connection. It only moves forwards."""
 
     OPEN = enum.auto()

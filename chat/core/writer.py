@@ -167,8 +167,7 @@ class Writer:
 
     def finish(self, connection: Connection) -> None:
         """Close the stream to *connection* when it is flushed. Later frames are dropped."""
-        if connection.state is State.OPEN:
-            connection.state = State.CLOSING
+        connection.state = max(connection.state, State.CLOSING)
         self._posted.append(Order(Action.FINISH, connection))
 
     def abort(self, connection: Connection, reason: str) -> None:
