@@ -128,7 +128,7 @@ class Writer:
             self._selector = self._resources.enter_context(selectors.DefaultSelector())
             self._selector.register(self._waker.watched, selectors.EVENT_READ, self._waker.clear)
             self._thread.start()
-        except BaseException:  # Ctrl-C while we wait for the thread, which starts all the same
+        except BaseException:  # also Ctrl-C while the thread starts, which it does all the same
             self.end()
             raise
 
@@ -199,7 +199,7 @@ class Writer:
         self._posted.append(done)
         self.ring()
         if self._ending:  # `done` may have come too late for the thread
-            self._thread.join()
+            self._thread.join(timeout)
             return done.is_set()
         return done.wait(timeout)
 
