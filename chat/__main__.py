@@ -10,8 +10,8 @@ if __name__ == "__main__":
     cli.choose_language(None)
     cli.complain(
         _(
-            "Which of the two? python -m chat.server starts a server, "
-            "python -m chat.client connects to it."
-        )
+            "Which of the two? {python} -m chat.server starts a server, "
+            "{python} -m chat.client connects to it."
+        ).format(python=cli.PYTHON)
     )
     sys.exit(cli.USAGE_STATUS)

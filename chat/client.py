@@ -87,7 +87,7 @@ def _cannot_connect(error: OSError, options: Namespace) -> str:
     address, reason = cli.address_text(options.host, options.port), why(error)
     sentence = _(
         "Cannot connect to {address}: {reason}. Is the server running there? "
-        "python -m chat.server starts one; --host and --port say where to look."
+        "{python} -m chat.server starts one; --host and --port say where to look."
     )
     if isinstance(error, TransportError):
         sentence = _("Cannot connect securely to {address}: {reason}. Nothing was sent.")
@@ -96,7 +96,7 @@ def _cannot_connect(error: OSError, options: Namespace) -> str:
             "Cannot connect to {address}: {reason}. If that server encrypts, it takes --tls "
             "or --tls-ca; --host and --port say where to look."
         )
-    return sentence.format(address=address, reason=reason)
+    return sentence.format(address=address, reason=reason, python=cli.PYTHON)
 
 
 def _talk(options: Namespace, log: TextIO | None) -> int:

@@ -1,11 +1,11 @@
 """A certificate for a classroom: ``python -m chat.app.certificate NAME…``, or ``make cert``.
 
-Writes a self-signed certificate and its private key. The server shows the certificate and owns
-the key; the clients get the certificate as the one authority they believe. Whoever has
-the certificate knows no secret; whoever has the key can pretend to be the server.
+Writes a self-signed certificate and its private key. The server needs both; the clients need the
+certificate, as the only one that they trust (``--tls-ca``). The certificate is no secret, but
+anybody who has the key can impersonate the server.
 
-Needs the package ``cryptography``, as `chat.promises.encryption` does: unlike the ``openssl``
-program, it comes to every system in the same way and in the same version.
+Needs the package ``cryptography``, as `chat.promises.encryption` does: it is installed in the same
+way, and in the same version, on every system, which the program ``openssl`` is not.
 """
 
 import argparse
@@ -43,8 +43,8 @@ def write_pair(
 ) -> tuple[Path, Path]:
     """Write a certificate for *names* (hosts and IP addresses) and its key into *directory*.
 
-    Returns their paths. The certificate is valid from yesterday, because clocks differ, and
-    for *days*. Raises `cli.OptionError` with a sentence: when the package is missing, the files
+    Returns their paths. The certificate is valid from yesterday, because clocks differ, for *days*.
+    Raises `cli.OptionError` with a sentence: when the package is missing, the files
     exist and not *replace*, or they cannot be written.
     """
     if x509 is None:
@@ -60,7 +60,7 @@ def write_pair(
                 raise cli.OptionError(
                     _("{path} exists already; --replace makes a new pair.").format(path=path)
                 )
-        # Never for others to read, not even between its creation and a change of its mode.
+        # Created with its mode: the key must not be readable by others even for a moment.
         for path, data, mode in ((key_path, key, 0o600), (cert_path, cert, 0o644)):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             with os.fdopen(descriptor, "wb") as file:
@@ -87,7 +87,7 @@ def _make_pair(names: Iterable[str], days: int) -> tuple[bytes, bytes]:
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName(map(_general_name, names)), critical=False)
-        # No authority: believed as it stands, it cannot vouch for anybody else.
+        # Not an authority: it cannot sign certificates of others.
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
@@ -125,16 +125,15 @@ def _write(options: argparse.Namespace) -> int:
     cert, key = write_pair(options.directory, names, days=options.days, replace=options.replace)
     tls = f"--tls-cert {shlex.quote(str(cert))} --tls-key {shlex.quote(str(key))}"
     host = options.names[0] if options.names else "localhost"
-    python = "py" if os.name == "nt" else "python3"  # a bare "python" is not everywhere
     said = [
         _("The certificate is for {names}.").format(names=", ".join(names)),
         _("{cert} is for everybody; {key} stays with the server and is shown to nobody.").format(
             cert=cert, key=key
         ),
         _("The server:"),
-        f"  {python} -m chat.server --host 0.0.0.0 {tls}",
+        f"  {cli.PYTHON} -m chat.server --host 0.0.0.0 {tls}",
         _("Each client, with the server's name or address as above:"),
-        f"  {python} -m chat.client --host {host} --tls-ca {shlex.quote(str(cert))}",
+        f"  {cli.PYTHON} -m chat.client --host {host} --tls-ca {shlex.quote(str(cert))}",
     ]
     if not options.names:
         said += [_("If they use another name or address for the server, name it, with --replace.")]

@@ -35,6 +35,9 @@ from chat.promises import UnusableError, read_file
 Kind = Callable[[str], object]
 """Converts a text to the value of an option, or raises `argparse.ArgumentTypeError`."""
 
+PYTHON = "py" if os.name == "nt" else "python3"
+"""The command that starts Python: not every system has one called ``python``."""
+
 USAGE_STATUS = 2
 FAILURE_STATUS = 1
 

@@ -16,7 +16,6 @@ from chat.core.protocol import printable
 # Errors of the system
 
 _BY_TYPE = {
-    "FileNotFoundError": mark("there is no such file"),
     "IsADirectoryError": mark("it is a directory"),
     "PermissionError": mark("permission denied"),
     "ConnectionRefusedError": mark("nobody listens there"),
@@ -27,6 +26,7 @@ _BY_TYPE = {
     "ConnectionClosedError": mark("it is not a chat server, or it has closed the connection"),
 }
 _BY_NUMBER = {
+    errno.ENOENT: mark("there is no such file"),
     errno.EADDRINUSE: mark("the port is already in use"),
     errno.EADDRNOTAVAIL: mark("this machine has no such address"),
     errno.EAFNOSUPPORT: mark("this machine does not support such addresses"),
@@ -107,9 +107,7 @@ _SETTINGS = {
         "The passphrase in {path} is too short. Fewest characters that will do: {n}."
     ),
     "no_memory": mark("There is no memory to derive a key from the passphrase."),
-    "no_cryptography": mark(
-        "This needs the package cryptography: python -m pip install cryptography"
-    ),
+    "no_cryptography": mark("This needs the package cryptography: pip install cryptography."),
     "no_redis": mark("Cannot use Redis: {reason}."),
     "no_redis_package": mark("--backplane needs the package redis: pip install 'redis[hiredis]'."),
 }

@@ -1,12 +1,13 @@
-"""The full-screen face of a client: the conversation, who is here, the line being typed.
+"""The full-screen client: the conversation, the list of users, the line being typed.
 
-It needs Textual, the extra ``tui``; without it there is `chat.app.console`. Three threads:
+It needs Textual, the extra ``tui``; without it the client uses `chat.app.console`. There are three
+threads:
 
-* Textual's, the main thread, draws and takes keys; nothing in it waits for the network;
-* `Talk` has one that handles what was typed, in order, and may wait for the server;
-* the client's listener hands on what comes.
+* the main thread, Textual's, draws and handles keys, and never waits for the network;
+* the thread of `Talk` handles what was typed, in order, and may wait for the server;
+* the client's listener thread handles events.
 
-The last two put what they have to show into an inbox, which the first empties every `TICK`.
+The last two put what is to be shown into an inbox, which the main thread empties every `TICK`.
 """
 
 import asyncio
@@ -71,21 +72,21 @@ TICK = 1 / 30
 """Seconds between two looks at what other threads have to show."""
 
 TASKS_AT_ONCE = 500
-"""How much of it is shown before keys get their turn."""
+"""Tasks from other threads that are done before keys are handled again."""
 
 PEOPLE_SHOWN = 500
 """Users in the list beside the conversation: /users shows all of them."""
 
 NARROW = 60
-"""Columns below which the list of users shows only when it is asked for."""
+"""Columns below which the list of users is hidden until it is asked for."""
 
 QUIT_TIMEOUT = 2.0
 """Seconds on leaving for what was typed last."""
 
 COLOURS = not os.environ.get("NO_COLOR")
-"""Whether there are colours, see no-color.org. Textual's own way makes the line black on black."""
+"""Whether to use colours, see no-color.org. Textual's own filter makes the line black on black."""
 
-# Alt+Enter as most terminals send it: Textual takes these two bytes for Enter.
+# Most terminals send these two bytes for Alt+Enter; Textual reads them as Enter.
 ANSI_SEQUENCES_KEYS["\x1b\r"] = (Keys.ControlJ,)  # type: ignore[index]
 
 _STYLES = {
@@ -125,28 +126,28 @@ class Talk(Conversation):
         self._thread = threading.Thread(target=self._work, name="chat speaker")
         self._app: ChatApp
         self.attempt = 0
-        """Which attempt to come back this is; 0: there is a connection."""
+        """The number of the attempt to reconnect; 0: there is a connection."""
         self.ended = False
         """Whether the conversation is over."""
         self.unsent: list[str] = []
-        """What was typed and could not be sent any more."""
+        """Lines that were typed and could not be sent any more."""
 
     # The screen's thread
 
     @property
     def client(self) -> ChatClient:
-        """What the conversation goes through: it knows who is here, and what is unacknowledged."""
+        """The client of the conversation, for the list of users and unacknowledged messages."""
         return self._client
 
     def start(self, app: "ChatApp", users: list[str]) -> None:
-        """Begin: show on *app*, whose *users* are told first."""
+        """Begin, on the screen of *app*, with a greeting that names the *users*."""
         self._app = app
         self.greet(users)
         self._thread.start()
         self._client.listen()
 
     def stop(self) -> None:
-        """Leave the chat: what was typed goes out first if that does not take long. Blocks."""
+        """Leave the chat; first send what was typed, within `QUIT_TIMEOUT`. Waits."""
         self._tasks.put(None)
         if self._thread.ident is not None:
             self._thread.join(QUIT_TIMEOUT)
@@ -163,12 +164,12 @@ class Talk(Conversation):
         self._tasks.put(lambda: super(Talk, self).talk_to(partner))
 
     def refuse(self, partner: str) -> None:
-        """Say that *partner* has left, and that what was typed for them stays where it is."""
+        """Warn that *partner* has left and that nothing was sent."""
         sentence = _("{nick} has left, so nothing was sent. Alt+↑ or /all: talk to everybody.")
         self._warn(sentence, nick=shown_nick(partner))
 
     def keys(self) -> list[tuple[str, str]]:
-        """Return what the keys do."""
+        """Return the keys and what they do."""
         return [
             ("Tab", _("complete a nickname or a command; again: the next one")),
             ("Alt+↑, Alt+↓", _("talk to the previous or the next one in the list")),
@@ -193,12 +194,12 @@ class Talk(Conversation):
             self._warn(_("The conversation is over. Not sent: {line}"), line=line)
 
     def talk_to(self, partner: str | None) -> None:
-        """Talk to *partner*, and show the conversation with them."""
+        """Talk to *partner*, and show that conversation."""
         super().talk_to(partner)
         self._app.deliver(lambda: self._app.show_pane(partner))
 
     def said(self, text: str, to: str | None) -> None:
-        """Show what the user has said: nobody sends it back."""
+        """Show the user's own message: the server does not send it back."""
         event: Message = {"from": self.client.nick, "to": to, "text": text, "time": time.time()}
         event["sealed"] = self._has_passphrase
         self._show(self._message_line(event, tuple({to: None, self._partner: None})))
@@ -221,7 +222,7 @@ class Talk(Conversation):
     # The listener's thread
 
     def on_event(self, event: Message) -> None:
-        """Show *event*, and what it changes in the list of users and the status."""
+        """Show *event*, and update the list of users and the status line."""
         if event["type"] == "reconnecting":
             self.attempt = event["attempt"]
         elif event["type"] == "reconnected":
@@ -234,7 +235,7 @@ class Talk(Conversation):
         self._app.deliver(self._app.bell)
 
     def over(self) -> None:
-        """Notice the end: the screen stays, so that what was said can be read."""
+        """Note the end; the screen stays, so that the conversation can be read."""
         self.ended = True
 
     # Any thread
@@ -244,25 +245,25 @@ class Talk(Conversation):
         self._app.deliver(lambda: self._app.add(lines))
 
 
-# What the screen consists of
+# The parts of the screen
 
 
 @dataclass
 class Pane:
-    """One conversation on the screen: with everybody, or with one."""
+    """One conversation on the screen: with everybody, or with one user."""
 
     partner: str | None
     lines: list[Line] = field(default_factory=list)
     unread: int = 0
     first_unread: int | None = None
-    """The line before which a mark says that what follows is new."""
+    """The first line below the mark "new"."""
     top: int | None = None
-    """The line at the top of the view; None when the view follows what comes."""
+    """The line at the top of the view; None: the view follows new lines."""
     draft: str = ""
-    """What is typed and not sent yet."""
+    """The text that is typed and not sent yet."""
 
     def add(self, line: Line) -> int:
-        """Add *line*; return how many of the oldest were dropped to make room."""
+        """Add *line*; return how many of the oldest lines were dropped for it."""
         self.lines.append(line)
         surplus = KEPT_LINES // 10 if len(self.lines) > KEPT_LINES else 0
         del self.lines[:surplus]
@@ -274,7 +275,7 @@ class Pane:
 
 
 class Scrollback(ScrollView, can_focus=False):
-    """Shows the lines of a pane, wrapped to its width; stays where it was scrolled to."""
+    """Shows the lines of a pane, wrapped to its width, and keeps the scroll position."""
 
     def __init__(self) -> None:
         """Show nothing yet."""
@@ -287,31 +288,31 @@ class Scrollback(ScrollView, can_focus=False):
 
     @property
     def following(self) -> bool:
-        """Whether the view goes along with what comes."""
+        """Whether the view follows new lines."""
         return self.pane.top is None
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Follow what comes when the last row is in view, and only then."""
+        """Follow new lines if, and only if, the last row is in view."""
         super().watch_scroll_y(old_value, new_value)
         line = max(0, bisect_right(self._starts, self.scroll_offset.y) - 1)
         self.pane.top = None if new_value >= self.max_scroll_y else line
 
     def follow(self) -> None:
-        """Go to the last row and follow what comes."""
+        """Scroll to the last row and follow new lines."""
         self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
         self.pane.top = None
 
     def show(self, pane: Pane) -> None:
-        """Show *pane* where it was left."""
+        """Show *pane* at its scroll position."""
         self.pane = pane
         self._wrap_all()
 
     def on_resize(self) -> None:
-        """Wrap anew for the new width."""
+        """Wrap all lines to the new width."""
         self._wrap_all()
 
     def add(self, line: Line, dropped: int) -> None:
-        """Show *line*, which was added to the pane when the first *dropped* were dropped."""
+        """Show *line*, which was added to the pane, from which the first *dropped* were dropped."""
         if dropped:
             self._wrap_all()
         else:
@@ -320,7 +321,7 @@ class Scrollback(ScrollView, can_focus=False):
             self._resize_virtually(top)
 
     def show_last(self, number: int) -> None:
-        """Scroll to the beginning of the last *number* lines if not all of them are in view."""
+        """Scroll to the first of the last *number* lines if they do not all fit."""
         top = self._starts[-number:][0]
         if len(self._rows) - top > self.scrollable_content_region.height:
             self.scroll_to(y=top, animate=False, immediate=True)
@@ -347,7 +348,7 @@ class Scrollback(ScrollView, can_focus=False):
 
     def _resize_virtually(self, top: int | None) -> None:
         self.virtual_size = Size(self.scrollable_content_region.width, len(self._rows))
-        self.pane.top = top  # which a view that became smaller has changed
+        self.pane.top = top  # a smaller view has changed it
         if top is None:
             self.follow()
         self.refresh()
@@ -375,13 +376,13 @@ class Scrollback(ScrollView, can_focus=False):
         return self._strip(rule)
 
     def _strip(self, text: Text) -> Strip:
-        # A segment without any style is more than Textual's filter for NO_COLOR can take.
+        # Textual's filter for NO_COLOR fails on a segment without a style.
         segments = text.render(self.app.console)
         return Strip(Segment(said, style or RichStyle()) for said, style, _control in segments)
 
 
 class People(OptionList):
-    """Whom one can talk to: everybody on top."""
+    """The list of users, with everybody on top."""
 
     def __init__(self) -> None:
         """Show nobody yet."""
@@ -389,7 +390,7 @@ class People(OptionList):
         self._shown: list[tuple[str, Text]] = []
 
     def show(self, entries: list[tuple[str, Text]], current: str) -> None:
-        """Show *entries*, a key and a label each; *current* is the one talked to."""
+        """Show *entries*, a key and a label each; *current* is the key of the partner."""
         chosen = self.highlighted_option
         key = chosen.id if self.has_focus and chosen is not None else current
         if entries != self._shown:
@@ -400,13 +401,13 @@ class People(OptionList):
 
 
 class Completer:
-    """Completes the word before the cursor, and goes on to the next candidate when asked again."""
+    """Completes the word before the cursor; asked again, tries the next candidate."""
 
     def __init__(self, candidates: Callable[[str, str], list[str]]) -> None:
-        """Take what a word can become from *candidates*: what stands before it, the word."""
+        """Get candidates from *candidates*, called with the text before the word and the word."""
         self._candidates = candidates
         self._offers: list[str] = []
-        self._last = ("", 0)  # what we made of the line: anything else has been edited since
+        self._last = ("", 0)  # the result; another line has been edited since
         self._before = self._after = ""
 
     def complete(self, line: str, cursor: int) -> tuple[str, int]:
@@ -436,9 +437,9 @@ class Draft(TextArea):
         submit: Callable[[str], None],
         keys: Mapping[str, Callable[[], None]],
     ) -> None:
-        """Complete words with *completer*, hand what Enter ends to *submit*.
+        """Complete words with *completer*; Enter passes the text to *submit*.
 
-        *keys* do something else than typing; here they keep their order with what is typed.
+        *keys* are handled here too, so that they keep their order with typed characters.
         """
         super().__init__(compact=True, highlight_cursor_line=False, soft_wrap=True)
         self._keys = {
@@ -451,8 +452,8 @@ class Draft(TextArea):
         }
         self._completer = completer
         self._typed: list[str] = []  # earlier lines
-        self._place = 0  # of the line that is looked at; behind the last: the new one
-        self._new = ""  # the new line, while an earlier one is looked at
+        self._place = 0  # of the line shown among the earlier ones; after the last: the new one
+        self._new = ""  # the new line, while an earlier one is shown
 
     def remember(self, line: str) -> None:
         """Keep *line* for the arrow keys."""
@@ -461,7 +462,7 @@ class Draft(TextArea):
         self._place = len(self._typed)
 
     def put(self, line: str) -> None:
-        """Replace what stands there by *line*."""
+        """Replace the text by *line*."""
         self.text = line
         self.move_cursor(self.document.end)
 
@@ -493,7 +494,7 @@ class Draft(TextArea):
             self.move_cursor((row, cursor))
 
     def _look_at(self, step: int) -> None:
-        """Go one line back or forth in what was typed."""
+        """Show the previous or the next of the lines typed."""
         if self._place == len(self._typed):
             self._new = self.text
         lines = [*self._typed, self._new]
@@ -524,7 +525,7 @@ class ChatApp(App[None]):
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-wide")]  # noqa: RUF012
     CSS_PATH = "tui.tcss"
-    # Where the list of users has the keys; the line being typed handles them itself.
+    # For when the list of users has the focus; the line being typed handles keys itself.
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "clear_or_leave", show=False),
         Binding("ctrl+q", "leave", show=False, priority=True),
@@ -534,7 +535,7 @@ class ChatApp(App[None]):
     ]
 
     def __init__(self, talk: Talk, users: list[str], about: Mapping[str, str]) -> None:
-        """Show *talk*; *users* are here already, *about* is the ``address`` and ``encryption``."""
+        """Show *talk*; *users* are already here; *about*: ``address`` and ``encryption``."""
         super().__init__()
         self.theme = "ansi-dark"  # the terminal's own colours, be it dark or light
         self.talk = talk
@@ -565,7 +566,7 @@ class ChatApp(App[None]):
         self._inbox: deque[Callable[[], None]] = deque()
 
     def compose(self) -> ComposeResult:
-        """Lay the screen out."""
+        """Return the parts of the screen."""
         with Horizontal(id="main"):
             yield self.scrollback
             yield self.people
@@ -587,13 +588,13 @@ class ChatApp(App[None]):
         self._refresh_edges()
 
     def on_resize(self) -> None:
-        """Fill the new width."""
+        """Use the new width."""
         self._refresh_edges()
 
     # Any thread
 
     def deliver(self, task: Callable[[], None]) -> None:
-        """Do *task* in the screen's thread, unless the user leaves; return at once."""
+        """Have the screen's thread do *task*, unless the user is leaving. Does not wait."""
         if not self._leaving:
             self._inbox.append(task)
 
@@ -608,7 +609,7 @@ class ChatApp(App[None]):
         self._refresh_edges()
 
     def add(self, lines: list[Line]) -> None:
-        """Put *lines* into their panes; of a long answer to /help, show the beginning."""
+        """Add *lines* to their panes; show a long help text from its beginning."""
         for line in lines:
             for pane in self._panes_of(line):
                 self._add(line, pane)
@@ -650,7 +651,7 @@ class ChatApp(App[None]):
         self.show_pane(partner)
 
     def _partners(self) -> dict[str, str | None]:
-        """Return whom the list shows: everybody, some who are here, and who was talked to."""
+        """Return the partners in the list: everybody, present users, and earlier partners."""
         here = {_key(user): user for user in self.talk.client.users[:PEOPLE_SHOWN]}
         return (
             {_key(None): None}
@@ -659,7 +660,7 @@ class ChatApp(App[None]):
         )
 
     def _refresh_edges(self) -> None:
-        """Bring the list of users, the prompt and the status up to date."""
+        """Update the list of users, the prompt, and the status line."""
         if self.scrollback.following:
             self._pane.unread = 0
         current = self._pane.partner
@@ -716,7 +717,7 @@ class ChatApp(App[None]):
         return _("online")
 
     def ask_password(self, answered: Callable[[str | None], None]) -> None:
-        """Ask for the admin's password; *answered* gets it, or None."""
+        """Ask for the admin's password and call *answered* with it, or with None."""
         self.push_screen(PasswordScreen(), answered)
 
     def _submit(self, line: str) -> None:
@@ -724,7 +725,7 @@ class ChatApp(App[None]):
         if is_goodbye(line):
             self.draft.put("")
             self.action_leave()
-        elif self.talk.ended:  # what is typed stays
+        elif self.talk.ended:  # the text stays in the line
             self.bell()
         elif partner and line.strip() and not command_in(line) and not self.talk.is_here(partner):
             self.talk.refuse(partner)
@@ -741,7 +742,7 @@ class ChatApp(App[None]):
             self._choose(partners[event.option_id])
         self.action_write()
 
-    # What keys do
+    # Actions of keys
 
     def action_page(self, direction: int) -> None:
         """Scroll by a page, up or down."""
@@ -755,23 +756,23 @@ class ChatApp(App[None]):
         self._refresh_edges()
 
     def action_neighbour(self, step: int) -> None:
-        """Talk to the next one in the list, or the previous one."""
+        """Talk to the next or the previous user in the list."""
         partners = self._partners()
         place = list(partners).index(_key(self._pane.partner)) + step
         self._choose([*partners.values()][place % len(partners)])
 
     def action_people(self) -> None:
-        """Go to the list of users."""
+        """Move the focus to the list of users."""
         self.screen.add_class("asked")
         self.people.focus()
 
     def action_write(self) -> None:
-        """Go back to the line being typed."""
+        """Move the focus back to the line being typed."""
         self.screen.remove_class("asked")
         self.draft.focus()
 
     def action_clear_or_leave(self) -> None:
-        """Clear the line, which the arrow keys bring back; on an empty one, twice, leave."""
+        """Clear the line (the arrow keys restore it); on an empty line, the second time, leave."""
         if self.talk.ended or (self._sure and not self.draft.text):
             self.action_leave()
             return
@@ -796,7 +797,7 @@ class ChatApp(App[None]):
         """Leave the chat."""
         if not self._leaving:
             self._leaving = True
-            self._inbox.clear()  # nobody looks any more
+            self._inbox.clear()  # it is not emptied any more
             self._refresh_edges()
             self.run_worker(self._leave(), exit_on_error=True)
 
@@ -807,7 +808,7 @@ class ChatApp(App[None]):
 
     @property
     def drafts(self) -> list[str]:
-        """What was typed and never sent."""
+        """Texts that were typed and never sent."""
         return [pane.draft for pane in self._panes.values() if pane.draft.strip()]
 
 
@@ -816,9 +817,9 @@ def _key(partner: str | None) -> str:
 
 
 class _Output:
-    """What the screen is written to: when the terminal is gone, it says so and takes the rest.
+    """The stream that the screen is written to; it survives the loss of the terminal.
 
-    Textual's thread that writes would die of an error.
+    An error would end Textual's writing thread; this calls *lose* and discards the rest.
     """
 
     def __init__(self, file: TextIO, lose: Callable[[], None]) -> None:
@@ -846,9 +847,9 @@ def run(talk: Talk, users: list[str], options: Namespace) -> int:
     about = {"address": cli.address_text(options.host, options.port)}
     if encryption:
         about["encryption"] = " · ".join(encryption)
-    os.environ.pop("NO_COLOR", None)  # `COLOURS` knows
+    os.environ.pop("NO_COLOR", None)  # `COLOURS` has noted it
     app = ChatApp(talk, users, about)
-    # What is typed may not be UTF-8, of which Textual's thread that reads would die.
+    # Typed bytes may not be UTF-8, and an error would end Textual's reading thread.
     module: Any = sys.modules[app.driver_class.__module__]
     if hasattr(module, "getincrementaldecoder"):
         module.getincrementaldecoder = lambda name: partial(

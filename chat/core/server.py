@@ -51,9 +51,6 @@ BACKLOG = 1024
 RETRY_AFTER = 1.0
 """Seconds to the next attempt when the system has no resources for another connection."""
 
-RECORD_INTERVAL = 0.02
-"""Seconds between two log records about messages: a record costs more than a message."""
-
 _HTTP = re.compile(rb"[A-Z]+ \S* HTTP/\d")
 
 Address = tuple[str, int]
@@ -81,10 +78,11 @@ class Budget:
     """What one client may still use: this one is unlimited. The client's own thread asks it."""
 
     def take(self, kind: str, size: int) -> float:
-        """Charge for a frame of *size* bytes with a request of *kind*, or for a ``wrong_password``.
+        """Charge for a frame of *size* bytes with a request of *kind*.
 
-        Returns the seconds to wait before handling it. Raises `ProtocolError` ``too_fast`` when it
-        is to be refused instead.
+        Also for a ``repeated`` message, acknowledged already, and for a ``wrong_password``. Returns
+        the seconds to wait before handling it. Raises `ProtocolError` ``too_fast`` when it is to be
+        refused instead.
         """
         del kind, size
         return 0
@@ -256,10 +254,10 @@ class ClientConnection(threading.Thread):
             raise ProtocolError("unknown_type")
         message_id = integer(message, "id") if kind == "message" else None
         try:
-            if kind == "message" and self._is_repeated(message_id):
-                return  # it was charged for the first time
-            self._pause(self._budget.take(kind, size))
-            handler(self, message)
+            repeated = kind == "message" and self._is_repeated(message_id)
+            self._pause(self._budget.take("repeated" if repeated else kind, size))
+            if not repeated:
+                handler(self, message)
         except ProtocolError as error:
             error.re, error.id = kind, message_id
             raise
@@ -394,10 +392,7 @@ class ChatServer:
         self._waker: Waker | None = None
         self._thread = threading.Thread(target=self._run, name="listener")
         self._stop_reason: str | None = None
-        # Owned by the writer's thread: why the log fails, and messages not in the journal yet.
-        self._log_failure: str | None = None
-        self._said: list[tuple[Address, Entry]] = []
-        self._record_due = Deadline(0)
+        self._log_failure: str | None = None  # why the log fails; owned by the writer's thread
         self._resources = contextlib.ExitStack()  # to be closed, last one first
         self._resources.callback(self.room.log.close)
         self._lock = threading.Lock()  # guards the clients
@@ -515,11 +510,8 @@ class ChatServer:
 
     # The writer's thread
 
-    def _commit(self, entries: Sequence[Entry]) -> float | None:
-        """Have the log keep *entries* before they are delivered; report those that were lost.
-
-        Returns the seconds to the next call if some are not in the journal yet, else None.
-        """
+    def _commit(self, entries: Sequence[Entry]) -> None:
+        """Have the log keep *entries* before they are delivered; report those that were lost."""
         try:
             lost, failure = self.room.log.commit(), self.room.log.failure
         except Exception as error:  # noqa: BLE001 - a failing log must not stop the writer
@@ -531,17 +523,9 @@ class ChatServer:
         if failure is not None and self._log_failure is None:
             log("not_recorded", reason=failure)
         self._log_failure = failure
-        self._said += [
-            (one.address, one) for one in entries if one.address is not None and not one.lost
-        ]
-        if not self._record_due.left:
-            self._record_said()
-        return self._record_due.left if self._said else None
-
-    def _record_said(self) -> None:
-        if self._said:
-            log("messages", messages=self._said)
-            self._said, self._record_due = [], Deadline(RECORD_INTERVAL)
+        said = [(one.address, one) for one in entries if one.address is not None and not one.lost]
+        if said:
+            log("messages", messages=said)
 
     # The listener's thread
 
@@ -554,7 +538,6 @@ class ChatServer:
                 self._waker.wait(0 if self.stopping else RETRY_AFTER)  # a client that leaves wakes
         with _surviving("failed"), self._resources:
             self._shut_down(self._stop_reason)
-        self._record_said()  # the writer has ended
         log("stopped", reason=self._stop_reason)
 
     def _accept_all(self) -> None:

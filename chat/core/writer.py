@@ -118,8 +118,8 @@ class _Backlog:
         del self.data[:size]
 
 
-def _nothing_to_commit(_entries: Sequence[Entry]) -> float | None:
-    return None
+def _commit_nothing(_entries: Sequence[Entry]) -> None:
+    """Do nothing: without a log there is nothing to commit."""
 
 
 class Writer:
@@ -132,14 +132,13 @@ class Writer:
     def __init__(
         self,
         limits: Limits,
-        commit: Callable[[Sequence[Entry]], float | None] = _nothing_to_commit,
+        commit: Callable[[Sequence[Entry]], None] = _commit_nothing,
         name: str = "writer",
     ) -> None:
         """Prepare a writer; frames may be posted before `open`.
 
         *commit* is called in the writer's thread, before a round is sent, with the entries that its
-        frames are about; it marks those that are lost. It may return the seconds after which it
-        wants to be called again even without entries.
+        frames are about; it marks those that are lost.
         """
         self._limits = limits
         self._commit = commit
@@ -154,7 +153,6 @@ class Writer:
         # Owned by the thread: who gets frames for everybody, and whose socket is full.
         self._audience: dict[Connection, None] = {}
         self._backlogs: dict[Connection, _Backlog] = {}
-        self._commit_again: float | None = None
 
     def open(self) -> None:
         """Start the thread and all its resources. Raises `OSError`, `RuntimeError`."""
@@ -277,7 +275,7 @@ class Writer:
     def _wait(self) -> list[Connection]:
         """Wait for something to do; return the connections that can be written again."""
         self._idle = True  # before looking: whoever posts from now on wakes us
-        events = self._selector.select(0 if self._posted else self._commit_again)
+        events = self._selector.select(0 if self._posted else None)
         self._idle = False
         writable: list[Connection] = [key.data for key, _events in events if key.data is not None]
         if len(writable) < len(events):
@@ -302,8 +300,8 @@ class Writer:
                 with self._lock:
                     self._caught_up.notify_all()
             entries = [one[3] for one in posted if type(one) is tuple and one[3] is not None]
-            if entries or self._commit_again is not None:
-                self._commit_again = self._commit(entries)
+            if entries:
+                self._commit(entries)
             self._distribute(posted)
             self._check_total()
         except Exception as error:  # no memory: no client may miss a frame without noticing

@@ -9,6 +9,8 @@ Seam: `chat.core.history.Log`.
 """
 
 import contextlib
+import errno
+import os
 import sqlite3
 import threading
 import time
@@ -74,6 +76,7 @@ class SqliteLog(Log):
             self._file.execute("PRAGMA journal_mode = WAL")
             self._file.execute("PRAGMA synchronous = FULL")
             self._said = stack.enter_context(contextlib.closing(_Said(path)))
+            self._path, self._identity = path, path.stat()
             self._begin()
             self._resources = stack.pop_all()
 
@@ -108,9 +111,10 @@ class SqliteLog(Log):
         if not entries:
             return ()
         try:
+            self._check_identity()
             _insert(self._file, _INSERT, map(_COLUMNS, entries))
         except Exception as error:  # noqa: BLE001 - the disk is full, or gone, …
-            self.failure = str(error)
+            self.failure = getattr(error, "strerror", None) or str(error)
             for entry in entries:
                 entry.lost = True
             return entries
@@ -121,6 +125,11 @@ class SqliteLog(Log):
                 self._keep(entry)
         self._said.add([(one.session, one.message_id, one.seq) for one in entries])
         return ()
+
+    def _check_identity(self) -> None:
+        """Raise `OSError` if the file was deleted or replaced: SQLite would not notice."""
+        if not os.path.samestat(self._path.stat(), self._identity):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     def before(self, session: str, limit: int, before: int | None = None) -> list[Entry]:
         """Return the last *limit* entries that *session* may see, newest first."""

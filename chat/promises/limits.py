@@ -23,6 +23,7 @@ wrong passwords    an address                      0.2         5           waits
 Many people can share an address (behind an address translator, in a classroom). So the budgets of
 an address are meant for fifty people, not for one; each user in the chat has a budget of their own;
 and the right password is accepted however many wrong ones others have sent from the same address.
+With a rate, a message that is sent again counts as a request.
 An IPv6 address counts as its /64 network, which is what one customer gets (RFC 6177, section 2).
 
 Seam: `chat.core.server.Gate`.
@@ -121,6 +122,8 @@ class ClientBudget(Budget):
 
     def _draw(self, kind: str) -> float:
         """Charge for anything but a message; return the seconds to wait."""
+        if kind == "repeated" and not self._limits.rate:
+            return 0  # all that was in transit comes at once after a loss
         if kind not in ("register", "admin", "wrong_password"):
             return self._requests.draw(HISTORY if kind == "history" else 1)
         with self._lock:

@@ -16,11 +16,10 @@ Seam: `chat.core.room.Sessions`, and the methods of `ChatClient` that are meant 
 import hashlib
 import random
 import secrets
-from array import array
-from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from chat.core.client import ChatClient, RefusedError
 from chat.core.connection import TransportError
@@ -32,8 +31,11 @@ from chat.core.timing import Deadline
 SECRET_CHARS = 16
 """Shortest secret that is accepted: a shorter one could be guessed."""
 
-WINDOW = 4096
-"""Ids per session that are known without looking into the log: 16 bytes each."""
+WINDOW = Limits.window_messages
+"""Ids per session that are known without looking into the log, at least."""
+
+ID_BYTES = 100
+"""Memory that one of them takes, approximately."""
 
 REMEMBERED_BYTES = 8 * 1024 * 1024
 """Bytes for the ids of all sessions whose users are away."""
@@ -64,23 +66,21 @@ class RememberedSession(Session):
         self.log_id = log.id
         """The log that the numbers belong to."""
 
-        self._ids = array("q")  # the last ones, growing, and beside each its number in the log
-        self._numbers = array("q")
+        self._numbers: dict[int, int] = {}  # of the last messages, by id; 0: not known yet
         self.answered = -1  # the largest id recorded before the user came back
         self._largest = -1  # the largest id that is known at all
 
     @property
     def size(self) -> int:
         """The memory that its ids take, in bytes."""
-        return 16 * len(self._ids)
+        return ID_BYTES * len(self._numbers)
 
     def find(self, message_id: int) -> int | None:
         """Return the number of the message *message_id*; may wait for the log."""
         if message_id > self._largest:
             return None
-        place, is_here = self._place_of(message_id)
-        if is_here and self._numbers[place]:
-            return self._numbers[place]
+        if number := self._numbers.get(message_id):
+            return number
         known = self._log.find(self.id, message_id)
         # A later message is recorded, so this one was refused, and the refusal was lost.
         if known is None and message_id < self.answered:
@@ -89,36 +89,22 @@ class RememberedSession(Session):
 
     def note(self, message_id: int, seq: int) -> None:
         """Note the number of the message *message_id*."""
-        place, is_here = len(self._ids), False
-        if message_id <= self._largest:
-            place, is_here = self._place_of(message_id)
-        if is_here:
-            self._numbers[place] = seq
-            return
         self._largest = max(self._largest, message_id)
-        self._ids.insert(place, message_id)
-        self._numbers.insert(place, seq)
-        if len(self._ids) > WINDOW:
-            del self._ids[: WINDOW // 2], self._numbers[: WINDOW // 2]
+        self._numbers[message_id] = seq
+        if len(self._numbers) > 2 * WINDOW:
+            self._numbers = dict(islice(self._numbers.items(), WINDOW, None))
 
     def forget(self, message_id: int) -> None:
         """Forget *message_id*, whose message is lost."""
-        place, is_here = self._place_of(message_id)
-        if is_here:
-            del self._ids[place], self._numbers[place]
-
-    def _place_of(self, message_id: int) -> tuple[int, bool]:
-        """Return the position of *message_id* in the order of ids, and whether it is there."""
-        place = bisect_left(self._ids, message_id)
-        return place, place < len(self._ids) and self._ids[place] == message_id
+        self._numbers.pop(message_id, None)
 
     def come_back(self, last_id: int = -1) -> None:
         """Note that the user is back: ids below the largest recorded one are settled now.
 
         *last_id* is the largest id that the log knows.
         """
-        known = zip(self._ids, self._numbers, strict=True)
-        self.answered = max(last_id, self.answered, *(one for one, seq in known if seq))
+        recorded = (message_id for message_id, seq in self._numbers.items() if seq)
+        self.answered = max(last_id, self.answered, *recorded)
         self._largest = max(self._largest, self.answered)
 
 

@@ -168,5 +168,5 @@ def test_without_the_package_it_says_how_to_get_it() -> None:
         timeout=30,
         check=False,
     )
-    sentence = "This needs the package cryptography: python -m pip install cryptography\n"
+    sentence = "This needs the package cryptography: pip install cryptography.\n"
     assert (done.stdout, done.stderr) == (sentence, "")

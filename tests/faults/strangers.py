@@ -33,6 +33,7 @@ TALK: dict[str, bytes] = {
     "history": _line(type="history") * 5,
     "missed": _line(type="history", after=0) * 5,
     "users": _line(type="users") * 20,
+    "repeats": _line(type="message", text="x", id=1) * 20,
     "pings": _line(type="ping") * 20,
     "passwords": _line(type="admin", password="wrong") * 5,
     "junk keys": JUNK,

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chat.app.sentences import phrase
 from chat.core.history import Entry, Log
 from chat.core.protocol import Limits, ProtocolError
 from chat.core.server import ChatServer
@@ -441,11 +442,36 @@ def test_a_full_disk_is_said_and_when_there_is_room_again_the_chat_goes_on() -> 
         assert server.complaints() == ""
 
 
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be moved away there")
+def test_nothing_is_acknowledged_while_the_file_is_away(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite would go on writing to a file that has no name any more, and all would be lost."""
+    away = tmp_path / "elsewhere.db"
+    refusal = {"type": "error", "code": "not_recorded", "re": "message"}
+    caplog.set_level(logging.INFO, "chat.server")
+    with serving(path) as server, Wire(server.address, "Аня") as anya:
+        assert anya.say("раз", number=1) == 1
+        path.rename(away)
+        assert answer_to(anya, 2) == refusal | {"id": 2}
+        path.touch()
+        assert answer_to(anya, 3) == refusal | {"id": 3}
+        away.replace(path)
+        assert answer_to(anya, 4)["type"] == "ack"
+    events = [record.__dict__["event"] for record in caplog.records]
+    [reason] = [event["reason"] for event in events if event["event"] == "not_recorded"]
+    assert phrase(reason) == "такого файла нет"
+
+
+def answer_to(wire: Wire, number: int) -> Message:
+    wire.send({"type": "message", "text": str(number), "id": number})
+    return wire.next()
+
+
 def fill(wire: Wire) -> tuple[int, Message]:
     """Say one thing after the other until it is refused; return its id and the refusal."""
     for number in range(2, 2000):
-        wire.send({"type": "message", "text": str(number), "id": number})
-        answer = wire.next()
+        answer = answer_to(wire, number)
         if answer["type"] != "ack":
             return number, answer
     raise AssertionError("the disk is never full")

@@ -139,6 +139,20 @@ def test_a_thousand_requests_without_reading_the_answers_harm_nobody(
 
 
 @pytest.mark.promise(name="limits")
+@pytest.mark.parametrize("rate", [0.0, 10.0])
+def test_what_is_sent_again_for_ever_is_slowed_and_what_a_loss_makes_so_is_not(rate: float) -> None:
+    from chat.promises.limits import Budgets  # noqa: PLC0415 - the file may have been taken out
+
+    budget = Budgets(Limits(rate=rate)).admit(("192.0.2.1", 5))
+    assert budget is not None
+    after_a_loss = 20 if rate else Limits.window_messages
+    assert not any(budget.take("repeated", 50) for _n in range(after_a_loss))
+    for _n in range(1000):
+        wait = budget.take("repeated", 50)
+    assert bool(wait) == bool(rate)
+
+
+@pytest.mark.promise(name="limits")
 def test_a_crowd_at_an_address_does_not_keep_a_neighbour_out() -> None:
     """Whoever tries to enter must hear the answer before the time to register is over."""
     from chat.promises.limits import Budgets  # noqa: PLC0415 - the file may have been taken out

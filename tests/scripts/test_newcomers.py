@@ -23,8 +23,8 @@ Dial = Callable[..., Wire]
 def test_python_m_chat_says_which_programs_there_are() -> None:
     status, output, complaint = run("-m", "chat")
     assert (status, output) == (2, "")
-    assert "python -m chat.server" in complaint
-    assert "python -m chat.client" in complaint
+    assert "python3 -m chat.server" in complaint
+    assert "python3 -m chat.client" in complaint
 
 
 @pytest.mark.parametrize("program", ["chat.client", "chat.server", "chat"])
@@ -100,7 +100,7 @@ def test_a_port_in_use_names_the_option(server: ChatServer) -> None:
 def test_nobody_listening_names_the_command(serve: Serve) -> None:
     server = serve()
     server.stop()
-    assert "Его запускает python -m chat.server" in complaint_of(*options(server), status=1)
+    assert "Его запускает python3 -m chat.server" in complaint_of(*options(server), status=1)
 
 
 def test_a_folder_of_the_log_that_is_missing(server: ChatServer, tmp_path: Path) -> None:

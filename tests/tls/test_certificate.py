@@ -119,6 +119,4 @@ def test_what_cannot_be_is_one_line(arguments: list[str], tmp_path: Path) -> Non
 def test_without_the_package_it_says_how_to_get_it(tmp_path: Path) -> None:
     done = run(tmp_path, "--lang", "en", code=WITHOUT_PACKAGE)
     assert done.returncode == 1
-    assert done.stderr == (
-        "This needs the package cryptography: python -m pip install cryptography\n"
-    )
+    assert done.stderr == ("This needs the package cryptography: pip install cryptography.\n")
