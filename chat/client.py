@@ -35,7 +35,6 @@ from chat.core.client import (
     plain_transport,
 )
 from chat.core.connection import Transport, TransportError
-from chat.core.protocol import Message
 from chat.promises.resume import ResumingClient  # promise: resume
 
 # A line marked with a promise goes when its file in chat/promises goes, with all that it begins.
@@ -100,12 +99,6 @@ def _cannot_connect(error: OSError, options: Namespace) -> str:
 
 
 def _talk(options: Namespace, log: TextIO | None) -> int:
-    face: Conversation | None = None
-
-    def on_event(event: Message) -> None:
-        if face is not None:
-            face.on_event(event)
-
     cipher: Cipher | None = None
     if options.passphrase_file is not None:  # promise: encryption
         from chat.promises import encryption
@@ -122,12 +115,11 @@ def _talk(options: Namespace, log: TextIO | None) -> int:
     client = kind(
         (options.host, options.port),
         also=options.also or (),
-        on_event=on_event,
         transport=transport,
         cipher=cipher,
     )
-    settings = {"bell": options.bell, "has_passphrase": cipher is not None}
-    console = face = Console(client, Screen(), log, **settings)
+    face: Conversation
+    console = face = Console(client, Screen(), log, bell=options.bell)
     try:
         with _impatience(options):
             client.connect()
@@ -135,7 +127,7 @@ def _talk(options: Namespace, log: TextIO | None) -> int:
         if _full_screen(options):
             from chat.app import tui
 
-            face = tui.Talk(client, log, **settings)
+            face = tui.Talk(client, log, bell=options.bell)
             if tui.run(face, users, options):
                 return cli.FAILURE_STATUS
         else:

@@ -253,10 +253,10 @@ class Console(Conversation):
     """A conversation on a `Screen`."""
 
     def __init__(
-        self, client: ChatClient, screen: Screen, log: TextIO | None = None, **settings: bool
+        self, client: ChatClient, screen: Screen, log: TextIO | None = None, *, bell: bool = False
     ) -> None:
         """Drive *client* from *screen*; the rest is as in `Conversation`."""
-        super().__init__(client, log, **settings)
+        super().__init__(client, log, bell=bell)
         self._screen = screen
         self._day = date(time.time())
         self._is_waiting = False  # the main thread, and a signal may end it
@@ -289,12 +289,12 @@ class Console(Conversation):
 
     def _register(self, nick: str) -> list[str]:
         try:
-            users: list[str] = self._client.register(nick)["users"]
+            users: list[str] = self.client.register(nick)["users"]
         except (RefusedError, ConnectionClosedError) as error:
             if isinstance(error, RefusedError) and error.code != "register_timeout":
                 raise
-            self._client.connect()  # the user took their time, and the server did not wait
-            users = self._client.register(nick)["users"]
+            self.client.connect()  # the user took their time, and the server did not wait
+            users = self.client.register(nick)["users"]
         return users
 
     def converse(self) -> None:
@@ -307,7 +307,7 @@ class Console(Conversation):
             self._noticed.set()
         if not self._screen.interactive:
             with contextlib.suppress(*ends, TimeoutError), self._waiting():
-                self._client.wait_acknowledged()
+                self.client.wait_acknowledged()
 
     def _read_and_handle(self) -> None:
         while True:
@@ -346,7 +346,7 @@ class Console(Conversation):
     def wait_ready(self) -> None:
         """Wait until a message may be sent, or a signal comes."""
         with self._waiting():
-            self._client.wait_ready()
+            self.client.wait_ready()
 
     def ask_password(self, use: Callable[[str], None]) -> None:
         """Ask for the password and *use* it."""

@@ -152,16 +152,15 @@ class Conversation(abc.ABC):
         log: TextIO | None = None,
         *,
         bell: bool = False,
-        has_passphrase: bool = False,
     ) -> None:
-        """Drive *client*; append what is shown to *log*, if given.
+        """Drive *client* and handle its events; append what is shown to *log*, if given.
 
         With *bell*, ring when somebody writes to the user alone or names them.
         """
-        self._client = client
+        self.client = client
+        client.on_event = self.on_event
         self._log = log
         self._bell = bell
-        self._has_passphrase = has_passphrase
         self._partner: str | None = None
         self._gone: set[str] = set()  # keys of partners who have left since they were chosen
         self._entered = time.time()
@@ -199,7 +198,7 @@ class Conversation(abc.ABC):
 
     def wait_ready(self) -> None:
         """Wait until a message may be sent. The user's thread. Raises as `ChatClient.say`."""
-        self._client.wait_ready()
+        self.client.wait_ready()
 
     def said(self, text: str, to: str | None) -> None:
         """Show that *text* was sent, where it is not visible yet. The user's thread."""
@@ -209,7 +208,7 @@ class Conversation(abc.ABC):
 
     def greet(self, users: list[str]) -> None:
         """Tell the user that they are in the chat, and who else is."""
-        self._tell(_("You are in the chat as {nick}."), nick=_nick(self._client.nick))
+        self._tell(_("You are in the chat as {nick}."), nick=_nick(self.client.nick))
         self._show_users(users)
         self._show(Line((Part(_("/help lists the commands."), "quiet"),)))
 
@@ -222,7 +221,7 @@ class Conversation(abc.ABC):
         except TimeoutError:
             self._warn(_("The server does not answer. Not sent: {line}"), line=line)
         except ConnectionClosedError:
-            if self._client.closed or command_in(line) is None:
+            if self.client.closed or command_in(line) is None:
                 raise
             self._warn(_("There is no connection at the moment. Try again when it is back."))
 
@@ -243,11 +242,11 @@ class Conversation(abc.ABC):
             self._say(line.lstrip()[1:] if word.startswith("//") else line)
 
     def _say(self, text: str, to: str | None = None) -> None:
-        if len(text) > self._client.text_chars:
+        if len(text) > self.client.text_chars:
             sentence = _(
                 "The message is too long: {n} characters, and {most} will do. Send it in parts."
             )
-            self._warn(sentence, n=len(text), most=self._client.text_chars)
+            self._warn(sentence, n=len(text), most=self.client.text_chars)
             return
         text, to = printable(text.replace("\r", "")), to or self._partner
         if not self.is_here(to):
@@ -260,7 +259,7 @@ class Conversation(abc.ABC):
                 "/chat {nick} if you know who it is, /all returns to everybody."
             )
             self._warn(sentence, nick=to)
-        self._client.say(text, to)
+        self.client.say(text, to)
         self.said(text, to)
 
     @property
@@ -270,7 +269,7 @@ class Conversation(abc.ABC):
 
     def is_here(self, nick: str | None) -> bool:
         """Tell whether somebody called *nick* is in the chat. Any thread."""
-        return nick is None or nick_key(nick) in map(nick_key, self._client.users)
+        return nick is None or nick_key(nick) in map(nick_key, self.client.users)
 
     def _refuse(self, code: str, refused: object, text: str | None) -> None:
         sentence = error_sentence(code, refused)
@@ -281,11 +280,11 @@ class Conversation(abc.ABC):
     def _find(self, nick: str) -> str | None:
         """Return the nickname of the user called *nick*; None, with a warning, if there is none."""
         key = nick_key(nick)
-        for user in self._client.users:
+        for user in self.client.users:
             if nick_key(user) == key:
                 return user
         sentence = _("There is no user {nick}. /users shows who is here.")
-        if key == nick_key(self._client.nick):
+        if key == nick_key(self.client.nick):
             sentence = _("That is you. /users shows who else is here.")
         self._warn(sentence, nick=nick)
         return None
@@ -302,7 +301,7 @@ class Conversation(abc.ABC):
         if not word and before.strip() not in ("", "/msg", "/chat", "/kick"):
             return []  # in the middle of a text no nickname is expected
         key = nick_key(word)
-        users = [user for user in self._client.users if nick_key(user).startswith(key)]
+        users = [user for user in self.client.users if nick_key(user).startswith(key)]
         latest = {speaker: number for number, speaker in enumerate(self._speakers)}
         users.sort(key=lambda user: latest.get(nick_key(user), -1), reverse=True)
         return [shown_nick(user) + (", " if begins else " ") for user in users]
@@ -319,7 +318,7 @@ class Conversation(abc.ABC):
         )
 
     def _do_users(self, _rest: str) -> None:
-        self._client.request_users()
+        self.client.request_users()
 
     def _do_chat(self, rest: str) -> None:
         if not rest:
@@ -344,7 +343,7 @@ class Conversation(abc.ABC):
         if rest and not (rest.isascii() and rest.isdigit() and rest.strip("0")):
             self._warn(_("How many messages? /history NUMBER"))
         else:
-            self._client.request_history(int(rest[:9]) if rest else None)
+            self.client.request_history(int(rest[:9]) if rest else None)
 
     def _do_dice(self, _rest: str) -> None:
         rolled = random.randint(1, 6)
@@ -354,18 +353,18 @@ class Conversation(abc.ABC):
 
     def _do_admin(self, rest: str) -> None:
         if rest:
-            self._client.become_admin(rest)
+            self.client.become_admin(rest)
         else:
-            self.ask_password(self._client.become_admin)
+            self.ask_password(self.client.become_admin)
 
     def _do_kick(self, rest: str) -> None:
         if not rest:
             self._warn(_("Whom to remove? /kick NICK"))
         elif user := self._find(rest):
-            self._client.kick(user)
+            self.client.kick(user)
 
     def _do_down(self, _rest: str) -> None:
-        self._client.shut_server_down()
+        self.client.shut_server_down()
 
     # The listener's thread
 
@@ -389,7 +388,7 @@ class Conversation(abc.ABC):
         self._news(event["nick"], _("{nick} is in the chat now"))
 
     def _on_left(self, event: Message) -> None:
-        if event["nick"] == self._client.nick:
+        if event["nick"] == self.client.nick:
             return  # "closed" follows, and says why
         if self._partner is not None and nick_key(event["nick"]) == nick_key(self._partner):
             self._gone.add(nick_key(event["nick"]))
@@ -437,7 +436,7 @@ class Conversation(abc.ABC):
         self.end_reason = event["reason"]
         if self.end_reason != "quit":
             self._warn(end_sentence(self.end_reason))
-        for message in self._client.unacknowledged:
+        for message in self.client.unacknowledged:
             self._warn(_("The server has not confirmed: {text}"), text=message["text"])
         self.over()
 
@@ -445,7 +444,7 @@ class Conversation(abc.ABC):
 
     def _message_line(self, event: Message, panes: tuple[str | None, ...] | None = None) -> Line:
         """Return the line for a message; *panes* is where to show it, if not where it belongs."""
-        me = self._client.nick
+        me = self.client.nick
         own, to, private = event["from"] == me, event["to"], event["to"] is not None
         parts = [Part(_("You")) if own else _nick(event["from"])]
         if private:
@@ -456,13 +455,13 @@ class Conversation(abc.ABC):
             ]
         if event.get("sealed") is True:
             parts.append(Part(_(" (encrypted)"), "lock"))
-        elif self._has_passphrase:
+        elif self.client.cipher is not None:
             parts.append(Part(_(" (NOT encrypted)"), "warning"))
         parts.append(Part(": "))
         said = [] if event["text"] is None else _with_mentions(printable(event["text"]), me)
         if event["text"] is None:
             sentence = _("[encrypted: a passphrase is needed, see --passphrase-file]")
-            if self._has_passphrase:
+            if self.client.cipher is not None:
                 sentence = _("[encrypted under another passphrase]")
             parts.append(Part(sentence, "quiet"))
         if panes is None:

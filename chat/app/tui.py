@@ -119,9 +119,11 @@ def _text(parts: tuple[Part, ...]) -> Text:
 class Talk(Conversation):
     """A conversation on a full screen. What is typed is handled in a thread of its own."""
 
-    def __init__(self, client: ChatClient, log: TextIO | None = None, **settings: bool) -> None:
+    def __init__(
+        self, client: ChatClient, log: TextIO | None = None, *, bell: bool = False
+    ) -> None:
         """Drive *client*; the rest is as in `Conversation`."""
-        super().__init__(client, log, **settings)
+        super().__init__(client, log, bell=bell)
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="chat speaker")
         self._app: ChatApp
@@ -134,24 +136,19 @@ class Talk(Conversation):
 
     # The screen's thread
 
-    @property
-    def client(self) -> ChatClient:
-        """The client of the conversation, for the list of users and unacknowledged messages."""
-        return self._client
-
     def start(self, app: "ChatApp", users: list[str]) -> None:
         """Begin, on the screen of *app*, with a greeting that names the *users*."""
         self._app = app
         self.greet(users)
         self._thread.start()
-        self._client.listen()
+        self.client.listen()
 
     def stop(self) -> None:
         """Leave the chat; first send what was typed, within `QUIT_TIMEOUT`. Waits."""
         self._tasks.put(None)
         if self._thread.ident is not None:
             self._thread.join(QUIT_TIMEOUT)
-        self._client.close()
+        self.client.close()
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -201,7 +198,7 @@ class Talk(Conversation):
     def said(self, text: str, to: str | None) -> None:
         """Show the user's own message: the server does not send it back."""
         event: Message = {"from": self.client.nick, "to": to, "text": text, "time": time.time()}
-        event["sealed"] = self._has_passphrase
+        event["sealed"] = self.client.cipher is not None
         self._show(self._message_line(event, tuple({to: None, self._partner: None})))
 
     def ask_password(self, use: Callable[[str], None]) -> None:

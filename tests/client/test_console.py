@@ -9,7 +9,6 @@ import pytest
 from wcwidth import wcswidth
 
 from chat.app.console import Console, Screen, _wrapped
-from chat.core.protocol import Message
 from chat.core.server import ChatServer
 from chat.promises.resume import ResumingClient
 from tests.client.fakes import FakeServer
@@ -51,12 +50,8 @@ class DeafScreen(Screen):
 @contextmanager
 def conversing(address: tuple[str, int], screen: DeafScreen) -> Iterator[Console]:
     """Enter as Аня and talk until the conversation is over; afterwards comes the block."""
-
-    def on_event(event: Message) -> None:
-        console.on_event(event)
-
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with closing(ResumingClient(address, on_event=on_event, reconnect=False)) as client:
+    with closing(ResumingClient(address, reconnect=False)) as client:
         console = Console(client, screen)
         client.connect()
         client.register("Аня")

@@ -86,12 +86,8 @@ async def sitting(
     reconnect: bool = True,
 ) -> AsyncIterator[Desk]:
     """Let *nick* in and sit at the screen until the block ends."""
-
-    def on_event(event: Message) -> None:
-        talk.on_event(event)
-
-    client = ResumingClient(address, on_event=on_event, cipher=cipher, reconnect=reconnect)
-    talk = Talk(client, bell=bell, has_passphrase=cipher is not None)
+    client = ResumingClient(address, cipher=cipher, reconnect=reconnect)
+    talk = Talk(client, bell=bell)
     try:
         await asyncio.to_thread(client.connect)
         welcome = await asyncio.to_thread(client.register, nick)
