@@ -9,12 +9,13 @@ if __name__ == "__main__":  # Ctrl-C before the program is ready ends it without
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import contextlib
+import functools
 import os
 import socket
 import sys
 import threading
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TextIO
@@ -23,7 +24,7 @@ if not __package__:  # python chat/client.py: make the package importable, and h
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from chat.app import options as cli
-from chat.app.console import Console, Screen, stop_signals
+from chat.app.console import Console, Screen
 from chat.app.conversation import Conversation
 from chat.app.i18n import gettext as _
 from chat.app.sentences import error_sentence, why
@@ -46,7 +47,7 @@ PATIENCE = 2.0
 def main(arguments: list[str] | None = None) -> int:
     """Run the client from the command line; return the exit status."""
     options = cli.read_options(_parser, "client", arguments)
-    for number in stop_signals():  # however we were started: a shell may ignore Ctrl-C for us
+    for number in cli.stop_signals():  # however we were started: a shell may ignore Ctrl-C for us
         signal.signal(number, signal.default_int_handler)
     try:
         return cli.attempt(_run, options)
@@ -55,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: Namespace) -> int:
+    options.tls = options.tls or options.tls_ca is not None
     with _open_log(options.log) as log:
         try:
             return _talk(options, log)
@@ -69,16 +71,13 @@ def _open_log(path: str | None) -> contextlib.AbstractContextManager[TextIO | No
     if not path:
         return contextlib.nullcontext()
     try:
-        return open(path, "a", encoding="utf-8", buffering=1, opener=_open_for_us_alone)
+        opener = functools.partial(os.open, mode=0o600)
+        return open(path, "a", encoding="utf-8", buffering=1, opener=opener)
     except OSError as error:
         sentence = _("Cannot write the log {path}: {reason}. --log FILE names another one.")
         if isinstance(error, FileNotFoundError):
             sentence = _("Cannot write the log {path}: there is no such folder. Make it first.")
         raise cli.OptionError(sentence.format(path=path, reason=why(error))) from error
-
-
-def _open_for_us_alone(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _cannot_connect(error: OSError, options: Namespace) -> str:
@@ -90,7 +89,7 @@ def _cannot_connect(error: OSError, options: Namespace) -> str:
     )
     if isinstance(error, TransportError):
         sentence = _("Cannot connect securely to {address}: {reason}. Nothing was sent.")
-    elif isinstance(error, ConnectionClosedError | TimeoutError) and not _wants_tls(options):
+    elif isinstance(error, ConnectionClosedError | TimeoutError) and not options.tls:
         sentence = _(
             "Cannot connect to {address}: {reason}. If that server encrypts, it takes --tls "
             "or --tls-ca; --host and --port say where to look."
@@ -108,7 +107,7 @@ def _talk(options: Namespace, log: TextIO | None) -> int:
     transport: Callable[[socket.socket, str], Transport] = plain_transport
     if not options.no_reconnect:  # promise: resume
         kind = ResumingClient
-    if _wants_tls(options):  # promise: tls
+    if options.tls:  # promise: tls
         from chat.promises.tls import client_context, client_transport
 
         transport = client_transport(client_context(options.tls_ca))
@@ -121,8 +120,7 @@ def _talk(options: Namespace, log: TextIO | None) -> int:
     face: Conversation
     console = face = Console(client, Screen(), log, bell=options.bell)
     try:
-        with _impatience(options):
-            client.connect()
+        _connect(client, options)
         users = console.register(options.nick)
         if _full_screen(options):
             from chat.app import tui
@@ -141,17 +139,16 @@ def _talk(options: Namespace, log: TextIO | None) -> int:
     return 0 if face.end_reason in ("quit", "shutdown") else cli.FAILURE_STATUS
 
 
-@contextlib.contextmanager
-def _impatience(options: Namespace) -> Iterator[None]:
-    """Say, when the server has been silent for `PATIENCE` seconds, what that may mean."""
+def _connect(client: ChatClient, options: Namespace) -> None:
+    """Connect; when the server is silent for `PATIENCE` seconds, say what that may mean."""
     sentence = _("The server at {address} has not answered yet.")
-    if not _wants_tls(options):
+    if not options.tls:
         sentence += " " + _("If it encrypts, it waits for --tls or --tls-ca. Ctrl-C ends this.")
     address = cli.address_text(options.host, options.port)
     timer = threading.Timer(PATIENCE, cli.complain, [sentence.format(address=address)])
     timer.start()
     try:
-        yield
+        client.connect()
     finally:
         timer.cancel()
         timer.join()
@@ -162,10 +159,6 @@ def _full_screen(options: Namespace) -> bool:
     streams = (sys.stdin, sys.stdout, sys.stderr)  # the screen is written to the last
     terminal = all(stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb"
     return terminal and not options.plain and find_spec("textual") is not None
-
-
-def _wants_tls(options: Namespace) -> bool:
-    return bool(options.tls or options.tls_ca)
 
 
 def _parser() -> cli.ArgumentParser:

@@ -26,7 +26,7 @@ if not __package__:  # python chat/server.py: make the package importable, and h
 from chat.app import journal
 from chat.app import options as cli
 from chat.app.i18n import gettext as _
-from chat.app.sentences import setting, why
+from chat.app.sentences import why
 from chat.core.connection import Transport
 from chat.core.history import Log
 from chat.core.protocol import DEFAULT_HOST, Limits
@@ -180,20 +180,14 @@ def _heed_signals(server: ChatServer, tls: ssl.SSLContext | None, options: Names
             server_context(options.tls_cert, options.tls_key)  # a pair that fits, or an error
             assert tls is not None
             tls.load_cert_chain(options.tls_cert, options.tls_key)
-        except UnusableError as error:
-            log("not_renewed", reason=setting(error.code, error.details))
-        except OSError as error:
+        except (UnusableError, OSError) as error:
             log("not_renewed", reason=why(error))
         else:
             log("renewed")
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    if not hasattr(signal, "SIGHUP"):  # Windows
-        return
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
-        signal.signal(signal.SIGHUP, stop)
-    if tls is not None:  # promise: tls
+    for number in cli.stop_signals():
+        signal.signal(number, stop)
+    if tls is not None and hasattr(signal, "SIGHUP"):  # promise: tls
         signal.signal(signal.SIGHUP, renew)
 
 

@@ -59,14 +59,6 @@ _LONGEST_LINE = 1024 * 1024
 """Longest line, in characters; a longer one is handled in parts."""
 
 
-def stop_signals() -> list[signal.Signals]:
-    """Return the signals that end the program: without SIGHUP if ``nohup`` has it ignored."""
-    heeded = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        heeded.append(signal.SIGHUP)  # Windows has none
-    return heeded
-
-
 class Screen:
     """The terminal, shared by the line being typed and the lines that arrive.
 
@@ -326,7 +318,7 @@ class Console(Conversation):
             if self._is_waiting:
                 raise KeyboardInterrupt
 
-        before = {number: signal.signal(number, interrupted) for number in stop_signals()}
+        before = {number: signal.signal(number, interrupted) for number in cli.stop_signals()}
         try:
             yield
         finally:
@@ -348,12 +340,12 @@ class Console(Conversation):
         with self._waiting():
             self.client.wait_ready()
 
-    def ask_password(self, use: Callable[[str], None]) -> None:
-        """Ask for the password and *use* it."""
+    def ask_password(self) -> None:
+        """Ask for the password and send it."""
         with self._waiting():
             password = self._screen.read_password(_("Admin password: "))
         if password:
-            use(password)
+            self.client.become_admin(password)
         else:
             self._warn(_("The password is missing: /admin PASSWORD"))
 

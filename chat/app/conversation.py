@@ -164,7 +164,7 @@ class Conversation(abc.ABC):
         self._partner: str | None = None
         self._gone: set[str] = set()  # keys of partners who have left since they were chosen
         self._entered = time.time()
-        self._speakers: dict[str, None] = {}  # keys of nicknames, who spoke last is last
+        self._spoke: dict[str, float] = {}  # when each spoke last, by the keys of nicknames
         self.end_reason = "quit"
         """Why the conversation ended: ``quit``, ``shutdown``, ``kicked``, ``lost`` …"""
 
@@ -179,8 +179,8 @@ class Conversation(abc.ABC):
         """Call the user's attention. The listener's thread."""
 
     @abc.abstractmethod
-    def ask_password(self, use: Callable[[str], None]) -> None:
-        """Ask for the admin's password and *use* it. The user's thread."""
+    def ask_password(self) -> None:
+        """Ask for the admin's password and send it. The user's thread."""
 
     @abc.abstractmethod
     def over(self) -> None:
@@ -302,8 +302,7 @@ class Conversation(abc.ABC):
             return []  # in the middle of a text no nickname is expected
         key = nick_key(word)
         users = [user for user in self.client.users if nick_key(user).startswith(key)]
-        latest = {speaker: number for number, speaker in enumerate(self._speakers)}
-        users.sort(key=lambda user: latest.get(nick_key(user), -1), reverse=True)
+        users.sort(key=lambda user: self._spoke.get(nick_key(user), 0), reverse=True)
         return [shown_nick(user) + (", " if begins else " ") for user in users]
 
     # The commands
@@ -355,7 +354,7 @@ class Conversation(abc.ABC):
         if rest:
             self.client.become_admin(rest)
         else:
-            self.ask_password(self.client.become_admin)
+            self.ask_password()
 
     def _do_kick(self, rest: str) -> None:
         if not rest:
@@ -376,9 +375,7 @@ class Conversation(abc.ABC):
             self._tell(_(sentence))
 
     def _on_message(self, event: Message) -> None:
-        speaker = nick_key(event["from"])
-        self._speakers.pop(speaker, None)
-        self._speakers[speaker] = None
+        self._spoke[nick_key(event["from"])] = time.monotonic()
         line = self._message_line(event)
         self._show(line)
         if line.calls and self._bell:
@@ -506,9 +503,7 @@ class Conversation(abc.ABC):
                 self._warn(_("The log is not written any more: {why}."), why=why(error))
 
 
-Command = Callable[[Conversation, str], None]
-
-COMMANDS: dict[str, Command] = {
+COMMANDS: dict[str, Callable[[Conversation, str], None]] = {
     name.removeprefix("_do_"): method
     for name, method in vars(Conversation).items()
     if name.startswith("_do_")

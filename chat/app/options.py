@@ -18,6 +18,7 @@ import io
 import os
 import select
 import shutil
+import signal
 import socket
 import sys
 import textwrap
@@ -28,7 +29,7 @@ from typing import Any, NoReturn, TextIO
 
 from chat.app.i18n import LANGUAGES, set_language
 from chat.app.i18n import gettext as _
-from chat.app.sentences import setting, why
+from chat.app.sentences import why
 from chat.core.protocol import DEFAULT_HOST, DEFAULT_PORT
 from chat.promises import UnusableError, read_file
 
@@ -333,6 +334,14 @@ def address_text(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def stop_signals() -> list[signal.Signals]:
+    """Return the signals that end the program: without SIGHUP if ``nohup`` has it ignored."""
+    heeded = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heeded.append(signal.SIGHUP)  # Windows has none
+    return heeded
+
+
 # The standard streams, which may be closed, full, or a terminal that is gone
 
 
@@ -404,7 +413,5 @@ def attempt(work: Callable[[argparse.Namespace], int], options: argparse.Namespa
     """Return the exit status of *work*; if the *options* are unusable, say why."""
     try:
         return work(options)
-    except OptionError as error:
-        return fail(str(error))
-    except UnusableError as error:
-        return fail(setting(error.code, error.details))
+    except (OptionError, UnusableError) as error:
+        return fail(why(error))

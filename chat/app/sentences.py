@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from chat.app.i18n import gettext as _
 from chat.app.i18n import mark
 from chat.core.protocol import printable
+from chat.promises import UnusableError
 
 # Errors of the system
 
@@ -53,8 +54,10 @@ _BY_TEXT = {os.strerror(number): phrase for number, phrase in _BY_NUMBER.items()
 
 
 def why(error: Exception) -> str:
-    """Return the reason of *error* in a few words, in the user's language."""
+    """Return the reason of *error* in a few words, or a sentence that it is, for the user."""
     kind = type(error).__name__
+    if isinstance(error, UnusableError):
+        return setting(error.code, error.details)
     if kind == "TOMLDecodeError":
         sentence = _("it is not TOML, where texts stand in quotation marks: {reason}")
         return sentence.format(reason=error)

@@ -45,7 +45,6 @@ from textual.widgets import Input, Label, OptionList, Static, TextArea
 from textual.widgets.option_list import Option
 
 from chat.app import options as cli
-from chat.app.console import stop_signals
 from chat.app.conversation import (
     INDENT,
     Conversation,
@@ -201,18 +200,18 @@ class Talk(Conversation):
         event["sealed"] = self.client.cipher is not None
         self._show(self._message_line(event, tuple({to: None, self._partner: None})))
 
-    def ask_password(self, use: Callable[[str], None]) -> None:
+    def ask_password(self) -> None:
         """Ask for the password in a window of its own."""
 
         def answered(password: str | None) -> None:
             if password:
-                self._tasks.put(lambda: self._use(use, password))
+                self._tasks.put(lambda: self._become_admin(password))
 
         self._app.deliver(lambda: self._app.ask_password(answered))
 
-    def _use(self, use: Callable[[str], None], password: str) -> None:
+    def _become_admin(self, password: str) -> None:
         try:
-            use(password)
+            self.client.become_admin(password)
         except ConnectionClosedError:
             self._warn(_("There is no connection at the moment. Try again when it is back."))
 
@@ -575,7 +574,7 @@ class ChatApp(App[None]):
     def on_mount(self) -> None:
         """Begin the conversation."""
         loop = asyncio.get_running_loop()
-        for number in stop_signals():
+        for number in cli.stop_signals():
             with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows; a test's thread
                 loop.add_signal_handler(number, self.action_leave)
         self.draft.focus()
@@ -838,7 +837,7 @@ class _Output:
 
 def run(talk: Talk, users: list[str], options: Namespace) -> int:
     """Show *talk* on the full screen until the user leaves; return the exit status."""
-    encryption = ["TLS"] if options.tls or options.tls_ca else []
+    encryption = ["TLS"] if options.tls else []
     if options.passphrase_file:
         encryption.append(_("encrypted end-to-end"))
     about = {"address": cli.address_text(options.host, options.port)}
