@@ -11,11 +11,9 @@ if __name__ == "__main__":  # Ctrl-C before the program is ready ends it without
 import contextlib
 import functools
 import os
-import socket
 import sys
 import threading
 from argparse import Namespace
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TextIO
@@ -28,14 +26,8 @@ from chat.app.console import Console, Screen
 from chat.app.conversation import Conversation
 from chat.app.i18n import gettext as _
 from chat.app.sentences import error_sentence, why
-from chat.core.client import (
-    ChatClient,
-    Cipher,
-    ConnectionClosedError,
-    RefusedError,
-    plain_transport,
-)
-from chat.core.connection import Transport, TransportError
+from chat.core.client import ChatClient, ConnectionClosedError, RefusedError
+from chat.core.connection import TransportError
 from chat.promises.resume import ResumingClient  # promise: resume
 
 # A line marked with a promise goes when its file in chat/promises goes, with all that it begins.
@@ -98,25 +90,7 @@ def _cannot_connect(error: OSError, options: Namespace) -> str:
 
 
 def _talk(options: Namespace, log: TextIO | None) -> int:
-    cipher: Cipher | None = None
-    if options.passphrase_file is not None:  # promise: encryption
-        from chat.promises import encryption
-
-        cipher = encryption.Cipher(encryption.read_passphrase(options.passphrase_file))
-    kind: type[ChatClient] = ChatClient
-    transport: Callable[[socket.socket, str], Transport] = plain_transport
-    if not options.no_reconnect:  # promise: resume
-        kind = ResumingClient
-    if options.tls:  # promise: tls
-        from chat.promises.tls import client_context, client_transport
-
-        transport = client_transport(client_context(options.tls_ca))
-    client = kind(
-        (options.host, options.port),
-        also=options.also or (),
-        transport=transport,
-        cipher=cipher,
-    )
+    client = _assemble(options)
     face: Conversation
     console = face = Console(client, Screen(), log, bell=options.bell)
     try:
@@ -137,6 +111,26 @@ def _talk(options: Namespace, log: TextIO | None) -> int:
     finally:
         client.close()
     return 0 if face.end_reason in ("quit", "shutdown") else cli.FAILURE_STATUS
+
+
+def _assemble(options: Namespace) -> ChatClient:
+    """Return a client with the promises that it is to keep, each put in at its seam.
+
+    Raises `UnusableError`.
+    """
+    kind: type[ChatClient] = ChatClient
+    if not options.no_reconnect:  # promise: resume
+        kind = ResumingClient
+    client = kind((options.host, options.port), also=options.also or ())
+    if options.tls:  # promise: tls
+        from chat.promises.tls import client_context, client_transport
+
+        client.transport = client_transport(client_context(options.tls_ca))
+    if options.passphrase_file is not None:  # promise: encryption
+        from chat.promises.encryption import Cipher, read_passphrase
+
+        client.cipher = Cipher(read_passphrase(options.passphrase_file))
+    return client
 
 
 def _connect(client: ChatClient, options: Namespace) -> None:

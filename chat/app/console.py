@@ -389,6 +389,6 @@ class Console(Conversation):
             return
         # A signal just before the main thread starts to wait would be lost, so repeat it until it
         # is noticed.
-        signal.pthread_kill(main, signal.SIGINT)
-        while not self._noticed.wait(0.1):
+        while not self._noticed.is_set():
             signal.pthread_kill(main, signal.SIGINT)
+            self._noticed.wait(0.1)

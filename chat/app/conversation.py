@@ -63,9 +63,6 @@ class Line:
     own: bool = False
     """Whether it is the user's own message."""
 
-    calls: bool = False
-    """Whether it calls the user's attention: a private message, or one with their nickname."""
-
     indent: int = 2
     """Columns by which further rows are indented, if it is not a message."""
 
@@ -378,7 +375,8 @@ class Conversation(abc.ABC):
         self._spoke[nick_key(event["from"])] = time.monotonic()
         line = self._message_line(event)
         self._show(line)
-        if line.calls and self._bell:
+        named = any(part.role == "mention" for part in line.parts)
+        if self._bell and (named or event["to"] is not None):
             self.ring()
 
     def _on_joined(self, event: Message) -> None:
@@ -455,16 +453,16 @@ class Conversation(abc.ABC):
         elif self.client.cipher is not None:
             parts.append(Part(_(" (NOT encrypted)"), "warning"))
         parts.append(Part(": "))
-        said = [] if event["text"] is None else _with_mentions(printable(event["text"]), me)
-        if event["text"] is None:
+        if event["text"] is not None:
+            parts += _with_mentions(printable(event["text"]), me)
+        elif self.client.cipher is not None:
+            parts.append(Part(_("[encrypted under another passphrase]"), "quiet"))
+        else:
             sentence = _("[encrypted: a passphrase is needed, see --passphrase-file]")
-            if self.client.cipher is not None:
-                sentence = _("[encrypted under another passphrase]")
             parts.append(Part(sentence, "quiet"))
         if panes is None:
             panes = (to if own else event["from"],) if private else (None,)
-        calls = not own and (private or any(part.role == "mention" for part in said))
-        return Line((*parts, *said), "message", event["time"], panes, own, calls)
+        return Line(tuple(parts), "message", event["time"], panes, own)
 
     def _show_users(self, users: list[str]) -> None:
         if not users:
@@ -525,8 +523,6 @@ def _nick(nick: str) -> Part:
 
 def _with_mentions(text: str, nick: str) -> list[Part]:
     """Return *text* in parts, with each occurrence of *nick* as a mention."""
-    if not nick:
-        return [Part(text)]
     pieces = re.split(rf"(?<!\w)({re.escape(nick)})(?!\w)", text, flags=re.IGNORECASE)
     parts = [Part(piece, "mention" if place % 2 else "plain") for place, piece in enumerate(pieces)]
     return [part for part in parts if part.text]

@@ -15,6 +15,7 @@ import queue
 import sys
 import threading
 import time
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from chat.app.options import address_text, wrapped, write
 from chat.app.sentences import left_sentence, phrase
 from chat.core.history import Entry
 from chat.core.protocol import Limits, nick_key, printable
+from chat.core.server import Address
 
 LINES_OF_ONE = 300
 """Lines per second about one address: more than anybody can read."""
@@ -43,7 +45,6 @@ STOP_TIMEOUT = 2.0
 """Seconds that a terminal gets for the last lines at the end."""
 
 Facts = dict[str, Any]
-Address = tuple[str, int]
 
 
 # From the threads that log to the one that prints
@@ -347,26 +348,19 @@ def _summary(facts: Facts) -> str:
 # The first lines
 
 
-def about(
-    address: tuple[str, int],
-    limits: Limits,
-    *,
-    history: str | None = None,
-    backplane: str | None = None,
-    tls: bool = False,
-) -> Facts:
+def about(address: Address, limits: Limits, options: Namespace) -> Facts:
     """Return the facts of the first lines, about a server that listens on *address*."""
-    redis = urlsplit(backplane or "")
+    redis = urlsplit(options.backplane or "")
     return {
         "event": "listening",
         "address": address,
         "max_clients": limits.max_clients,
         "rate": limits.rate,
         "text_chars": limits.text_chars,
-        "history": history,
-        "backplane": f"{redis.hostname}:{redis.port or 6379}" if backplane else None,
-        "history_messages": None if history else limits.history_messages,
-        "tls": tls,
+        "history": options.history,
+        "backplane": f"{redis.hostname}:{redis.port or 6379}" if options.backplane else None,
+        "history_messages": None if options.history else limits.history_messages,
+        "tls": bool(options.tls_cert),
     }
 
 
@@ -378,16 +372,17 @@ def _start_sentences(facts: Facts) -> list[str]:
         _count(nmark("{n} character a message", "{n} characters a message"), facts["text_chars"]),
         rate.format(rate=facts["rate"]),
     ]
+    last = nmark("the last {n} message", "the last {n} messages")
+    history = _("in memory, {messages}")
     if facts["backplane"]:
         history = _("in Redis at {address}, shared with other servers")
     elif facts["history"]:
         history = _("in the file {path}")
-    else:
-        last = nmark("the last {n} message", "the last {n} messages")
-        history = _("in memory, {messages}").format(
-            messages=_count(last, facts["history_messages"])
-        )
-    history = history.format(address=facts["backplane"], path=facts["history"])
+    history = history.format(
+        address=facts["backplane"],
+        path=facts["history"],
+        messages=_count(last, facts["history_messages"] or 0),
+    )
     tls = _("on") if facts["tls"] else _("off: anybody can read along in transit")
     lines = [
         _("The server is listening on {address}").format(address=_address(facts)),

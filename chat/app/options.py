@@ -23,7 +23,7 @@ import socket
 import sys
 import textwrap
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -91,25 +91,25 @@ def read_options(
     make_parser: Callable[[], ArgumentParser],
     section: str,
     arguments: list[str] | None = None,
-    environ: Mapping[str, str] = os.environ,
 ) -> argparse.Namespace:
     """Return the options of the program whose table in the file is *section*.
 
     Sets the language first, because *make_parser* uses translated texts. Options not given on the
-    command line are taken from *environ* (``CHAT_NICK``; for the server ``CHAT_SERVER_PORT``), then
-    from the file. Exits with status 2 and a message if an option is invalid.
+    command line are taken from the environment (``CHAT_NICK``; for the server
+    ``CHAT_SERVER_PORT``), then from the file. Exits with status 2 and a message if an option is
+    invalid.
     """
     prepare_streams()
-    named = _read_early(arguments).config or environ.get("CHAT_CONFIG")
-    path = Path(named) if named else config_path(environ)
-    choose_language(arguments, environ.get("CHAT_LANG"))
+    named = _read_early(arguments).config or os.environ.get("CHAT_CONFIG")
+    path = Path(named) if named else config_path()
+    choose_language(arguments, os.environ.get("CHAT_LANG"))
     table: dict[str, Any] = {}
     problem = ""
     try:
         table = _read_table(path, section, needed=bool(named))
     except OptionError as error:
         problem = str(error)
-    choose_language(arguments, environ.get("CHAT_LANG"), table.get("lang"))
+    choose_language(arguments, os.environ.get("CHAT_LANG"), table.get("lang"))
     parser = make_parser()
     prefix = "CHAT_" if section == "client" else f"CHAT_{section.upper()}_"
     _add_common(parser, section, prefix, path)
@@ -124,8 +124,8 @@ def read_options(
         parser.error(sentence.format(path=path, name=name.replace("_", "-"), names=known))
     for name in names:
         variable = "CHAT_LANG" if name == "lang" else prefix + name.upper()
-        if environ.get(variable):
-            settings[name] = (variable, environ[variable])
+        if os.environ.get(variable):
+            settings[name] = (variable, os.environ[variable])
     return parser.parse_args(arguments, _chosen(parser, settings))
 
 
@@ -164,13 +164,10 @@ def _as_argument(name: str, value: object, *, is_switch: bool) -> list[str]:
 
 def _read_early(arguments: list[str] | None) -> argparse.Namespace:
     """Return the options needed before the parser is made; their errors are left to the parser."""
-    early = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
-    early.add_argument("--lang", choices=LANGUAGES)
-    early.add_argument("--config")
-    try:
-        return early.parse_known_args(arguments)[0]
-    except argparse.ArgumentError:
-        return argparse.Namespace(lang=None, config=None)
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for option in ("--lang", "--config"):
+        early.add_argument(option, nargs="?")
+    return early.parse_known_args(arguments)[0]
 
 
 def choose_language(arguments: list[str] | None, *wishes: object) -> None:
@@ -179,15 +176,15 @@ def choose_language(arguments: list[str] | None, *wishes: object) -> None:
     set_language(next((str(wish) for wish in wishes if wish in LANGUAGES), None))
 
 
-def config_path(environ: Mapping[str, str] = os.environ) -> Path:
+def config_path() -> Path:
     """Return the path of the settings: XDG Base Directory Specification, on Windows %APPDATA%.
 
     Not by platformdirs: the path must not depend on what is installed.
     """
     if sys.platform == "win32":
-        base = environ.get("APPDATA") or "~/AppData/Roaming"
+        base = os.environ.get("APPDATA") or "~/AppData/Roaming"
     else:
-        base = environ.get("XDG_CONFIG_HOME") or ""
+        base = os.environ.get("XDG_CONFIG_HOME") or ""
         # "All paths must be absolute"; a relative one is to be ignored.
         base = base if Path(base).is_absolute() else "~/.config"
     with contextlib.suppress(RuntimeError):  # the home folder is unknown

@@ -5,6 +5,7 @@ import logging
 import re
 import signal
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,7 +108,8 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def journalling() -> Iterator[Callable[..., None]]:
     """Print what is logged by what this yields."""
     logger = logging.Logger("test")
-    about = journal.about(("127.0.0.1", 1), Limits())
+    plain = Namespace(history=None, backplane=None, tls_cert=None)
+    about = journal.about(("127.0.0.1", 1), Limits(), plain)
 
     def log(kind: str, **facts: object) -> None:
         logger.info(kind, extra={"event": {"event": kind, **facts}})
