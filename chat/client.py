@@ -49,9 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: Namespace) -> int:
     options.tls = options.tls or options.tls_ca is not None
-    with _open_log(options.log) as log:
+    with _open_log(options.log) as log, contextlib.closing(_assemble(options)) as client:
         try:
-            return _talk(options, log)
+            return _talk(client, log, options)
         except RefusedError as error:
             return cli.fail(error_sentence(error.code))
         except OSError as error:
@@ -89,27 +89,19 @@ def _cannot_connect(error: OSError, options: Namespace) -> str:
     return sentence.format(address=address, reason=reason, python=cli.PYTHON)
 
 
-def _talk(options: Namespace, log: TextIO | None) -> int:
-    client = _assemble(options)
+def _talk(client: ChatClient, log: TextIO | None, options: Namespace) -> int:
     face: Conversation
     console = face = Console(client, Screen(), log, bell=options.bell)
-    try:
-        _connect(client, options)
-        users = console.register(options.nick)
-        if _full_screen(options):
-            from chat.app import tui
+    _connect(client, options)
+    console.register(options.nick)
+    if _full_screen(options):
+        from chat.app import tui
 
-            face = tui.Talk(client, log, bell=options.bell)
-            if tui.run(face, users, options):
-                return cli.FAILURE_STATUS
-        else:
-            console.greet(users)
-            with console.interruptible():
-                client.listen()
-                console.converse()
-                client.close()  # within: the signal that ends the waiting may come late
-    finally:
-        client.close()
+        face = tui.Talk(client, log, bell=options.bell)
+        if tui.run(face, options):
+            return cli.FAILURE_STATUS
+    else:
+        console.converse()
     return 0 if face.end_reason in ("quit", "shutdown") else cli.FAILURE_STATUS
 
 

@@ -83,10 +83,8 @@ def _run(options: Namespace) -> int:
             )
         raise cli.OptionError(sentence.format(address=address, reason=why(error))) from error
     _heed_signals(server, tls, options)
-    about = journal.about(server.address, server.limits, options)
-    as_json = options.log_format == "json"
     gc.set_threshold(20_000, 20, 20)  # what is said lives long, and is in no cycle
-    with journal.on_console(logger, about, show_text=options.show_text, as_json=as_json):
+    with journal.on_console(logger, server.address, server.limits, options):
         server.start()
         server.wait()
     return 0

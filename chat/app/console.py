@@ -258,8 +258,8 @@ class Console(Conversation):
 
     # The main thread
 
-    def register(self, nick: str | None) -> list[str]:
-        """Register as *nick*, or under a name asked for until one is accepted; return the others.
+    def register(self, nick: str | None) -> None:
+        """Register as *nick*, or under a name asked for until one is accepted.
 
         Raises `RefusedError` when the user cannot be asked, `OSError` when the connection is lost.
         """
@@ -272,45 +272,47 @@ class Console(Conversation):
             if nick is None and is_goodbye(name):
                 raise EOFError
             try:
-                return self._register(name)
+                self._register(name)
             except RefusedError as error:
                 if error.code not in ("bad_nick", "nick_taken") or not self._screen.interactive:
                     raise
                 self._warn(error_sentence(error.code))
                 nick = None
+            else:
+                return
 
-    def _register(self, nick: str) -> list[str]:
+    def _register(self, nick: str) -> None:
         try:
-            users: list[str] = self.client.register(nick)["users"]
+            self.client.register(nick)
         except (RefusedError, ConnectionClosedError) as error:
             if isinstance(error, RefusedError) and error.code != "register_timeout":
                 raise
             self.client.connect()  # the user took their time, and the server did not wait
-            users = self.client.register(nick)["users"]
-        return users
+            self.client.register(nick)
 
     def converse(self) -> None:
-        """Handle what the user types, until they leave or the conversation ends."""
+        """Greet the user and handle what they type, until they leave or the conversation ends."""
         ends = (EOFError, KeyboardInterrupt, ConnectionClosedError)
-        try:
-            with contextlib.suppress(*ends):
-                self._read_and_handle()
-        finally:
-            self._noticed.set()
-        if not self._screen.interactive:
-            with contextlib.suppress(*ends, TimeoutError), self._waiting():
-                self.client.wait_acknowledged()
+        self.greet()
+        with self._interruptible():
+            self.client.listen()
+            try:
+                with contextlib.suppress(*ends):
+                    while not is_goodbye(line := self._read()):
+                        self._handle(line)
+            finally:
+                self._noticed.set()
+            if not self._screen.interactive:
+                with contextlib.suppress(*ends, TimeoutError), self.waiting():
+                    self.client.wait_acknowledged()
+            self.client.close()  # within: the signal that ends the waiting may come late
 
-    def _read_and_handle(self) -> None:
-        while True:
-            with self._waiting():
-                line = self._screen.read(f"[{self.addressee}] ")
-            if is_goodbye(line):
-                return
-            self._handle(line)
+    def _read(self) -> str:
+        with self.waiting():
+            return self._screen.read(f"[{self.addressee}] ")
 
     @contextlib.contextmanager
-    def interruptible(self) -> Iterator[None]:
+    def _interruptible(self) -> Iterator[None]:
         """Let a signal interrupt only waiting, for input or for the server."""
 
         def interrupted(_number: int, _frame: object) -> None:
@@ -326,7 +328,8 @@ class Console(Conversation):
                 signal.signal(number, handler)
 
     @contextlib.contextmanager
-    def _waiting(self) -> Iterator[None]:
+    def waiting(self) -> Iterator[None]:
+        """Let a signal interrupt the context."""
         self._is_waiting = True
         try:
             if self._over:  # since the last line
@@ -335,14 +338,9 @@ class Console(Conversation):
         finally:
             self._is_waiting = False
 
-    def wait_ready(self) -> None:
-        """Wait until a message may be sent, or a signal comes."""
-        with self._waiting():
-            self.client.wait_ready()
-
     def ask_password(self) -> None:
         """Ask for the password and send it."""
-        with self._waiting():
+        with self.waiting():
             password = self._screen.read_password(_("Admin password: "))
         if password:
             self.client.become_admin(password)

@@ -193,9 +193,9 @@ class Conversation(abc.ABC):
         """Return further lines for /help: a key, and what it does."""
         return []
 
-    def wait_ready(self) -> None:
-        """Wait until a message may be sent. The user's thread. Raises as `ChatClient.say`."""
-        self.client.wait_ready()
+    def waiting(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which the user's thread waits for the user or for the server."""
+        return contextlib.nullcontext()
 
     def said(self, text: str, to: str | None) -> None:
         """Show that *text* was sent, where it is not visible yet. The user's thread."""
@@ -203,10 +203,10 @@ class Conversation(abc.ABC):
 
     # Entering
 
-    def greet(self, users: list[str]) -> None:
+    def greet(self) -> None:
         """Tell the user that they are in the chat, and who else is."""
         self._tell(_("You are in the chat as {nick}."), nick=_nick(self.client.nick))
-        self._show_users(users)
+        self._show_users(self.client.users)
         self._show(Line((Part(_("/help lists the commands."), "quiet"),)))
 
     # The user's thread
@@ -249,7 +249,8 @@ class Conversation(abc.ABC):
         if not self.is_here(to):
             self._refuse("no_such_user", None, text)
             return
-        self.wait_ready()
+        with self.waiting():
+            self.client.wait_ready()
         if to is not None and nick_key(to) in self._gone:
             sentence = _(
                 "The {nick} you talked to has left; this may be another person. "

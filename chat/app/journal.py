@@ -206,13 +206,18 @@ class Tally:
 
 @contextlib.contextmanager
 def on_console(
-    logger: logging.Logger, about: Facts, *, show_text: bool, as_json: bool = False
+    logger: logging.Logger, address: Address, limits: Limits, options: Namespace
 ) -> Iterator[None]:
-    """Print the records of *logger* on stdout within the context, after the event *about*."""
-    line_for = json_line if as_json else line
-    start = [json_line(time.time(), about)] if as_json else _start_sentences(about)
+    """Print the records of *logger* on stdout within the context.
+
+    First says what server it is: it listens on *address*, with *limits* and the other *options*.
+    """
+    about = _about(address, limits, options)
+    line_for, start = line, _start_sentences(about)
+    if options.log_format == "json":
+        line_for, start = json_line, [json_line(time.time(), about)]
     write("\n".join(start) + "\n")
-    journal = Journal(line_for, show_text=show_text)
+    journal = Journal(line_for, show_text=options.show_text)
     logger.setLevel(logging.INFO)
     logger.addHandler(journal)
     journal.start()
@@ -348,8 +353,7 @@ def _summary(facts: Facts) -> str:
 # The first lines
 
 
-def about(address: Address, limits: Limits, options: Namespace) -> Facts:
-    """Return the facts of the first lines, about a server that listens on *address*."""
+def _about(address: Address, limits: Limits, options: Namespace) -> Facts:
     redis = urlsplit(options.backplane or "")
     return {
         "event": "listening",

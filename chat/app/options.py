@@ -179,17 +179,15 @@ def choose_language(arguments: list[str] | None, *wishes: object) -> None:
 def config_path() -> Path:
     """Return the path of the settings: XDG Base Directory Specification, on Windows %APPDATA%.
 
+    It may begin with ``~``, the home folder.
     Not by platformdirs: the path must not depend on what is installed.
     """
-    if sys.platform == "win32":
-        base = os.environ.get("APPDATA") or "~/AppData/Roaming"
-    else:
-        base = os.environ.get("XDG_CONFIG_HOME") or ""
-        # "All paths must be absolute"; a relative one is to be ignored.
-        base = base if Path(base).is_absolute() else "~/.config"
-    with contextlib.suppress(RuntimeError):  # the home folder is unknown
-        return Path(base).expanduser() / "tcp-chat" / "config.toml"
-    return Path(os.devnull)
+    variable, otherwise = "XDG_CONFIG_HOME", "~/.config"
+    if os.name == "nt":
+        variable, otherwise = "APPDATA", "~/AppData/Roaming"
+    base = Path(os.environ.get(variable, ""))
+    # "All paths must be absolute"; a relative one is to be ignored.
+    return (base if base.is_absolute() else Path(otherwise)) / "tcp-chat" / "config.toml"
 
 
 def _read_table(path: Path, section: str, *, needed: bool) -> dict[str, Any]:
@@ -200,7 +198,7 @@ def _read_table(path: Path, section: str, *, needed: bool) -> dict[str, Any]:
     try:
         document = tomllib.loads(read_text(path))
     except (OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, OSError) and not needed:  # none, or the home is somebody else's
+        if not (needed or isinstance(error, ValueError)):  # none, or no home, or not ours
             return {}
         sentence = _("Cannot read the settings in {path}: {reason}.")
         raise OptionError(sentence.format(path=path, reason=why(error))) from error
@@ -231,15 +229,12 @@ def add_language(parser: argparse.ArgumentParser) -> None:
 
 def _add_common(parser: argparse.ArgumentParser, section: str, prefix: str, path: Path) -> None:
     """Add the options common to both programs, and explain where else options may be set."""
-    shown = str(path)
-    with contextlib.suppress(RuntimeError, ValueError):
-        shown = f"~/{path.relative_to(Path.home()).as_posix()}"
     add_language(parser)
     parser.add_argument(
         "--config",
         metavar=_("FILE"),
         help=_("options are also read from this file (default: {path})").format(
-            path=shown.replace("%", "%%")
+            path=str(path).replace("%", "%%")
         ),
     )
     parser.epilog = f"{parser.epilog or ''} " + _(

@@ -135,10 +135,10 @@ class Talk(Conversation):
 
     # The screen's thread
 
-    def start(self, app: "ChatApp", users: list[str]) -> None:
-        """Begin, on the screen of *app*, with a greeting that names the *users*."""
+    def start(self, app: "ChatApp") -> None:
+        """Begin, on the screen of *app*, with a greeting."""
         self._app = app
-        self.greet(users)
+        self.greet()
         self._thread.start()
         self.client.listen()
 
@@ -530,8 +530,8 @@ class ChatApp(App[None]):
         Binding("escape,tab,shift+tab", "write", show=False),
     ]
 
-    def __init__(self, talk: Talk, users: list[str], about: Mapping[str, str]) -> None:
-        """Show *talk*; *users* are already here; *about*: ``address`` and ``encryption``."""
+    def __init__(self, talk: Talk, about: Mapping[str, str]) -> None:
+        """Show *talk*; *about*: ``address`` and ``encryption``."""
         super().__init__()
         self.theme = "ansi-dark"  # the terminal's own colours, be it dark or light
         self.talk = talk
@@ -553,7 +553,6 @@ class ChatApp(App[None]):
         )
         self._prompt = Static(id="prompt")
         self._status = Static(id="status")
-        self._users = users
         self._about = about
         self._pane = Pane(None)
         self._panes = {_key(None): self._pane}
@@ -579,7 +578,7 @@ class ChatApp(App[None]):
                 loop.add_signal_handler(number, self.action_leave)
         self.draft.focus()
         self.scrollback.show(self._pane)
-        self.talk.start(self, self._users)
+        self.talk.start(self)
         self.set_interval(TICK, self._take)
         self._refresh_edges()
 
@@ -835,7 +834,7 @@ class _Output:
         return getattr(self._file, name)
 
 
-def run(talk: Talk, users: list[str], options: Namespace) -> int:
+def run(talk: Talk, options: Namespace) -> int:
     """Show *talk* on the full screen until the user leaves; return the exit status."""
     encryption = ["TLS"] if options.tls else []
     if options.passphrase_file:
@@ -844,7 +843,7 @@ def run(talk: Talk, users: list[str], options: Namespace) -> int:
     if encryption:
         about["encryption"] = " · ".join(encryption)
     os.environ.pop("NO_COLOR", None)  # `COLOURS` has noted it
-    app = ChatApp(talk, users, about)
+    app = ChatApp(talk, about)
     # Typed bytes may not be UTF-8, and an error would end Textual's reading thread.
     module: Any = sys.modules[app.driver_class.__module__]
     if hasattr(module, "getincrementaldecoder"):

@@ -55,10 +55,7 @@ def conversing(address: tuple[str, int], screen: DeafScreen) -> Iterator[Console
         console = Console(client, screen)
         client.connect()
         client.register("Аня")
-        with console.interruptible():
-            client.listen()
-            console.converse()
-            client.close()
+        console.converse()
         yield console
     after = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert after == before

@@ -90,12 +90,12 @@ async def sitting(
     talk = Talk(client, bell=bell)
     try:
         await asyncio.to_thread(client.connect)
-        welcome = await asyncio.to_thread(client.register, nick)
-        app = ChatApp(talk, welcome["users"], {"address": "127.0.0.1"})
+        await asyncio.to_thread(client.register, nick)
+        app = ChatApp(talk, {"address": "127.0.0.1"})
         async with app.run_test(size=size) as pilot:
             desk = Desk(app, pilot)
             try:
-                await desk.sees(welcome["nick"])
+                await desk.sees(client.nick)
                 yield desk
             finally:
                 await asyncio.to_thread(talk.stop)
