@@ -106,11 +106,11 @@ def addressee(partner: str | None, *, here: bool) -> str:
     return shown_nick(partner) if here else _("{nick} (left)").format(nick=shown_nick(partner))
 
 
-def fill(sentence: str, **values: str | int | Part) -> tuple[Part, ...]:
-    """Return *sentence* with its ``{names}`` replaced by *values*."""
+def fill(sentence: str, role: str = "plain", /, **values: str | int | Part) -> tuple[Part, ...]:
+    """Return *sentence* in the style of *role*, with its ``{names}`` replaced by *values*."""
     pieces = re.split(r"{(\w+)}", sentence)
     parts = (values[piece] if place % 2 else piece for place, piece in enumerate(pieces) if piece)
-    return tuple(part if isinstance(part, Part) else Part(str(part)) for part in parts)
+    return tuple(part if isinstance(part, Part) else Part(str(part), role) for part in parts)
 
 
 # What is typed
@@ -445,10 +445,7 @@ class Conversation(abc.ABC):
         parts = [Part(_("You")) if own else _nick(event["from"])]
         if private:
             words = _(" (only {nick} sees it)") if own else _(" (to you alone)")
-            parts += [
-                part if part.role == "nick" else part._replace(role="private")
-                for part in fill(words, nick=_nick(to))
-            ]
+            parts += fill(words, "private", nick=_nick(to))
         if event.get("sealed") is True:
             parts.append(Part(_(" (encrypted)"), "lock"))
         elif self.client.cipher is not None:

@@ -169,8 +169,7 @@ class Tally:
         self._started = time.monotonic()
         self._present: set[str] = set()
         self._nicks: dict[Address, str] = {}  # by the clients' addresses
-        self._users = self._most_users = 0
-        self._messages = self._bytes = 0
+        self._counts = dict.fromkeys(("users", "most_users", "messages", "bytes"), 0)
 
     def note(self, facts: Facts) -> None:
         """Count *facts*, and add the nickname to a refusal."""
@@ -178,8 +177,8 @@ class Tally:
             case "joined":
                 self._nicks[facts["address"]] = facts["nick"]
                 self._present.add(nick_key(facts["nick"]))
-                self._users += 1
-                self._most_users = max(self._most_users, len(self._present))
+                self._counts["users"] += 1
+                self._counts["most_users"] = max(self._counts["most_users"], len(self._present))
             case "left":
                 self._present.discard(nick_key(facts["nick"]))
             case "disconnected":
@@ -189,19 +188,13 @@ class Tally:
 
     def note_message(self, size: int) -> None:
         """Count a message of *size* bytes."""
-        self._messages += 1
-        self._bytes += size
+        self._counts["messages"] += 1
+        self._counts["bytes"] += size
 
     def summary(self) -> Facts:
         """Return the counts as an event."""
-        return {
-            "event": "summary",
-            "seconds": round(time.monotonic() - self._started, 3),
-            "users": self._users,
-            "most_users": self._most_users,
-            "messages": self._messages,
-            "bytes": self._bytes,
-        }
+        seconds = round(time.monotonic() - self._started, 3)
+        return {"event": "summary", "seconds": seconds, **self._counts}
 
 
 @contextlib.contextmanager

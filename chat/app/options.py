@@ -267,8 +267,8 @@ def server_addresses(text: str) -> list[tuple[str, int]]:
     """Return hosts and ports in *text*, ``HOST:PORT,…``."""
     addresses = []
     for part in filter(None, text.split(",")):
-        host, colon, port = part.strip().rpartition(":")
-        if not colon or not host:
+        host, _colon, port = part.strip().rpartition(":")
+        if not host:
             sentence = _("HOST:PORT is needed, not {text!r}")
             raise argparse.ArgumentTypeError(sentence.format(text=part))
         name = host.removeprefix("[").removesuffix("]")  # an IPv6 address

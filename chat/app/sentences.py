@@ -119,14 +119,12 @@ def setting(code: str, values: Mapping[str, object]) -> str:
 
 # Refusals, and the end of a connection
 
-_ABOUT_PASSWORD = {
-    "not_admin": mark(
+_ERRORS = {
+    "admin not_admin": mark(
         "That is not the admin's password, or the server was started without one "
         "(--admin-password-file). /admin asks again."
     ),
-    "too_fast": mark("Too many wrong passwords. Wait a few seconds, then try /admin again."),
-}
-_ERRORS = {
+    "admin too_fast": mark("Too many wrong passwords. Wait a few seconds, then try /admin again."),
     "bad_frame": mark(
         "The server did not understand the request: are client and server of one version?"
     ),
@@ -158,6 +156,8 @@ _ERRORS = {
         "The server cannot reach the store that it shares with the others. Try again in a moment."
     ),
 }
+"""By the code, or first by the type of the refused request and the code."""
+
 _ENDS = {
     "lost": mark("The connection to the server is lost."),
     "shutdown": mark("The server is shutting down. The conversation is over."),
@@ -192,9 +192,9 @@ def error_sentence(code: str, refused: object = None) -> str:
 
     *refused* is the type of the request, where it is known.
     """
-    known = _ERRORS | _ABOUT_PASSWORD if refused == "admin" else _ERRORS
-    if code in known:
-        return _(known[code])
+    for key in (f"{refused} {code}", code):
+        if key in _ERRORS:
+            return _(_ERRORS[key])
     return _("The server refused: {code}.").format(code=printable(str(code)))
 
 
