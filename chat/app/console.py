@@ -11,13 +11,11 @@ import contextlib
 import ctypes
 import getpass
 import os
-import re
 import shutil
 import signal
 import sys
 import threading
 import time
-import unicodedata
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
@@ -41,11 +39,6 @@ try:
     import readline
 except ImportError:  # Windows
     readline = None  # type: ignore[assignment]
-
-_COLOUR = re.compile("\x1b\\[[0-9;]*m")
-_PIECES = re.compile("\x1b\\[[0-9;]*m|.", re.DOTALL)
-_EMOJI_SELECTOR = "\ufe0f"  # makes some characters wider on some terminals
-_TAB = " " * 4
 
 _COLOURS = {
     "quiet": "2",  # less important than a message
@@ -133,7 +126,7 @@ class Screen:
         """
         columns = shutil.get_terminal_size().columns
         if self.interactive:
-            text = "\n".join(_wrapped(text, columns, indent) for text, indent in texts)
+            text = "\n".join(cli.wrapped(text, columns, indent) for text, indent in texts)
         else:
             text = "\n".join(text.replace("\n", "\n" + " " * indent) for text, indent in texts)
         self._settled.wait(1)
@@ -184,55 +177,14 @@ def _next_line() -> str:
     return line.removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
 
 
-def _wrapped(text: str, columns: int, indent: int) -> str:
-    """Return *text* in rows of at most *columns*, all but the first indented by *indent*.
-
-    The terminal must not wrap a row itself: a continuation in the first column could look like
-    output of the program or a message of another user.
-    """
-    margin = " " * min(indent, columns // 3)
-    rows: list[str] = []
-    for number, line in enumerate(text.replace("\t", _TAB).split("\n")):
-        row = margin if number else ""
-        taken = len(row)
-        for word in re.findall(" +|[^ ]+", line):
-            fits = len(margin) + _width(word, widest=True) <= columns
-            for piece in [word] if fits else _PIECES.findall(word):
-                width = _width(piece, widest=True)
-                if taken + width > columns:
-                    rows.append(row)
-                    row, taken = margin, len(margin)
-                    if not piece.strip(" "):
-                        continue
-                row += piece
-                taken += width
-        rows.append(row)
-    return "\n".join(rows)
-
-
-def _width(text: str, *, widest: bool = False) -> int:
-    """Return the columns that *text* takes on a terminal (Unicode Annex 11).
-
-    Terminals do not all agree; with *widest*, the most columns that one may need.
-    """
-    nothing = ("Mn", "Me") if widest else ("Mn", "Me", "Cf")
-    return sum(
-        0
-        if unicodedata.category(character) in nothing
-        and not (widest and character == _EMOJI_SELECTOR)
-        else 1 + (unicodedata.east_asian_width(character) in "WF")
-        for character in _COLOUR.sub("", text)
-    )
-
-
 def _place(text: str, columns: int, *, at_end: bool = True) -> tuple[int, int]:
     """Return the row and column of the cursor after *text*, written from the first column on.
 
     At the end of the text the cursor stays in a full row; within the text it does not.
     """
     *above, last = text.split("\n")
-    row = sum(1 + max(0, _width(full) - 1) // columns for full in above)
-    width = _width(last)
+    row = sum(1 + max(0, cli.text_width(full) - 1) // columns for full in above)
+    width = cli.text_width(last)
     wraps = max(0, width - 1) // columns if at_end else width // columns
     return row + wraps, width - wraps * columns
 

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 from chat.app.i18n import gettext as _
 from chat.app.i18n import mark, ngettext, nmark
-from chat.app.options import address_text, wrapped, write
+from chat.app.options import address_text, fitting, write
 from chat.app.sentences import left_sentence, phrase
 from chat.core.history import Entry
 from chat.core.protocol import Limits, nick_key, printable
@@ -388,7 +388,7 @@ def _start_sentences(facts: Facts) -> list[str]:
         "  " + _("Encryption (TLS): {tls}").format(tls=tls),
         "  " + _("Ctrl-C stops the server."),
     ]
-    return [wrapped(line, sys.stdout, indent=4) for line in lines]
+    return [fitting(line, sys.stdout, indent=4) for line in lines]
 
 
 # Amounts

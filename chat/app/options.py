@@ -16,13 +16,14 @@ import contextlib
 import functools
 import io
 import os
+import re
 import select
 import shutil
 import signal
 import socket
 import sys
-import textwrap
 import tomllib
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -41,6 +42,11 @@ PYTHON = "py" if os.name == "nt" else "python3"
 
 USAGE_STATUS = 2
 FAILURE_STATUS = 1
+
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
+_PIECES = re.compile("\x1b\\[[0-9;]*m|.", re.DOTALL)
+_EMOJI_SELECTOR = "\ufe0f"  # makes some characters wider on some terminals
+_TAB = " " * 4
 
 
 class OptionError(Exception):
@@ -377,22 +383,57 @@ def write(text: str, stream: TextIO | None = None) -> None:
             )
 
 
-def wrapped(sentence: str, stream: TextIO, indent: int) -> str:
-    """Return *sentence* wrapped between words for a terminal, unchanged for other programs."""
+def wrapped(text: str, columns: int, indent: int) -> str:
+    """Return *text* in rows of at most *columns*, all but the first indented by *indent*.
+
+    The terminal must not wrap a row itself: a continuation in the first column could look like
+    output of the program or a message of another user.
+    """
+    margin = " " * min(indent, columns // 3)
+    rows: list[str] = []
+    for number, line in enumerate(text.replace("\t", _TAB).split("\n")):
+        row = margin if number else ""
+        taken = len(row)
+        for word in re.findall(" +|[^ ]+", line):
+            fits = len(margin) + text_width(word, widest=True) <= columns
+            for piece in [word] if fits else _PIECES.findall(word):
+                width = text_width(piece, widest=True)
+                if taken + width > columns:
+                    rows.append(row)
+                    row, taken = margin, len(margin)
+                    if not piece.strip(" "):
+                        continue
+                row += piece
+                taken += width
+        rows.append(row)
+    return "\n".join(rows)
+
+
+def text_width(text: str, *, widest: bool = False) -> int:
+    """Return the columns that *text* takes on a terminal (Unicode Annex 11).
+
+    Terminals do not all agree; with *widest*, the most columns that one may need.
+    """
+    nothing = ("Mn", "Me") if widest else ("Mn", "Me", "Cf")
+    return sum(
+        0
+        if unicodedata.category(character) in nothing
+        and not (widest and character == _EMOJI_SELECTOR)
+        else 1 + (unicodedata.east_asian_width(character) in "WF")
+        for character in _COLOUR.sub("", text)
+    )
+
+
+def fitting(sentence: str, stream: TextIO, indent: int) -> str:
+    """Return *sentence* wrapped for a terminal, unchanged for other programs."""
     if not stream.isatty():
         return sentence
-    return textwrap.fill(
-        sentence,
-        max(20, shutil.get_terminal_size().columns),
-        subsequent_indent=" " * indent,
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
+    return wrapped(sentence, shutil.get_terminal_size().columns, indent)
 
 
 def complain(sentence: str) -> None:
     """Print *sentence* on stderr."""
-    write(wrapped(sentence, sys.stderr, indent=2) + "\n", sys.stderr)
+    write(fitting(sentence, sys.stderr, indent=2) + "\n", sys.stderr)
 
 
 def fail(sentence: str) -> int:
