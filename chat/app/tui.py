@@ -128,8 +128,6 @@ class Talk(Conversation):
         self._app: ChatApp
         self.attempt = 0
         """The number of the attempt to reconnect; 0: there is a connection."""
-        self.ended = False
-        """Whether the conversation is over."""
         self.unsent: list[str] = []
         """Lines that were typed and could not be sent any more."""
 
@@ -231,8 +229,7 @@ class Talk(Conversation):
         self._app.deliver(self._app.bell)
 
     def over(self) -> None:
-        """Note the end; the screen stays, so that the conversation can be read."""
-        self.ended = True
+        """Do nothing: the screen stays, so that the conversation can be read."""
 
     # Any thread
 
@@ -703,7 +700,7 @@ class ChatApp(App[None]):
     def _connection_words(self) -> str:
         if self._leaving:
             return _("leaving…")
-        if self.talk.ended:
+        if self.talk.client.closed:
             return _("the conversation is over, Ctrl-C leaves")
         if self._sure:
             return _("Ctrl-C again: leave")
@@ -720,7 +717,7 @@ class ChatApp(App[None]):
         if is_goodbye(line):
             self.draft.put("")
             self.action_leave()
-        elif self.talk.ended:  # the text stays in the line
+        elif self.talk.client.closed:  # the text stays in the line
             self.bell()
         elif partner and line.strip() and not command_in(line) and not self.talk.is_here(partner):
             self.talk.refuse(partner)
@@ -768,7 +765,7 @@ class ChatApp(App[None]):
 
     def action_clear_or_leave(self) -> None:
         """Clear the line (the arrow keys restore it); on an empty line, the second time, leave."""
-        if self.talk.ended or (self._sure and not self.draft.text):
+        if self.talk.client.closed or (self._sure and not self.draft.text):
             self.action_leave()
             return
         if self.draft.text:
