@@ -246,7 +246,9 @@ class Console(Conversation):
         """Greet the user and handle what they type, until they leave or the conversation ends."""
         ends = (EOFError, KeyboardInterrupt, ConnectionClosedError)
         self.greet()
-        with self._interruptible():
+        with contextlib.ExitStack() as restoring:
+            for number in cli.stop_signals():
+                restoring.callback(signal.signal, number, signal.signal(number, self._interrupt))
             self.client.listen()
             try:
                 with contextlib.suppress(*ends):
@@ -263,21 +265,11 @@ class Console(Conversation):
         with self.waiting():
             return self._screen.read(f"[{self.addressee}] ")
 
-    @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Let a signal interrupt only waiting, for input or for the server."""
-
-        def interrupted(_number: int, _frame: object) -> None:
-            self._over = True
-            if self._is_waiting:
-                raise KeyboardInterrupt
-
-        before = {number: signal.signal(number, interrupted) for number in cli.stop_signals()}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _interrupt(self, _number: int, _frame: object) -> None:
+        """Handle a signal: interrupt only waiting, for input or for the server."""
+        self._over = True
+        if self._is_waiting:
+            raise KeyboardInterrupt
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:

@@ -247,7 +247,7 @@ class Conversation(abc.ABC):
             return
         text, to = printable(text.replace("\r", "")), to or self._partner
         if not self.is_here(to):
-            self._refuse("no_such_user", None, text)
+            self._on_error({"code": "no_such_user", "message": {"text": text}})
             return
         with self.waiting():
             self.client.wait_ready()
@@ -268,12 +268,6 @@ class Conversation(abc.ABC):
     def is_here(self, nick: str | None) -> bool:
         """Tell whether somebody called *nick* is in the chat. Any thread."""
         return nick is None or nick_key(nick) in map(nick_key, self.client.users)
-
-    def _refuse(self, code: str, refused: object, text: str | None) -> None:
-        sentence = error_sentence(code, refused)
-        if text is not None:
-            sentence += " " + _("Not delivered: {text}").format(text=text)
-        self._warn(sentence)
 
     def _find(self, nick: str) -> str | None:
         """Return the nickname of the user called *nick*; None, with a warning, if there is none."""
@@ -306,13 +300,10 @@ class Conversation(abc.ABC):
     # The commands
 
     def _do_help(self, _rest: str) -> None:
-        for_meaning = 21
-        self._show(
-            *(
-                Line((Part(f"  {usage:<{for_meaning - 3}} {meaning}"),), "help", indent=for_meaning)
-                for usage, meaning in [*command_list(), *self.keys()]
-            )
-        )
+        column = 21  # of the meanings
+        rows = [*command_list(), *self.keys()]
+        texts = [f"  {usage:<{column - 3}} {meaning}" for usage, meaning in rows]
+        self._show(*(Line((Part(text),), "help", indent=column) for text in texts))
 
     def _do_users(self, _rest: str) -> None:
         self.client.request_users()
@@ -410,7 +401,10 @@ class Conversation(abc.ABC):
             self._show(Line((Part(sentence, "quiet"),)))
 
     def _on_error(self, event: Message) -> None:
-        self._refuse(event["code"], event.get("re"), event.get("message", {}).get("text"))
+        sentence = error_sentence(event["code"], event.get("re"))
+        if "message" in event:
+            sentence += " " + _("Not delivered: {text}").format(text=event["message"]["text"])
+        self._warn(sentence)
 
     def _on_held(self, event: Message) -> None:
         sentence = _(
