@@ -166,10 +166,8 @@ def _heed_signals(server: ChatServer, tls: ssl.SSLContext | None, options: Names
         server.request_stop("stopped")
 
     def renew(_number: int, _frame: object) -> None:  # promise: tls
-        from chat.promises.tls import server_context
-
         try:
-            server_context(options.tls_cert, options.tls_key)  # a pair that fits, or an error
+            _tls(options)  # a pair that fits, or an error
             assert tls is not None
             tls.load_cert_chain(options.tls_cert, options.tls_key)
         except (UnusableError, OSError) as error:

@@ -1,4 +1,4 @@
-"""What the two programs share: options, error messages, standard streams.
+"""What the two programs share: options, error messages, signals, standard streams.
 
 An option is looked up on the command line first, then in the environment, then in the user's
 settings, a small TOML file like ::
