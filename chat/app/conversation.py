@@ -364,7 +364,7 @@ class Conversation(abc.ABC):
             self._tell(_(sentence))
 
     def _on_message(self, event: Message) -> None:
-        self._spoke[nick_key(event["from"])] = time.monotonic()
+        self._spoke[nick_key(event["from"])] = time.perf_counter()
         line = self._message_line(event)
         self._show(line)
         named = any(part.role == "mention" for part in line.parts)
