@@ -9,12 +9,11 @@ if __name__ == "__main__":  # Ctrl-C before the program is ready ends it without
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import contextlib
+import functools
 import os
-import socket
 import sys
 import threading
 from argparse import Namespace
-from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TextIO
@@ -23,19 +22,12 @@ if not __package__:  # python chat/client.py: make the package importable, and h
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from chat.app import options as cli
-from chat.app.console import Console, Screen, stop_signals
+from chat.app.console import Console, Screen
 from chat.app.conversation import Conversation
 from chat.app.i18n import gettext as _
 from chat.app.sentences import error_sentence, why
-from chat.core.client import (
-    ChatClient,
-    Cipher,
-    ConnectionClosedError,
-    RefusedError,
-    plain_transport,
-)
-from chat.core.connection import Transport, TransportError
-from chat.core.protocol import Message
+from chat.core.client import ChatClient, ConnectionClosedError, RefusedError
+from chat.core.connection import TransportError
 from chat.promises.resume import ResumingClient  # promise: resume
 
 # A line marked with a promise goes when its file in chat/promises goes, with all that it begins.
@@ -47,7 +39,7 @@ PATIENCE = 2.0
 def main(arguments: list[str] | None = None) -> int:
     """Run the client from the command line; return the exit status."""
     options = cli.read_options(_parser, "client", arguments)
-    for number in stop_signals():  # however we were started: a shell may ignore Ctrl-C for us
+    for number in cli.stop_signals():  # however we were started: a shell may ignore Ctrl-C for us
         signal.signal(number, signal.default_int_handler)
     try:
         return cli.attempt(_run, options)
@@ -56,9 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: Namespace) -> int:
-    with _open_log(options.log) as log:
+    options.tls = options.tls or options.tls_ca is not None
+    with _open_log(options.log) as log, contextlib.closing(_assemble(options)) as client:
         try:
-            return _talk(options, log)
+            return _talk(client, log, options)
         except RefusedError as error:
             return cli.fail(error_sentence(error.code))
         except OSError as error:
@@ -70,16 +63,13 @@ def _open_log(path: str | None) -> contextlib.AbstractContextManager[TextIO | No
     if not path:
         return contextlib.nullcontext()
     try:
-        return open(path, "a", encoding="utf-8", buffering=1, opener=_open_for_us_alone)
+        opener = functools.partial(os.open, mode=0o600)
+        return open(path, "a", encoding="utf-8", buffering=1, opener=opener)
     except OSError as error:
         sentence = _("Cannot write the log {path}: {reason}. --log FILE names another one.")
         if isinstance(error, FileNotFoundError):
             sentence = _("Cannot write the log {path}: there is no such folder. Make it first.")
         raise cli.OptionError(sentence.format(path=path, reason=why(error))) from error
-
-
-def _open_for_us_alone(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _cannot_connect(error: OSError, options: Namespace) -> str:
@@ -91,7 +81,7 @@ def _cannot_connect(error: OSError, options: Namespace) -> str:
     )
     if isinstance(error, TransportError):
         sentence = _("Cannot connect securely to {address}: {reason}. Nothing was sent.")
-    elif isinstance(error, ConnectionClosedError | TimeoutError) and not _wants_tls(options):
+    elif isinstance(error, ConnectionClosedError | TimeoutError) and not options.tls:
         sentence = _(
             "Cannot connect to {address}: {reason}. If that server encrypts, it takes --tls "
             "or --tls-ca; --host and --port say where to look."
@@ -99,67 +89,52 @@ def _cannot_connect(error: OSError, options: Namespace) -> str:
     return sentence.format(address=address, reason=reason, python=cli.PYTHON)
 
 
-def _talk(options: Namespace, log: TextIO | None) -> int:
-    face: Conversation | None = None
+def _talk(client: ChatClient, log: TextIO | None, options: Namespace) -> int:
+    face: Conversation
+    console = face = Console(client, Screen(), log, bell=options.bell)
+    _connect(client, options)
+    console.register(options.nick)
+    if _full_screen(options):
+        from chat.app import tui
 
-    def on_event(event: Message) -> None:
-        if face is not None:
-            face.on_event(event)
-
-    cipher: Cipher | None = None
-    if options.passphrase_file is not None:  # promise: encryption
-        from chat.promises import encryption
-
-        cipher = encryption.Cipher(encryption.read_passphrase(options.passphrase_file))
-    kind: type[ChatClient] = ChatClient
-    transport: Callable[[socket.socket, str], Transport] = plain_transport
-    if not options.no_reconnect:  # promise: resume
-        kind = ResumingClient
-    if _wants_tls(options):  # promise: tls
-        from chat.promises.tls import client_context, client_transport
-
-        transport = client_transport(client_context(options.tls_ca))
-    client = kind(
-        (options.host, options.port),
-        also=options.also or (),
-        on_event=on_event,
-        transport=transport,
-        cipher=cipher,
-    )
-    settings = {"bell": options.bell, "has_passphrase": cipher is not None}
-    console = face = Console(client, Screen(), log, **settings)
-    try:
-        with _impatience(options):
-            client.connect()
-        users = console.register(options.nick)
-        if _full_screen(options):
-            from chat.app import tui
-
-            face = tui.Talk(client, log, **settings)
-            if tui.run(face, users, options):
-                return cli.FAILURE_STATUS
-        else:
-            console.greet(users)
-            with console.interruptible():
-                client.listen()
-                console.converse()
-                client.close()  # within: the signal that ends the waiting may come late
-    finally:
-        client.close()
+        face = tui.Talk(client, log, bell=options.bell)
+        if tui.run(face, options):
+            return cli.FAILURE_STATUS
+    else:
+        console.converse()
     return 0 if face.end_reason in ("quit", "shutdown") else cli.FAILURE_STATUS
 
 
-@contextlib.contextmanager
-def _impatience(options: Namespace) -> Iterator[None]:
-    """Say, when the server has been silent for `PATIENCE` seconds, what that may mean."""
+def _assemble(options: Namespace) -> ChatClient:
+    """Return a client with the promises that it is to keep, each put in at its seam.
+
+    Raises `UnusableError`.
+    """
+    kind: type[ChatClient] = ChatClient
+    if not options.no_reconnect:  # promise: resume
+        kind = ResumingClient
+    client = kind((options.host, options.port), also=options.also or ())
+    if options.tls:  # promise: tls
+        from chat.promises.tls import client_context, client_transport
+
+        client.transport = client_transport(client_context(options.tls_ca))
+    if options.passphrase_file is not None:  # promise: encryption
+        from chat.promises.encryption import Cipher, read_passphrase
+
+        client.cipher = Cipher(read_passphrase(options.passphrase_file))
+    return client
+
+
+def _connect(client: ChatClient, options: Namespace) -> None:
+    """Connect; when the server is silent for `PATIENCE` seconds, say what that may mean."""
     sentence = _("The server at {address} has not answered yet.")
-    if not _wants_tls(options):
+    if not options.tls:
         sentence += " " + _("If it encrypts, it waits for --tls or --tls-ca. Ctrl-C ends this.")
     address = cli.address_text(options.host, options.port)
     timer = threading.Timer(PATIENCE, cli.complain, [sentence.format(address=address)])
     timer.start()
     try:
-        yield
+        client.connect()
     finally:
         timer.cancel()
         timer.join()
@@ -170,10 +145,6 @@ def _full_screen(options: Namespace) -> bool:
     streams = (sys.stdin, sys.stdout, sys.stderr)  # the screen is written to the last
     terminal = all(stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb"
     return terminal and not options.plain and find_spec("textual") is not None
-
-
-def _wants_tls(options: Namespace) -> bool:
-    return bool(options.tls or options.tls_ca)
 
 
 def _parser() -> cli.ArgumentParser:

@@ -26,7 +26,7 @@ if not __package__:  # python chat/server.py: make the package importable, and h
 from chat.app import journal
 from chat.app import options as cli
 from chat.app.i18n import gettext as _
-from chat.app.sentences import setting, why
+from chat.app.sentences import why
 from chat.core.connection import Transport
 from chat.core.history import Log
 from chat.core.protocol import DEFAULT_HOST, Limits
@@ -83,16 +83,8 @@ def _run(options: Namespace) -> int:
             )
         raise cli.OptionError(sentence.format(address=address, reason=why(error))) from error
     _heed_signals(server, tls, options)
-    about = journal.about(
-        server.address,
-        server.limits,
-        history=options.history,
-        backplane=options.backplane,
-        tls=tls is not None,
-    )
-    as_json = options.log_format == "json"
     gc.set_threshold(20_000, 20, 20)  # what is said lives long, and is in no cycle
-    with journal.on_console(logger, about, show_text=options.show_text, as_json=as_json):
+    with journal.on_console(logger, server.address, server.limits, options):
         server.start()
         server.wait()
     return 0
@@ -174,26 +166,18 @@ def _heed_signals(server: ChatServer, tls: ssl.SSLContext | None, options: Names
         server.request_stop("stopped")
 
     def renew(_number: int, _frame: object) -> None:  # promise: tls
-        from chat.promises.tls import server_context
-
         try:
-            server_context(options.tls_cert, options.tls_key)  # a pair that fits, or an error
+            _tls(options)  # a pair that fits, or an error
             assert tls is not None
             tls.load_cert_chain(options.tls_cert, options.tls_key)
-        except UnusableError as error:
-            log("not_renewed", reason=setting(error.code, error.details))
-        except OSError as error:
+        except (UnusableError, OSError) as error:
             log("not_renewed", reason=why(error))
         else:
             log("renewed")
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    if not hasattr(signal, "SIGHUP"):  # Windows
-        return
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
-        signal.signal(signal.SIGHUP, stop)
-    if tls is not None:  # promise: tls
+    for number in cli.stop_signals():
+        signal.signal(number, stop)
+    if tls is not None and hasattr(signal, "SIGHUP"):  # promise: tls
         signal.signal(signal.SIGHUP, renew)
 
 

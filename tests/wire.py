@@ -14,8 +14,8 @@ from typing import Any, Self
 
 Message = dict[str, Any]
 
-PATIENCE = 10.0
-"""Seconds that anything may take before a test fails: many times what it takes."""
+PATIENCE = 30.0
+"""Seconds that anything may take before a test fails: many times what it takes anywhere."""
 
 
 class Wire:

@@ -11,13 +11,11 @@ import contextlib
 import ctypes
 import getpass
 import os
-import re
 import shutil
 import signal
 import sys
 import threading
 import time
-import unicodedata
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
@@ -42,11 +40,6 @@ try:
 except ImportError:  # Windows
     readline = None  # type: ignore[assignment]
 
-_COLOUR = re.compile("\x1b\\[[0-9;]*m")
-_PIECES = re.compile("\x1b\\[[0-9;]*m|.", re.DOTALL)
-_EMOJI_SELECTOR = "\ufe0f"  # makes some characters wider on some terminals
-_TAB = " " * 4
-
 _COLOURS = {
     "quiet": "2",  # less important than a message
     "lock": "2",
@@ -57,14 +50,6 @@ _COLOURS = {
 
 _LONGEST_LINE = 1024 * 1024
 """Longest line, in characters; a longer one is handled in parts."""
-
-
-def stop_signals() -> list[signal.Signals]:
-    """Return the signals that end the program: without SIGHUP if ``nohup`` has it ignored."""
-    heeded = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        heeded.append(signal.SIGHUP)  # Windows has none
-    return heeded
 
 
 class Screen:
@@ -141,7 +126,7 @@ class Screen:
         """
         columns = shutil.get_terminal_size().columns
         if self.interactive:
-            text = "\n".join(_wrapped(text, columns, indent) for text, indent in texts)
+            text = "\n".join(cli.wrapped(text, columns, indent) for text, indent in texts)
         else:
             text = "\n".join(text.replace("\n", "\n" + " " * indent) for text, indent in texts)
         self._settled.wait(1)
@@ -192,55 +177,14 @@ def _next_line() -> str:
     return line.removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
 
 
-def _wrapped(text: str, columns: int, indent: int) -> str:
-    """Return *text* in rows of at most *columns*, all but the first indented by *indent*.
-
-    The terminal must not wrap a row itself: a continuation in the first column could look like
-    output of the program or a message of another user.
-    """
-    margin = " " * min(indent, columns // 3)
-    rows: list[str] = []
-    for number, line in enumerate(text.replace("\t", _TAB).split("\n")):
-        row = margin if number else ""
-        taken = len(row)
-        for word in re.findall(" +|[^ ]+", line):
-            fits = len(margin) + _width(word, widest=True) <= columns
-            for piece in [word] if fits else _PIECES.findall(word):
-                width = _width(piece, widest=True)
-                if taken + width > columns:
-                    rows.append(row)
-                    row, taken = margin, len(margin)
-                    if not piece.strip(" "):
-                        continue
-                row += piece
-                taken += width
-        rows.append(row)
-    return "\n".join(rows)
-
-
-def _width(text: str, *, widest: bool = False) -> int:
-    """Return the columns that *text* takes on a terminal (Unicode Annex 11).
-
-    Terminals do not all agree; with *widest*, the most columns that one may need.
-    """
-    nothing = ("Mn", "Me") if widest else ("Mn", "Me", "Cf")
-    return sum(
-        0
-        if unicodedata.category(character) in nothing
-        and not (widest and character == _EMOJI_SELECTOR)
-        else 1 + (unicodedata.east_asian_width(character) in "WF")
-        for character in _COLOUR.sub("", text)
-    )
-
-
 def _place(text: str, columns: int, *, at_end: bool = True) -> tuple[int, int]:
     """Return the row and column of the cursor after *text*, written from the first column on.
 
     At the end of the text the cursor stays in a full row; within the text it does not.
     """
     *above, last = text.split("\n")
-    row = sum(1 + max(0, _width(full) - 1) // columns for full in above)
-    width = _width(last)
+    row = sum(1 + max(0, cli.text_width(full) - 1) // columns for full in above)
+    width = cli.text_width(last)
     wraps = max(0, width - 1) // columns if at_end else width // columns
     return row + wraps, width - wraps * columns
 
@@ -253,10 +197,10 @@ class Console(Conversation):
     """A conversation on a `Screen`."""
 
     def __init__(
-        self, client: ChatClient, screen: Screen, log: TextIO | None = None, **settings: bool
+        self, client: ChatClient, screen: Screen, log: TextIO | None = None, *, bell: bool = False
     ) -> None:
         """Drive *client* from *screen*; the rest is as in `Conversation`."""
-        super().__init__(client, log, **settings)
+        super().__init__(client, log, bell=bell)
         self._screen = screen
         self._day = date(time.time())
         self._is_waiting = False  # the main thread, and a signal may end it
@@ -266,8 +210,8 @@ class Console(Conversation):
 
     # The main thread
 
-    def register(self, nick: str | None) -> list[str]:
-        """Register as *nick*, or under a name asked for until one is accepted; return the others.
+    def register(self, nick: str | None) -> None:
+        """Register as *nick*, or under a name asked for until one is accepted.
 
         Raises `RefusedError` when the user cannot be asked, `OSError` when the connection is lost.
         """
@@ -280,61 +224,56 @@ class Console(Conversation):
             if nick is None and is_goodbye(name):
                 raise EOFError
             try:
-                return self._register(name)
+                self._register(name)
             except RefusedError as error:
                 if error.code not in ("bad_nick", "nick_taken") or not self._screen.interactive:
                     raise
                 self._warn(error_sentence(error.code))
                 nick = None
+            else:
+                return
 
-    def _register(self, nick: str) -> list[str]:
+    def _register(self, nick: str) -> None:
         try:
-            users: list[str] = self._client.register(nick)["users"]
+            self.client.register(nick)
         except (RefusedError, ConnectionClosedError) as error:
             if isinstance(error, RefusedError) and error.code != "register_timeout":
                 raise
-            self._client.connect()  # the user took their time, and the server did not wait
-            users = self._client.register(nick)["users"]
-        return users
+            self.client.connect()  # the user took their time, and the server did not wait
+            self.client.register(nick)
 
     def converse(self) -> None:
-        """Handle what the user types, until they leave or the conversation ends."""
+        """Greet the user and handle what they type, until they leave or the conversation ends."""
         ends = (EOFError, KeyboardInterrupt, ConnectionClosedError)
-        try:
-            with contextlib.suppress(*ends):
-                self._read_and_handle()
-        finally:
-            self._noticed.set()
-        if not self._screen.interactive:
-            with contextlib.suppress(*ends, TimeoutError), self._waiting():
-                self._client.wait_acknowledged()
+        self.greet()
+        with contextlib.ExitStack() as restoring:
+            for number in cli.stop_signals():
+                restoring.callback(signal.signal, number, signal.signal(number, self._interrupt))
+            self.client.listen()
+            try:
+                with contextlib.suppress(*ends):
+                    while not is_goodbye(line := self._read()):
+                        self._handle(line)
+            finally:
+                self._noticed.set()
+            if not self._screen.interactive:
+                with contextlib.suppress(*ends, TimeoutError), self.waiting():
+                    self.client.wait_acknowledged()
+            self.client.close()  # within: the signal that ends the waiting may come late
 
-    def _read_and_handle(self) -> None:
-        while True:
-            with self._waiting():
-                line = self._screen.read(f"[{self.addressee}] ")
-            if is_goodbye(line):
-                return
-            self._handle(line)
+    def _read(self) -> str:
+        with self.waiting():
+            return self._screen.read(f"[{self.addressee}] ")
 
-    @contextlib.contextmanager
-    def interruptible(self) -> Iterator[None]:
-        """Let a signal interrupt only waiting, for input or for the server."""
-
-        def interrupted(_number: int, _frame: object) -> None:
-            self._over = True
-            if self._is_waiting:
-                raise KeyboardInterrupt
-
-        before = {number: signal.signal(number, interrupted) for number in stop_signals()}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _interrupt(self, _number: int, _frame: object) -> None:
+        """Handle a signal: interrupt only waiting, for input or for the server."""
+        self._over = True
+        if self._is_waiting:
+            raise KeyboardInterrupt
 
     @contextlib.contextmanager
-    def _waiting(self) -> Iterator[None]:
+    def waiting(self) -> Iterator[None]:
+        """Let a signal interrupt the context."""
         self._is_waiting = True
         try:
             if self._over:  # since the last line
@@ -343,17 +282,12 @@ class Console(Conversation):
         finally:
             self._is_waiting = False
 
-    def wait_ready(self) -> None:
-        """Wait until a message may be sent, or a signal comes."""
-        with self._waiting():
-            self._client.wait_ready()
-
-    def ask_password(self, use: Callable[[str], None]) -> None:
-        """Ask for the password and *use* it."""
-        with self._waiting():
+    def ask_password(self) -> None:
+        """Ask for the password and send it."""
+        with self.waiting():
             password = self._screen.read_password(_("Admin password: "))
         if password:
-            use(password)
+            self.client.become_admin(password)
         else:
             self._warn(_("The password is missing: /admin PASSWORD"))
 
@@ -397,6 +331,6 @@ class Console(Conversation):
             return
         # A signal just before the main thread starts to wait would be lost, so repeat it until it
         # is noticed.
-        signal.pthread_kill(main, signal.SIGINT)
-        while not self._noticed.wait(0.1):
+        while not self._noticed.is_set():
             signal.pthread_kill(main, signal.SIGINT)
+            self._noticed.wait(0.1)

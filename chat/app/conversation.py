@@ -63,9 +63,6 @@ class Line:
     own: bool = False
     """Whether it is the user's own message."""
 
-    calls: bool = False
-    """Whether it calls the user's attention: a private message, or one with their nickname."""
-
     indent: int = 2
     """Columns by which further rows are indented, if it is not a message."""
 
@@ -109,11 +106,11 @@ def addressee(partner: str | None, *, here: bool) -> str:
     return shown_nick(partner) if here else _("{nick} (left)").format(nick=shown_nick(partner))
 
 
-def fill(sentence: str, **values: str | int | Part) -> tuple[Part, ...]:
-    """Return *sentence* with its ``{names}`` replaced by *values*."""
+def fill(sentence: str, role: str = "plain", /, **values: str | int | Part) -> tuple[Part, ...]:
+    """Return *sentence* in the style of *role*, with its ``{names}`` replaced by *values*."""
     pieces = re.split(r"{(\w+)}", sentence)
     parts = (values[piece] if place % 2 else piece for place, piece in enumerate(pieces) if piece)
-    return tuple(part if isinstance(part, Part) else Part(str(part)) for part in parts)
+    return tuple(part if isinstance(part, Part) else Part(str(part), role) for part in parts)
 
 
 # What is typed
@@ -152,20 +149,19 @@ class Conversation(abc.ABC):
         log: TextIO | None = None,
         *,
         bell: bool = False,
-        has_passphrase: bool = False,
     ) -> None:
-        """Drive *client*; append what is shown to *log*, if given.
+        """Drive *client* and handle its events; append what is shown to *log*, if given.
 
         With *bell*, ring when somebody writes to the user alone or names them.
         """
-        self._client = client
+        self.client = client
+        client.on_event = self.on_event
         self._log = log
         self._bell = bell
-        self._has_passphrase = has_passphrase
         self._partner: str | None = None
         self._gone: set[str] = set()  # keys of partners who have left since they were chosen
         self._entered = time.time()
-        self._speakers: dict[str, None] = {}  # keys of nicknames, who spoke last is last
+        self._spoke: dict[str, float] = {}  # when each spoke last, by the keys of nicknames
         self.end_reason = "quit"
         """Why the conversation ended: ``quit``, ``shutdown``, ``kicked``, ``lost`` …"""
 
@@ -180,8 +176,8 @@ class Conversation(abc.ABC):
         """Call the user's attention. The listener's thread."""
 
     @abc.abstractmethod
-    def ask_password(self, use: Callable[[str], None]) -> None:
-        """Ask for the admin's password and *use* it. The user's thread."""
+    def ask_password(self) -> None:
+        """Ask for the admin's password and send it. The user's thread."""
 
     @abc.abstractmethod
     def over(self) -> None:
@@ -197,9 +193,9 @@ class Conversation(abc.ABC):
         """Return further lines for /help: a key, and what it does."""
         return []
 
-    def wait_ready(self) -> None:
-        """Wait until a message may be sent. The user's thread. Raises as `ChatClient.say`."""
-        self._client.wait_ready()
+    def waiting(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which the user's thread waits for the user or for the server."""
+        return contextlib.nullcontext()
 
     def said(self, text: str, to: str | None) -> None:
         """Show that *text* was sent, where it is not visible yet. The user's thread."""
@@ -207,10 +203,10 @@ class Conversation(abc.ABC):
 
     # Entering
 
-    def greet(self, users: list[str]) -> None:
+    def greet(self) -> None:
         """Tell the user that they are in the chat, and who else is."""
-        self._tell(_("You are in the chat as {nick}."), nick=_nick(self._client.nick))
-        self._show_users(users)
+        self._tell(_("You are in the chat as {nick}."), nick=_nick(self.client.nick))
+        self._show_users(self.client.users)
         self._show(Line((Part(_("/help lists the commands."), "quiet"),)))
 
     # The user's thread
@@ -222,7 +218,7 @@ class Conversation(abc.ABC):
         except TimeoutError:
             self._warn(_("The server does not answer. Not sent: {line}"), line=line)
         except ConnectionClosedError:
-            if self._client.closed or command_in(line) is None:
+            if self.client.closed or command_in(line) is None:
                 raise
             self._warn(_("There is no connection at the moment. Try again when it is back."))
 
@@ -243,24 +239,25 @@ class Conversation(abc.ABC):
             self._say(line.lstrip()[1:] if word.startswith("//") else line)
 
     def _say(self, text: str, to: str | None = None) -> None:
-        if len(text) > self._client.text_chars:
+        if len(text) > self.client.text_chars:
             sentence = _(
                 "The message is too long: {n} characters, and {most} will do. Send it in parts."
             )
-            self._warn(sentence, n=len(text), most=self._client.text_chars)
+            self._warn(sentence, n=len(text), most=self.client.text_chars)
             return
         text, to = printable(text.replace("\r", "")), to or self._partner
         if not self.is_here(to):
-            self._refuse("no_such_user", None, text)
+            self._on_error({"code": "no_such_user", "message": {"text": text}})
             return
-        self.wait_ready()
+        with self.waiting():
+            self.client.wait_ready()
         if to is not None and nick_key(to) in self._gone:
             sentence = _(
                 "The {nick} you talked to has left; this may be another person. "
                 "/chat {nick} if you know who it is, /all returns to everybody."
             )
             self._warn(sentence, nick=to)
-        self._client.say(text, to)
+        self.client.say(text, to)
         self.said(text, to)
 
     @property
@@ -270,22 +267,16 @@ class Conversation(abc.ABC):
 
     def is_here(self, nick: str | None) -> bool:
         """Tell whether somebody called *nick* is in the chat. Any thread."""
-        return nick is None or nick_key(nick) in map(nick_key, self._client.users)
-
-    def _refuse(self, code: str, refused: object, text: str | None) -> None:
-        sentence = error_sentence(code, refused)
-        if text is not None:
-            sentence += " " + _("Not delivered: {text}").format(text=text)
-        self._warn(sentence)
+        return nick is None or nick_key(nick) in map(nick_key, self.client.users)
 
     def _find(self, nick: str) -> str | None:
         """Return the nickname of the user called *nick*; None, with a warning, if there is none."""
         key = nick_key(nick)
-        for user in self._client.users:
+        for user in self.client.users:
             if nick_key(user) == key:
                 return user
         sentence = _("There is no user {nick}. /users shows who is here.")
-        if key == nick_key(self._client.nick):
+        if key == nick_key(self.client.nick):
             sentence = _("That is you. /users shows who else is here.")
         self._warn(sentence, nick=nick)
         return None
@@ -302,24 +293,20 @@ class Conversation(abc.ABC):
         if not word and before.strip() not in ("", "/msg", "/chat", "/kick"):
             return []  # in the middle of a text no nickname is expected
         key = nick_key(word)
-        users = [user for user in self._client.users if nick_key(user).startswith(key)]
-        latest = {speaker: number for number, speaker in enumerate(self._speakers)}
-        users.sort(key=lambda user: latest.get(nick_key(user), -1), reverse=True)
+        users = [user for user in self.client.users if nick_key(user).startswith(key)]
+        users.sort(key=lambda user: self._spoke.get(nick_key(user), 0), reverse=True)
         return [shown_nick(user) + (", " if begins else " ") for user in users]
 
     # The commands
 
     def _do_help(self, _rest: str) -> None:
-        for_meaning = 21
-        self._show(
-            *(
-                Line((Part(f"  {usage:<{for_meaning - 3}} {meaning}"),), "help", indent=for_meaning)
-                for usage, meaning in [*command_list(), *self.keys()]
-            )
-        )
+        column = 21  # of the meanings
+        rows = [*command_list(), *self.keys()]
+        texts = [f"  {usage:<{column - 3}} {meaning}" for usage, meaning in rows]
+        self._show(*(Line((Part(text),), "help", indent=column) for text in texts))
 
     def _do_users(self, _rest: str) -> None:
-        self._client.request_users()
+        self.client.request_users()
 
     def _do_chat(self, rest: str) -> None:
         if not rest:
@@ -344,7 +331,7 @@ class Conversation(abc.ABC):
         if rest and not (rest.isascii() and rest.isdigit() and rest.strip("0")):
             self._warn(_("How many messages? /history NUMBER"))
         else:
-            self._client.request_history(int(rest[:9]) if rest else None)
+            self.client.request_history(int(rest[:9]) if rest else None)
 
     def _do_dice(self, _rest: str) -> None:
         rolled = random.randint(1, 6)
@@ -354,18 +341,18 @@ class Conversation(abc.ABC):
 
     def _do_admin(self, rest: str) -> None:
         if rest:
-            self._client.become_admin(rest)
+            self.client.become_admin(rest)
         else:
-            self.ask_password(self._client.become_admin)
+            self.ask_password()
 
     def _do_kick(self, rest: str) -> None:
         if not rest:
             self._warn(_("Whom to remove? /kick NICK"))
         elif user := self._find(rest):
-            self._client.kick(user)
+            self.client.kick(user)
 
     def _do_down(self, _rest: str) -> None:
-        self._client.shut_server_down()
+        self.client.shut_server_down()
 
     # The listener's thread
 
@@ -377,19 +364,18 @@ class Conversation(abc.ABC):
             self._tell(_(sentence))
 
     def _on_message(self, event: Message) -> None:
-        speaker = nick_key(event["from"])
-        self._speakers.pop(speaker, None)
-        self._speakers[speaker] = None
+        self._spoke[nick_key(event["from"])] = time.perf_counter()
         line = self._message_line(event)
         self._show(line)
-        if line.calls and self._bell:
+        named = any(part.role == "mention" for part in line.parts)
+        if self._bell and (named or event["to"] is not None):
             self.ring()
 
     def _on_joined(self, event: Message) -> None:
         self._news(event["nick"], _("{nick} is in the chat now"))
 
     def _on_left(self, event: Message) -> None:
-        if event["nick"] == self._client.nick:
+        if event["nick"] == self.client.nick:
             return  # "closed" follows, and says why
         if self._partner is not None and nick_key(event["nick"]) == nick_key(self._partner):
             self._gone.add(nick_key(event["nick"]))
@@ -415,7 +401,10 @@ class Conversation(abc.ABC):
             self._show(Line((Part(sentence, "quiet"),)))
 
     def _on_error(self, event: Message) -> None:
-        self._refuse(event["code"], event.get("re"), event.get("message", {}).get("text"))
+        sentence = error_sentence(event["code"], event.get("re"))
+        if "message" in event:
+            sentence += " " + _("Not delivered: {text}").format(text=event["message"]["text"])
+        self._warn(sentence)
 
     def _on_held(self, event: Message) -> None:
         sentence = _(
@@ -437,7 +426,7 @@ class Conversation(abc.ABC):
         self.end_reason = event["reason"]
         if self.end_reason != "quit":
             self._warn(end_sentence(self.end_reason))
-        for message in self._client.unacknowledged:
+        for message in self.client.unacknowledged:
             self._warn(_("The server has not confirmed: {text}"), text=message["text"])
         self.over()
 
@@ -445,30 +434,27 @@ class Conversation(abc.ABC):
 
     def _message_line(self, event: Message, panes: tuple[str | None, ...] | None = None) -> Line:
         """Return the line for a message; *panes* is where to show it, if not where it belongs."""
-        me = self._client.nick
+        me = self.client.nick
         own, to, private = event["from"] == me, event["to"], event["to"] is not None
         parts = [Part(_("You")) if own else _nick(event["from"])]
         if private:
             words = _(" (only {nick} sees it)") if own else _(" (to you alone)")
-            parts += [
-                part if part.role == "nick" else part._replace(role="private")
-                for part in fill(words, nick=_nick(to))
-            ]
+            parts += fill(words, "private", nick=_nick(to))
         if event.get("sealed") is True:
             parts.append(Part(_(" (encrypted)"), "lock"))
-        elif self._has_passphrase:
+        elif self.client.cipher is not None:
             parts.append(Part(_(" (NOT encrypted)"), "warning"))
         parts.append(Part(": "))
-        said = [] if event["text"] is None else _with_mentions(printable(event["text"]), me)
-        if event["text"] is None:
+        if event["text"] is not None:
+            parts += _with_mentions(printable(event["text"]), me)
+        elif self.client.cipher is not None:
+            parts.append(Part(_("[encrypted under another passphrase]"), "quiet"))
+        else:
             sentence = _("[encrypted: a passphrase is needed, see --passphrase-file]")
-            if self._has_passphrase:
-                sentence = _("[encrypted under another passphrase]")
             parts.append(Part(sentence, "quiet"))
         if panes is None:
             panes = (to if own else event["from"],) if private else (None,)
-        calls = not own and (private or any(part.role == "mention" for part in said))
-        return Line((*parts, *said), "message", event["time"], panes, own, calls)
+        return Line(tuple(parts), "message", event["time"], panes, own)
 
     def _show_users(self, users: list[str]) -> None:
         if not users:
@@ -507,9 +493,7 @@ class Conversation(abc.ABC):
                 self._warn(_("The log is not written any more: {why}."), why=why(error))
 
 
-Command = Callable[[Conversation, str], None]
-
-COMMANDS: dict[str, Command] = {
+COMMANDS: dict[str, Callable[[Conversation, str], None]] = {
     name.removeprefix("_do_"): method
     for name, method in vars(Conversation).items()
     if name.startswith("_do_")
@@ -531,8 +515,6 @@ def _nick(nick: str) -> Part:
 
 def _with_mentions(text: str, nick: str) -> list[Part]:
     """Return *text* in parts, with each occurrence of *nick* as a mention."""
-    if not nick:
-        return [Part(text)]
     pieces = re.split(rf"(?<!\w)({re.escape(nick)})(?!\w)", text, flags=re.IGNORECASE)
     parts = [Part(piece, "mention" if place % 2 else "plain") for place, piece in enumerate(pieces)]
     return [part for part in parts if part.text]

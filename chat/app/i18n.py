@@ -73,9 +73,7 @@ def ngettext(singular: str, plural: str, number: int) -> str:
 
 def _catalogue(code: str) -> _gettext.NullTranslations:
     """Return the translations into a language; English needs none."""
-    if code == "en":
-        return _gettext.NullTranslations()
-    return _gettext.translation("chat", LOCALE_DIRECTORY, languages=[code])
+    return _gettext.translation("chat", LOCALE_DIRECTORY, [code], fallback=code == "en")
 
 
 _language = environment_language()

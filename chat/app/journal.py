@@ -15,6 +15,7 @@ import queue
 import sys
 import threading
 import time
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -24,10 +25,11 @@ from urllib.parse import urlsplit
 
 from chat.app.i18n import gettext as _
 from chat.app.i18n import mark, ngettext, nmark
-from chat.app.options import address_text, wrapped, write
+from chat.app.options import address_text, fitting, write
 from chat.app.sentences import left_sentence, phrase
 from chat.core.history import Entry
 from chat.core.protocol import Limits, nick_key, printable
+from chat.core.server import Address
 
 LINES_OF_ONE = 300
 """Lines per second about one address: more than anybody can read."""
@@ -43,7 +45,6 @@ STOP_TIMEOUT = 2.0
 """Seconds that a terminal gets for the last lines at the end."""
 
 Facts = dict[str, Any]
-Address = tuple[str, int]
 
 
 # From the threads that log to the one that prints
@@ -168,8 +169,7 @@ class Tally:
         self._started = time.monotonic()
         self._present: set[str] = set()
         self._nicks: dict[Address, str] = {}  # by the clients' addresses
-        self._users = self._most_users = 0
-        self._messages = self._bytes = 0
+        self._counts = dict.fromkeys(("users", "most_users", "messages", "bytes"), 0)
 
     def note(self, facts: Facts) -> None:
         """Count *facts*, and add the nickname to a refusal."""
@@ -177,8 +177,8 @@ class Tally:
             case "joined":
                 self._nicks[facts["address"]] = facts["nick"]
                 self._present.add(nick_key(facts["nick"]))
-                self._users += 1
-                self._most_users = max(self._most_users, len(self._present))
+                self._counts["users"] += 1
+                self._counts["most_users"] = max(self._counts["most_users"], len(self._present))
             case "left":
                 self._present.discard(nick_key(facts["nick"]))
             case "disconnected":
@@ -188,30 +188,29 @@ class Tally:
 
     def note_message(self, size: int) -> None:
         """Count a message of *size* bytes."""
-        self._messages += 1
-        self._bytes += size
+        self._counts["messages"] += 1
+        self._counts["bytes"] += size
 
     def summary(self) -> Facts:
         """Return the counts as an event."""
-        return {
-            "event": "summary",
-            "seconds": round(time.monotonic() - self._started, 3),
-            "users": self._users,
-            "most_users": self._most_users,
-            "messages": self._messages,
-            "bytes": self._bytes,
-        }
+        seconds = round(time.monotonic() - self._started, 3)
+        return {"event": "summary", "seconds": seconds, **self._counts}
 
 
 @contextlib.contextmanager
 def on_console(
-    logger: logging.Logger, about: Facts, *, show_text: bool, as_json: bool = False
+    logger: logging.Logger, address: Address, limits: Limits, options: Namespace
 ) -> Iterator[None]:
-    """Print the records of *logger* on stdout within the context, after the event *about*."""
-    line_for = json_line if as_json else line
-    start = [json_line(time.time(), about)] if as_json else _start_sentences(about)
+    """Print the records of *logger* on stdout within the context.
+
+    First says what server it is: it listens on *address*, with *limits* and the other *options*.
+    """
+    about = _about(address, limits, options)
+    line_for, start = line, _start_sentences(about)
+    if options.log_format == "json":
+        line_for, start = json_line, [json_line(time.time(), about)]
     write("\n".join(start) + "\n")
-    journal = Journal(line_for, show_text=show_text)
+    journal = Journal(line_for, show_text=options.show_text)
     logger.setLevel(logging.INFO)
     logger.addHandler(journal)
     journal.start()
@@ -347,26 +346,18 @@ def _summary(facts: Facts) -> str:
 # The first lines
 
 
-def about(
-    address: tuple[str, int],
-    limits: Limits,
-    *,
-    history: str | None = None,
-    backplane: str | None = None,
-    tls: bool = False,
-) -> Facts:
-    """Return the facts of the first lines, about a server that listens on *address*."""
-    redis = urlsplit(backplane or "")
+def _about(address: Address, limits: Limits, options: Namespace) -> Facts:
+    redis = urlsplit(options.backplane or "")
     return {
         "event": "listening",
         "address": address,
         "max_clients": limits.max_clients,
         "rate": limits.rate,
         "text_chars": limits.text_chars,
-        "history": history,
-        "backplane": f"{redis.hostname}:{redis.port or 6379}" if backplane else None,
-        "history_messages": None if history else limits.history_messages,
-        "tls": tls,
+        "history": options.history,
+        "backplane": f"{redis.hostname}:{redis.port or 6379}" if options.backplane else None,
+        "history_messages": None if options.history else limits.history_messages,
+        "tls": bool(options.tls_cert),
     }
 
 
@@ -378,16 +369,17 @@ def _start_sentences(facts: Facts) -> list[str]:
         _count(nmark("{n} character a message", "{n} characters a message"), facts["text_chars"]),
         rate.format(rate=facts["rate"]),
     ]
+    last = nmark("the last {n} message", "the last {n} messages")
+    history = _("in memory, {messages}")
     if facts["backplane"]:
         history = _("in Redis at {address}, shared with other servers")
     elif facts["history"]:
         history = _("in the file {path}")
-    else:
-        last = nmark("the last {n} message", "the last {n} messages")
-        history = _("in memory, {messages}").format(
-            messages=_count(last, facts["history_messages"])
-        )
-    history = history.format(address=facts["backplane"], path=facts["history"])
+    history = history.format(
+        address=facts["backplane"],
+        path=facts["history"],
+        messages=_count(last, facts["history_messages"] or 0),
+    )
     tls = _("on") if facts["tls"] else _("off: anybody can read along in transit")
     lines = [
         _("The server is listening on {address}").format(address=_address(facts)),
@@ -396,7 +388,7 @@ def _start_sentences(facts: Facts) -> list[str]:
         "  " + _("Encryption (TLS): {tls}").format(tls=tls),
         "  " + _("Ctrl-C stops the server."),
     ]
-    return [wrapped(line, sys.stdout, indent=4) for line in lines]
+    return [fitting(line, sys.stdout, indent=4) for line in lines]
 
 
 # Amounts

@@ -1,4 +1,4 @@
-"""What the two programs share: options, error messages, standard streams.
+"""What the two programs share: options, error messages, signals, standard streams.
 
 An option is looked up on the command line first, then in the environment, then in the user's
 settings, a small TOML file like ::
@@ -16,19 +16,21 @@ import contextlib
 import functools
 import io
 import os
+import re
 import select
 import shutil
+import signal
 import socket
 import sys
-import textwrap
 import tomllib
-from collections.abc import Callable, Mapping
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from chat.app.i18n import LANGUAGES, set_language
 from chat.app.i18n import gettext as _
-from chat.app.sentences import setting, why
+from chat.app.sentences import why
 from chat.core.protocol import DEFAULT_HOST, DEFAULT_PORT
 from chat.promises import UnusableError, read_file
 
@@ -40,6 +42,11 @@ PYTHON = "py" if os.name == "nt" else "python3"
 
 USAGE_STATUS = 2
 FAILURE_STATUS = 1
+
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
+_PIECES = re.compile("\x1b\\[[0-9;]*m|.", re.DOTALL)
+_EMOJI_SELECTOR = "\ufe0f"  # makes some characters wider on some terminals
+_TAB = " " * 4
 
 
 class OptionError(Exception):
@@ -90,25 +97,25 @@ def read_options(
     make_parser: Callable[[], ArgumentParser],
     section: str,
     arguments: list[str] | None = None,
-    environ: Mapping[str, str] = os.environ,
 ) -> argparse.Namespace:
     """Return the options of the program whose table in the file is *section*.
 
     Sets the language first, because *make_parser* uses translated texts. Options not given on the
-    command line are taken from *environ* (``CHAT_NICK``; for the server ``CHAT_SERVER_PORT``), then
-    from the file. Exits with status 2 and a message if an option is invalid.
+    command line are taken from the environment (``CHAT_NICK``; for the server
+    ``CHAT_SERVER_PORT``), then from the file. Exits with status 2 and a message if an option is
+    invalid.
     """
     prepare_streams()
-    named = _read_early(arguments).config or environ.get("CHAT_CONFIG")
-    path = Path(named) if named else config_path(environ)
-    choose_language(arguments, environ.get("CHAT_LANG"))
+    named = _read_early(arguments).config or os.environ.get("CHAT_CONFIG")
+    path = Path(named) if named else config_path()
+    choose_language(arguments, os.environ.get("CHAT_LANG"))
     table: dict[str, Any] = {}
     problem = ""
     try:
         table = _read_table(path, section, needed=bool(named))
     except OptionError as error:
         problem = str(error)
-    choose_language(arguments, environ.get("CHAT_LANG"), table.get("lang"))
+    choose_language(arguments, os.environ.get("CHAT_LANG"), table.get("lang"))
     parser = make_parser()
     prefix = "CHAT_" if section == "client" else f"CHAT_{section.upper()}_"
     _add_common(parser, section, prefix, path)
@@ -123,8 +130,8 @@ def read_options(
         parser.error(sentence.format(path=path, name=name.replace("_", "-"), names=known))
     for name in names:
         variable = "CHAT_LANG" if name == "lang" else prefix + name.upper()
-        if environ.get(variable):
-            settings[name] = (variable, environ[variable])
+        if os.environ.get(variable):
+            settings[name] = (variable, os.environ[variable])
     return parser.parse_args(arguments, _chosen(parser, settings))
 
 
@@ -163,13 +170,10 @@ def _as_argument(name: str, value: object, *, is_switch: bool) -> list[str]:
 
 def _read_early(arguments: list[str] | None) -> argparse.Namespace:
     """Return the options needed before the parser is made; their errors are left to the parser."""
-    early = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
-    early.add_argument("--lang", choices=LANGUAGES)
-    early.add_argument("--config")
-    try:
-        return early.parse_known_args(arguments)[0]
-    except argparse.ArgumentError:
-        return argparse.Namespace(lang=None, config=None)
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for option in ("--lang", "--config"):
+        early.add_argument(option, nargs="?")
+    return early.parse_known_args(arguments)[0]
 
 
 def choose_language(arguments: list[str] | None, *wishes: object) -> None:
@@ -178,20 +182,18 @@ def choose_language(arguments: list[str] | None, *wishes: object) -> None:
     set_language(next((str(wish) for wish in wishes if wish in LANGUAGES), None))
 
 
-def config_path(environ: Mapping[str, str] = os.environ) -> Path:
+def config_path() -> Path:
     """Return the path of the settings: XDG Base Directory Specification, on Windows %APPDATA%.
 
+    It may begin with ``~``, the home folder.
     Not by platformdirs: the path must not depend on what is installed.
     """
-    if sys.platform == "win32":
-        base = environ.get("APPDATA") or "~/AppData/Roaming"
-    else:
-        base = environ.get("XDG_CONFIG_HOME") or ""
-        # "All paths must be absolute"; a relative one is to be ignored.
-        base = base if Path(base).is_absolute() else "~/.config"
-    with contextlib.suppress(RuntimeError):  # the home folder is unknown
-        return Path(base).expanduser() / "tcp-chat" / "config.toml"
-    return Path(os.devnull)
+    variable, otherwise = "XDG_CONFIG_HOME", "~/.config"
+    if os.name == "nt":
+        variable, otherwise = "APPDATA", "~/AppData/Roaming"
+    base = Path(os.environ.get(variable, ""))
+    # "All paths must be absolute"; a relative one is to be ignored.
+    return (base if base.is_absolute() else Path(otherwise)) / "tcp-chat" / "config.toml"
 
 
 def _read_table(path: Path, section: str, *, needed: bool) -> dict[str, Any]:
@@ -202,7 +204,7 @@ def _read_table(path: Path, section: str, *, needed: bool) -> dict[str, Any]:
     try:
         document = tomllib.loads(read_text(path))
     except (OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, OSError) and not needed:  # none, or the home is somebody else's
+        if not (needed or isinstance(error, ValueError)):  # none, or no home, or not ours
             return {}
         sentence = _("Cannot read the settings in {path}: {reason}.")
         raise OptionError(sentence.format(path=path, reason=why(error))) from error
@@ -233,15 +235,12 @@ def add_language(parser: argparse.ArgumentParser) -> None:
 
 def _add_common(parser: argparse.ArgumentParser, section: str, prefix: str, path: Path) -> None:
     """Add the options common to both programs, and explain where else options may be set."""
-    shown = str(path)
-    with contextlib.suppress(RuntimeError, ValueError):
-        shown = f"~/{path.relative_to(Path.home()).as_posix()}"
     add_language(parser)
     parser.add_argument(
         "--config",
         metavar=_("FILE"),
         help=_("options are also read from this file (default: {path})").format(
-            path=shown.replace("%", "%%")
+            path=str(path).replace("%", "%%")
         ),
     )
     parser.epilog = f"{parser.epilog or ''} " + _(
@@ -274,8 +273,8 @@ def server_addresses(text: str) -> list[tuple[str, int]]:
     """Return hosts and ports in *text*, ``HOST:PORT,…``."""
     addresses = []
     for part in filter(None, text.split(",")):
-        host, colon, port = part.strip().rpartition(":")
-        if not colon or not host:
+        host, _colon, port = part.strip().rpartition(":")
+        if not host:
             sentence = _("HOST:PORT is needed, not {text!r}")
             raise argparse.ArgumentTypeError(sentence.format(text=part))
         name = host.removeprefix("[").removesuffix("]")  # an IPv6 address
@@ -333,6 +332,14 @@ def address_text(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def stop_signals() -> list[signal.Signals]:
+    """Return the signals that end the program: without SIGHUP if ``nohup`` has it ignored."""
+    heeded = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heeded.append(signal.SIGHUP)  # Windows has none
+    return heeded
+
+
 # The standard streams, which may be closed, full, or a terminal that is gone
 
 
@@ -376,22 +383,57 @@ def write(text: str, stream: TextIO | None = None) -> None:
             )
 
 
-def wrapped(sentence: str, stream: TextIO, indent: int) -> str:
-    """Return *sentence* wrapped between words for a terminal, unchanged for other programs."""
+def wrapped(text: str, columns: int, indent: int) -> str:
+    """Return *text* in rows of at most *columns*, all but the first indented by *indent*.
+
+    The terminal must not wrap a row itself: a continuation in the first column could look like
+    output of the program or a message of another user.
+    """
+    margin = " " * min(indent, columns // 3)
+    rows: list[str] = []
+    for number, line in enumerate(text.replace("\t", _TAB).split("\n")):
+        row = margin if number else ""
+        taken = len(row)
+        for word in re.findall(" +|[^ ]+", line):
+            fits = len(margin) + text_width(word, widest=True) <= columns
+            for piece in [word] if fits else _PIECES.findall(word):
+                width = text_width(piece, widest=True)
+                if taken + width > columns:
+                    rows.append(row)
+                    row, taken = margin, len(margin)
+                    if not piece.strip(" "):
+                        continue
+                row += piece
+                taken += width
+        rows.append(row)
+    return "\n".join(rows)
+
+
+def text_width(text: str, *, widest: bool = False) -> int:
+    """Return the columns that *text* takes on a terminal (Unicode Annex 11).
+
+    Terminals do not all agree; with *widest*, the most columns that one may need.
+    """
+    nothing = ("Mn", "Me") if widest else ("Mn", "Me", "Cf")
+    return sum(
+        0
+        if unicodedata.category(character) in nothing
+        and not (widest and character == _EMOJI_SELECTOR)
+        else 1 + (unicodedata.east_asian_width(character) in "WF")
+        for character in _COLOUR.sub("", text)
+    )
+
+
+def fitting(sentence: str, stream: TextIO, indent: int) -> str:
+    """Return *sentence* wrapped for a terminal, unchanged for other programs."""
     if not stream.isatty():
         return sentence
-    return textwrap.fill(
-        sentence,
-        max(20, shutil.get_terminal_size().columns),
-        subsequent_indent=" " * indent,
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
+    return wrapped(sentence, shutil.get_terminal_size().columns, indent)
 
 
 def complain(sentence: str) -> None:
     """Print *sentence* on stderr."""
-    write(wrapped(sentence, sys.stderr, indent=2) + "\n", sys.stderr)
+    write(fitting(sentence, sys.stderr, indent=2) + "\n", sys.stderr)
 
 
 def fail(sentence: str) -> int:
@@ -404,7 +446,5 @@ def attempt(work: Callable[[argparse.Namespace], int], options: argparse.Namespa
     """Return the exit status of *work*; if the *options* are unusable, say why."""
     try:
         return work(options)
-    except OptionError as error:
-        return fail(str(error))
-    except UnusableError as error:
-        return fail(setting(error.code, error.details))
+    except (OptionError, UnusableError) as error:
+        return fail(why(error))

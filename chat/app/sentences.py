@@ -12,20 +12,22 @@ from collections.abc import Mapping
 from chat.app.i18n import gettext as _
 from chat.app.i18n import mark
 from chat.core.protocol import printable
+from chat.promises import UnusableError
 
-# Errors of the system
+# Why something failed
 
-_BY_TYPE = {
+_REASONS: dict[str | int, str] = {
+    # Errors by their types
     "IsADirectoryError": mark("it is a directory"),
     "PermissionError": mark("permission denied"),
     "ConnectionRefusedError": mark("nobody listens there"),
     "TimeoutError": mark("no answer in time"),
     "UnicodeDecodeError": mark("it is not UTF-8 text"),
+    "TOMLDecodeError": mark("it is not TOML, where texts stand in quotation marks: {reason}"),
     "RuntimeError": mark("the home folder is unknown"),
     "gaierror": mark("no such host is known"),
     "ConnectionClosedError": mark("it is not a chat server, or it has closed the connection"),
-}
-_BY_NUMBER = {
+    # Errors of the system by their numbers
     errno.ENOENT: mark("there is no such file"),
     errno.EADDRINUSE: mark("the port is already in use"),
     errno.EADDRNOTAVAIL: mark("this machine has no such address"),
@@ -41,40 +43,14 @@ _BY_NUMBER = {
     errno.EFBIG: mark("the file is too large"),
     errno.ENOTDIR: mark("a folder in the path is a file"),
     errno.ENAMETOOLONG: mark("the name is too long"),
-}
-_BY_TEXT = {os.strerror(number): phrase for number, phrase in _BY_NUMBER.items()} | {
+    # Errors of SQLite by their texts
     "database or disk is full": mark("the disk is full"),
     "attempt to write a readonly database": mark("the file is read-only"),
     "disk I/O error": mark("the disk does not work"),
     "unable to open database file": mark("the file cannot be opened"),
     "file is not a database": mark("it is not a history file"),
     "database is locked": mark("another program uses the file"),
-}
-
-
-def why(error: Exception) -> str:
-    """Return the reason of *error* in a few words, in the user's language."""
-    kind = type(error).__name__
-    if kind == "TOMLDecodeError":
-        sentence = _("it is not TOML, where texts stand in quotation marks: {reason}")
-        return sentence.format(reason=error)
-    if kind in _BY_TYPE:
-        return _(_BY_TYPE[kind])
-    if isinstance(error, OSError) and error.strerror:
-        return _(_BY_NUMBER.get(error.errno or 0, error.strerror))
-    return phrase(str(error))
-
-
-def phrase(reason: str) -> str:
-    """Return a *reason* in the user's language: a code, or words of the system or of SQLite."""
-    known = _BY_TEXT | _TLS
-    reason = re.sub(r"^\[Errno \d+\] ", "", reason)  # as an OSError is written
-    return _(known[reason]) if reason in known else reason
-
-
-# Encryption in transit: why a stream cannot go on, or a peer cannot be believed
-
-_TLS = {
+    # Encryption in transit: why a stream cannot go on, or a peer cannot be believed
     "": mark("it has sent nothing: a client without --tls?"),
     "certificate_invalid": mark("its certificate is not valid"),
     "certificate_untrusted": mark(
@@ -89,6 +65,25 @@ _TLS = {
     "encryption_not_agreed": mark("no encryption could be agreed on"),
     "no_tls": mark("the other side does not speak TLS"),
 }
+_NUMBERS = {os.strerror(key): key for key in _REASONS if isinstance(key, int)}
+
+
+def why(error: Exception) -> str:
+    """Return the reason of *error* in a few words, or a sentence that it is, for the user."""
+    if isinstance(error, UnusableError):
+        return setting(error.code, error.details)
+    for key in (type(error).__name__, getattr(error, "errno", None)):
+        if key in _REASONS:
+            return _(_REASONS[key]).format(reason=error)
+    return phrase(getattr(error, "strerror", None) or str(error))
+
+
+def phrase(reason: str) -> str:
+    """Return a *reason* in the user's language: a code, or words of the system or of SQLite."""
+    reason = re.sub(r"^\[Errno \d+\] ", "", reason)  # as an OSError is written
+    key = _NUMBERS.get(reason, reason)
+    return _(_REASONS[key]) if key in _REASONS else reason
+
 
 # What cannot be used of the options on the command line
 
@@ -124,14 +119,12 @@ def setting(code: str, values: Mapping[str, object]) -> str:
 
 # Refusals, and the end of a connection
 
-_ABOUT_PASSWORD = {
-    "not_admin": mark(
+_ERRORS = {
+    "admin not_admin": mark(
         "That is not the admin's password, or the server was started without one "
         "(--admin-password-file). /admin asks again."
     ),
-    "too_fast": mark("Too many wrong passwords. Wait a few seconds, then try /admin again."),
-}
-_ERRORS = {
+    "admin too_fast": mark("Too many wrong passwords. Wait a few seconds, then try /admin again."),
     "bad_frame": mark(
         "The server did not understand the request: are client and server of one version?"
     ),
@@ -163,6 +156,8 @@ _ERRORS = {
         "The server cannot reach the store that it shares with the others. Try again in a moment."
     ),
 }
+"""By the code, or first by the type of the refused request and the code."""
+
 _ENDS = {
     "lost": mark("The connection to the server is lost."),
     "shutdown": mark("The server is shutting down. The conversation is over."),
@@ -197,9 +192,9 @@ def error_sentence(code: str, refused: object = None) -> str:
 
     *refused* is the type of the request, where it is known.
     """
-    known = _ERRORS | _ABOUT_PASSWORD if refused == "admin" else _ERRORS
-    if code in known:
-        return _(known[code])
+    for key in (f"{refused} {code}", code):
+        if key in _ERRORS:
+            return _(_ERRORS[key])
     return _("The server refused: {code}.").format(code=printable(str(code)))
 
 

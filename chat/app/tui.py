@@ -45,7 +45,6 @@ from textual.widgets import Input, Label, OptionList, Static, TextArea
 from textual.widgets.option_list import Option
 
 from chat.app import options as cli
-from chat.app.console import stop_signals
 from chat.app.conversation import (
     INDENT,
     Conversation,
@@ -119,39 +118,34 @@ def _text(parts: tuple[Part, ...]) -> Text:
 class Talk(Conversation):
     """A conversation on a full screen. What is typed is handled in a thread of its own."""
 
-    def __init__(self, client: ChatClient, log: TextIO | None = None, **settings: bool) -> None:
+    def __init__(
+        self, client: ChatClient, log: TextIO | None = None, *, bell: bool = False
+    ) -> None:
         """Drive *client*; the rest is as in `Conversation`."""
-        super().__init__(client, log, **settings)
+        super().__init__(client, log, bell=bell)
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="chat speaker")
         self._app: ChatApp
         self.attempt = 0
         """The number of the attempt to reconnect; 0: there is a connection."""
-        self.ended = False
-        """Whether the conversation is over."""
         self.unsent: list[str] = []
         """Lines that were typed and could not be sent any more."""
 
     # The screen's thread
 
-    @property
-    def client(self) -> ChatClient:
-        """The client of the conversation, for the list of users and unacknowledged messages."""
-        return self._client
-
-    def start(self, app: "ChatApp", users: list[str]) -> None:
-        """Begin, on the screen of *app*, with a greeting that names the *users*."""
+    def start(self, app: "ChatApp") -> None:
+        """Begin, on the screen of *app*, with a greeting."""
         self._app = app
-        self.greet(users)
+        self.greet()
         self._thread.start()
-        self._client.listen()
+        self.client.listen()
 
     def stop(self) -> None:
         """Leave the chat; first send what was typed, within `QUIT_TIMEOUT`. Waits."""
         self._tasks.put(None)
         if self._thread.ident is not None:
             self._thread.join(QUIT_TIMEOUT)
-        self._client.close()
+        self.client.close()
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -201,21 +195,21 @@ class Talk(Conversation):
     def said(self, text: str, to: str | None) -> None:
         """Show the user's own message: the server does not send it back."""
         event: Message = {"from": self.client.nick, "to": to, "text": text, "time": time.time()}
-        event["sealed"] = self._has_passphrase
+        event["sealed"] = self.client.cipher is not None
         self._show(self._message_line(event, tuple({to: None, self._partner: None})))
 
-    def ask_password(self, use: Callable[[str], None]) -> None:
+    def ask_password(self) -> None:
         """Ask for the password in a window of its own."""
 
         def answered(password: str | None) -> None:
             if password:
-                self._tasks.put(lambda: self._use(use, password))
+                self._tasks.put(lambda: self._become_admin(password))
 
         self._app.deliver(lambda: self._app.ask_password(answered))
 
-    def _use(self, use: Callable[[str], None], password: str) -> None:
+    def _become_admin(self, password: str) -> None:
         try:
-            use(password)
+            self.client.become_admin(password)
         except ConnectionClosedError:
             self._warn(_("There is no connection at the moment. Try again when it is back."))
 
@@ -235,8 +229,7 @@ class Talk(Conversation):
         self._app.deliver(self._app.bell)
 
     def over(self) -> None:
-        """Note the end; the screen stays, so that the conversation can be read."""
-        self.ended = True
+        """Do nothing: the screen stays, so that the conversation can be read."""
 
     # Any thread
 
@@ -534,8 +527,8 @@ class ChatApp(App[None]):
         Binding("escape,tab,shift+tab", "write", show=False),
     ]
 
-    def __init__(self, talk: Talk, users: list[str], about: Mapping[str, str]) -> None:
-        """Show *talk*; *users* are already here; *about*: ``address`` and ``encryption``."""
+    def __init__(self, talk: Talk, about: Mapping[str, str]) -> None:
+        """Show *talk*; *about*: ``address`` and ``encryption``."""
         super().__init__()
         self.theme = "ansi-dark"  # the terminal's own colours, be it dark or light
         self.talk = talk
@@ -557,7 +550,6 @@ class ChatApp(App[None]):
         )
         self._prompt = Static(id="prompt")
         self._status = Static(id="status")
-        self._users = users
         self._about = about
         self._pane = Pane(None)
         self._panes = {_key(None): self._pane}
@@ -578,12 +570,12 @@ class ChatApp(App[None]):
     def on_mount(self) -> None:
         """Begin the conversation."""
         loop = asyncio.get_running_loop()
-        for number in stop_signals():
+        for number in cli.stop_signals():
             with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows; a test's thread
                 loop.add_signal_handler(number, self.action_leave)
         self.draft.focus()
         self.scrollback.show(self._pane)
-        self.talk.start(self, self._users)
+        self.talk.start(self)
         self.set_interval(TICK, self._take)
         self._refresh_edges()
 
@@ -708,7 +700,7 @@ class ChatApp(App[None]):
     def _connection_words(self) -> str:
         if self._leaving:
             return _("leaving…")
-        if self.talk.ended:
+        if self.talk.client.closed:
             return _("the conversation is over, Ctrl-C leaves")
         if self._sure:
             return _("Ctrl-C again: leave")
@@ -725,7 +717,7 @@ class ChatApp(App[None]):
         if is_goodbye(line):
             self.draft.put("")
             self.action_leave()
-        elif self.talk.ended:  # the text stays in the line
+        elif self.talk.client.closed:  # the text stays in the line
             self.bell()
         elif partner and line.strip() and not command_in(line) and not self.talk.is_here(partner):
             self.talk.refuse(partner)
@@ -773,7 +765,7 @@ class ChatApp(App[None]):
 
     def action_clear_or_leave(self) -> None:
         """Clear the line (the arrow keys restore it); on an empty line, the second time, leave."""
-        if self.talk.ended or (self._sure and not self.draft.text):
+        if self.talk.client.closed or (self._sure and not self.draft.text):
             self.action_leave()
             return
         if self.draft.text:
@@ -839,16 +831,16 @@ class _Output:
         return getattr(self._file, name)
 
 
-def run(talk: Talk, users: list[str], options: Namespace) -> int:
+def run(talk: Talk, options: Namespace) -> int:
     """Show *talk* on the full screen until the user leaves; return the exit status."""
-    encryption = ["TLS"] if options.tls or options.tls_ca else []
+    encryption = ["TLS"] if options.tls else []
     if options.passphrase_file:
         encryption.append(_("encrypted end-to-end"))
     about = {"address": cli.address_text(options.host, options.port)}
     if encryption:
         about["encryption"] = " · ".join(encryption)
     os.environ.pop("NO_COLOR", None)  # `COLOURS` has noted it
-    app = ChatApp(talk, users, about)
+    app = ChatApp(talk, about)
     # Typed bytes may not be UTF-8, and an error would end Textual's reading thread.
     module: Any = sys.modules[app.driver_class.__module__]
     if hasattr(module, "getincrementaldecoder"):

@@ -11,20 +11,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
-import platform
 import random
 import socket
 import struct
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from chat.core.protocol import Limits, Message, encode
 from chat.core.timing import Deadline
+from chat.lab import machine
 from chat.lab.faults import ServerProcess
 from chat.lab.waiting import wait_until
 
@@ -67,8 +67,8 @@ class Result:
     goodbyes: int = 0
     hang_ups: int = 0
     resets: int = 0
-    system: str = ""
-    python: str = ""
+    machine: dict[str, Any] = field(default_factory=machine.describe)
+    """Where: see `chat.lab.machine.describe`."""
 
     @property
     def growth(self) -> float:
@@ -167,8 +167,6 @@ def soak(minutes: float = MINUTES, people: int = PEOPLE) -> Result:
         result = Result(people, minutes, start, _count(process))
     for name, number in crowd.counts.items():
         setattr(result, name, number)
-    result.system = f"{platform.system()} {platform.machine()}, {os.cpu_count()}"
-    result.python = platform.python_version()
     return result
 
 

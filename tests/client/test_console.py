@@ -8,8 +8,8 @@ from contextlib import closing, contextmanager
 import pytest
 from wcwidth import wcswidth
 
-from chat.app.console import Console, Screen, _wrapped
-from chat.core.protocol import Message
+from chat.app.console import Console, Screen
+from chat.app.options import wrapped
 from chat.core.server import ChatServer
 from chat.promises.resume import ResumingClient
 from tests.client.fakes import FakeServer
@@ -51,19 +51,12 @@ class DeafScreen(Screen):
 @contextmanager
 def conversing(address: tuple[str, int], screen: DeafScreen) -> Iterator[Console]:
     """Enter as Аня and talk until the conversation is over; afterwards comes the block."""
-
-    def on_event(event: Message) -> None:
-        console.on_event(event)
-
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with closing(ResumingClient(address, on_event=on_event, reconnect=False)) as client:
+    with closing(ResumingClient(address, reconnect=False)) as client:
         console = Console(client, screen)
         client.connect()
         client.register("Аня")
-        with console.interruptible():
-            client.listen()
-            console.converse()
-            client.close()
+        console.converse()
         yield console
     after = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert after == before
@@ -103,7 +96,7 @@ def test_a_conversation_that_is_over_before_it_began_is_over() -> None:
 
 @pytest.mark.parametrize("text", ["❤\ufe0f" * 60, "\u00ad" * 60, "👩\u200d🚀" * 20, "e\u0301" * 60])
 def test_rows_are_broken_for_the_terminal_that_draws_them_widest(text: str) -> None:
-    first, *others = _wrapped(f"13:05 Б: {text}", 40, 6).split("\n")
+    first, *others = wrapped(f"13:05 Б: {text}", 40, 6).split("\n")
     assert "".join([first, *(row.removeprefix(" " * 6) for row in others)]).endswith(text)
     for row in (first, *others):
         selectors = row.count("\ufe0f")

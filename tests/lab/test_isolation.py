@@ -26,7 +26,7 @@ print(json.dumps({
     "size": matplotlib.rcParams["figure.dpi"] == 777,
     "startup": "spoilt" in globals(),
     "columns": os.environ.get("COLUMNS"),
-    "settings": str(options.config_path()),
+    "settings": str(options.config_path().expanduser()),
     "child": __import__("subprocess").run(
         [__import__("sys").executable, "-c",
          "import signal; print(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)"],

@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -337,24 +338,54 @@ def test_who_comes_back_is_told_why_old_private_messages_are_missing(
 
 
 def test_a_message_that_was_held_back_is_shown_with_what_to_do() -> None:
-    shown: list[str] = []
-
-    class Face(Conversation):
-        def display(self, lines: list[Line]) -> None:
-            shown.extend(line.text for line in lines)
-
-        def ring(self) -> None: ...
-
-        def ask_password(self, use: Callable[[str], None]) -> None: ...
-
-        def over(self) -> None: ...
-
+    face = Face(ChatClient(("127.0.0.1", 1)))
     held = {"id": 7, "to": "Боря", "text": "код 4711"}
-    Face(ChatClient(("127.0.0.1", 1))).on_event({"type": "held", "message": held})
-    assert shown == [
+    face.on_event({"type": "held", "message": held})
+    assert face.shown == [
         "! Не отправлено: Боря — адресат — больше не в чате, и под этим ником теперь может быть "
         "другой человек: код 4711 — всё равно отправить: /msg Боря ТЕКСТ."
     ]
+
+
+def test_a_nickname_is_completed_while_its_owners_go_on_talking() -> None:
+    """The listener's thread notes who has spoken while the user's thread looks at it."""
+    face = Face(ChatClient(("127.0.0.1", 1)))
+    nicks = [f"n{number}" for number in range(5000)]
+    face.client._set_users(nicks[-10:])
+    message = {"type": "message", "seq": 1, "to": None, "text": "эй", "time": 0.0}
+
+    def talk() -> None:
+        for nick in nicks:
+            face.on_event(message | {"from": nick})
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        talking = threading.Thread(target=talk)
+        talking.start()
+        while talking.is_alive():
+            assert len(face.candidates("", "n")) == 10
+        talking.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert face.candidates("", "n")[0] == "n4999, "
+
+
+class Face(Conversation):
+    """A conversation that only notes what it is to show."""
+
+    def __init__(self, client: ChatClient) -> None:
+        super().__init__(client)
+        self.shown: list[str] = []
+
+    def display(self, lines: list[Line]) -> None:
+        self.shown.extend(line.text for line in lines)
+
+    def ring(self) -> None: ...
+
+    def ask_password(self) -> None: ...
+
+    def over(self) -> None: ...
 
 
 # What cannot be done is one sentence

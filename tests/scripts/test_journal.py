@@ -5,6 +5,7 @@ import logging
 import re
 import signal
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,12 +108,13 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def journalling() -> Iterator[Callable[..., None]]:
     """Print what is logged by what this yields."""
     logger = logging.Logger("test")
-    about = journal.about(("127.0.0.1", 1), Limits())
+    plain = {"history": None, "backplane": None, "tls_cert": None, "log_format": "text"}
+    options = Namespace(show_text=False, **plain)
 
     def log(kind: str, **facts: object) -> None:
         logger.info(kind, extra={"event": {"event": kind, **facts}})
 
-    with journal.on_console(logger, about, show_text=False):
+    with journal.on_console(logger, ("127.0.0.1", 1), Limits(), options):
         yield log
 
 

@@ -38,7 +38,8 @@ LATE_IMPORTS = {
     ("server", "chat.promises.durable.SqliteLog"),
     ("server", "chat.promises.tls.TlsTransport"),
     ("server", "chat.promises.tls.server_context"),
-    ("client", "chat.promises.encryption"),
+    ("client", "chat.promises.encryption.Cipher"),
+    ("client", "chat.promises.encryption.read_passphrase"),
     ("client", "chat.promises.tls.client_context"),
     ("client", "chat.promises.tls.client_transport"),
     ("__init__", "chat.app.i18n.gettext"),  # before a sentence for an old Python, and the end

@@ -86,20 +86,16 @@ async def sitting(
     reconnect: bool = True,
 ) -> AsyncIterator[Desk]:
     """Let *nick* in and sit at the screen until the block ends."""
-
-    def on_event(event: Message) -> None:
-        talk.on_event(event)
-
-    client = ResumingClient(address, on_event=on_event, cipher=cipher, reconnect=reconnect)
-    talk = Talk(client, bell=bell, has_passphrase=cipher is not None)
+    client = ResumingClient(address, cipher=cipher, reconnect=reconnect)
+    talk = Talk(client, bell=bell)
     try:
         await asyncio.to_thread(client.connect)
-        welcome = await asyncio.to_thread(client.register, nick)
-        app = ChatApp(talk, welcome["users"], {"address": "127.0.0.1"})
+        await asyncio.to_thread(client.register, nick)
+        app = ChatApp(talk, {"address": "127.0.0.1"})
         async with app.run_test(size=size) as pilot:
             desk = Desk(app, pilot)
             try:
-                await desk.sees(welcome["nick"])
+                await desk.sees(client.nick)
                 yield desk
             finally:
                 await asyncio.to_thread(talk.stop)

@@ -72,7 +72,7 @@ async def test_of_a_crowd_the_screen_names_some(server: ChatServer) -> None:
     async with sitting(server.address) as anya:
         anya.app.talk.on_event({"type": "users", "users": crowd})
         await anya.sees("n00999, …")
-        anya.app.talk._client._users.update({nick: (nick, None) for nick in crowd})
+        anya.app.talk.client._users.update({nick: (nick, None) for nick in crowd})
         anya.app._refresh_edges()
         await anya.until(lambda: len(anya.people) == 1 + tui.PEOPLE_SHOWN)
 

@@ -52,7 +52,7 @@ EDITS = [
         "    def _do_dice(",
         """\
     def _do_topic(self, rest: str) -> None:
-        self._client.set_topic(rest)
+        self.client.set_topic(rest)
 
 """,
     ),
