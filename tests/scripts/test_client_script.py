@@ -351,7 +351,7 @@ def test_a_nickname_is_completed_while_its_owners_go_on_talking() -> None:
     """The listener's thread notes who has spoken while the user's thread looks at it."""
     face = Face(ChatClient(("127.0.0.1", 1)))
     nicks = [f"n{number}" for number in range(5000)]
-    face.client._set_users(nicks[-10:])
+    face.client._users.update({nick: (nick, None) for nick in nicks[-10:]})
     message = {"type": "message", "seq": 1, "to": None, "text": "эй", "time": 0.0}
 
     def talk() -> None:
