@@ -198,7 +198,9 @@ class Writer:
         done = threading.Event()
         self._posted.append(done)
         self.ring()
-        if self._ending:  # `done` may have come too late for the thread
+        # We post, then look at the flag; the thread looks at the flag, then at the list. So either
+        # we see the flag, or the thread sees `done`.
+        if self._ending:
             self._thread.join(timeout)
             return done.is_set()
         return done.wait(timeout)
@@ -213,7 +215,7 @@ class Writer:
     # The thread
 
     def _run(self) -> None:
-        while self._posted or not self._ending:
+        while not self._ending or self._posted:  # in this order: see `flush`
             try:
                 self._wait()
                 self._gather()
