@@ -154,13 +154,14 @@ class ClientConnection(threading.Thread):
         try:
             if self._shake_hands():
                 self._reply(register_request(self.server.limits))
-                self._register()
                 self._converse()
         except ProtocolError as error:
-            log("refused", address=self.address, code=error.code)
-            self._reply(error.message())
+            self._refuse(error)
         except TimeoutError:
-            self.server.dismiss(self._require_member(), "timeout")
+            if self._member is None:
+                self._refuse(ProtocolError("register_timeout"))
+            else:
+                self.server.dismiss(self._member, "timeout")
 
     # What the connection goes through
 
@@ -173,29 +174,24 @@ class ClientConnection(threading.Thread):
         self.ready = True
         return True
 
-    def _register(self) -> None:
-        """Read until a nickname is accepted. Raises `ProtocolError` when that takes too long."""
-        try:
-            while self._member is None and self._is_open():
-                chunk = self.connection.receive(self._registering.remaining())
-                if not chunk:
-                    return
-                self._handle_all(chunk)
-        except TimeoutError:
-            raise ProtocolError("register_timeout") from None
-
     def _converse(self) -> None:
-        """Read until the end of the stream. Raises `TimeoutError` when a ping has no answer."""
-        limits = self.server.limits
-        while self._is_open():
-            try:
-                chunk = self.connection.receive(limits.ping_after)
-            except TimeoutError:
-                self._reply({"type": "ping"})
-                chunk = self.connection.receive(limits.answer_timeout)
-            if not chunk:
-                return
+        """Read until the end of the stream. Raises `TimeoutError` as `_receive` does."""
+        while self._is_open() and (chunk := self._receive()):
             self._handle_all(chunk)
+
+    def _receive(self) -> bytes:
+        """Return the next chunk; ``b""`` is the end of the stream.
+
+        Raises `TimeoutError` when the time to register is over, or a ping has no answer.
+        """
+        limits = self.server.limits
+        if self._member is None:
+            return self.connection.receive(self._registering.remaining())
+        try:
+            return self.connection.receive(limits.ping_after)
+        except TimeoutError:
+            self._reply({"type": "ping"})
+            return self.connection.receive(limits.answer_timeout)
 
     def _leave(self) -> None:
         reason = "quit" if self._quitting else self.connection.close_reason or "lost"
@@ -238,12 +234,11 @@ class ClientConnection(threading.Thread):
             # A web page must not be able to make a browser speak here.
             if error.fatal or (self._member is None and _HTTP.match(frame)):
                 raise
-            log("refused", address=self.address, code=error.code)
             wait = self._budget.refuse(error.code)
             if wait is None:
                 self.server.dismiss(self._require_member(), "flood")
             else:
-                self._post(error.message())
+                self._refuse(error)
                 self._pause(wait)
 
     def _dispatch(self, message: Message, size: int) -> None:
@@ -269,6 +264,10 @@ class ClientConnection(threading.Thread):
             if self._member is None:
                 seconds = min(seconds, self._registering.left)
             self.connection.wait_flushed(seconds)
+
+    def _refuse(self, error: ProtocolError) -> None:
+        log("refused", address=self.address, code=error.code)
+        self._post(error.message())
 
     def _post(self, message: Message) -> None:
         self.server.writer.post(encode(message), self.connection)
