@@ -385,10 +385,9 @@ class ChatServer:
         self.room = Room(self.writer, self.limits, log=log, sessions=sessions, directory=directory)
         self._gate = gate or Gate()
         self._transport = transport
-        self._wanted = (host, port)
+        self._address: Address = (host, port)  # from `bind` on, the real one
         self._admin_password = (admin_password or "").encode(errors="surrogatepass")
         self._listeners: list[socket.socket] = []
-        self._waker: Waker | None = None
         self._thread = threading.Thread(target=self._run, name="listener")
         self._stop_reason: str | None = None
         self._log_failure: str | None = None  # why the log fails; owned by the writer's thread
@@ -397,9 +396,7 @@ class ChatServer:
         self._lock = threading.Lock()  # guards the clients
         self._clients: dict[ClientConnection, None] = {}  # in order of arrival
 
-    def __enter__(
-        self,
-    ) -> "typing.Self":  # quoted: Python 3.10 lacks it, and gets a message that says so
+    def __enter__(self) -> "typing.Self":  # quoted: Python 3.10 lacks it, and gets a message
         """Start the server."""
         try:
             self.start()
@@ -433,12 +430,11 @@ class ChatServer:
             self._resources.callback(self._waker.close)
             self._selector = self._resources.enter_context(selectors.DefaultSelector())
             self._selector.register(self._waker.watched, selectors.EVENT_READ, self._waker.clear)
-            self._listeners = _listen(*self._wanted)
-            self._address: Address = self._listeners[0].getsockname()[:2]
-            for listener in self._listeners:
-                self._resources.callback(listener.close)
+            for listener in _listen(*self._address):
+                self._listeners.append(self._resources.enter_context(listener))
                 accept = functools.partial(self._accept, listener)
                 self._selector.register(listener, selectors.EVENT_READ, accept)
+            self._address = self._listeners[0].getsockname()[:2]
             self._resources.callback(self.writer.end)
             self.writer.open()
             self._resources.callback(self.room.directory.close, self.limits.drain_timeout)
@@ -461,7 +457,8 @@ class ChatServer:
     def request_stop(self, reason: str) -> None:
         """Begin to stop because of *reason*, and return. Takes no lock: good in signal handlers."""
         self._stop_reason = self._stop_reason or reason
-        self._wake_listener()
+        if self._thread.ident is not None:  # otherwise it sees the reason when it starts
+            self._waker.wake()
 
     def wait(self) -> None:
         """Wait until the server has stopped and released everything."""
@@ -501,11 +498,7 @@ class ChatServer:
         """Remove *client* from the list: its thread is about to end."""
         with self._lock:
             self._clients.pop(client, None)
-        self._wake_listener()
-
-    def _wake_listener(self) -> None:
-        if self._waker is not None:
-            self._waker.wake()
+        self._waker.wake()
 
     # The writer's thread
 
@@ -529,7 +522,6 @@ class ChatServer:
     # The listener's thread
 
     def _run(self) -> None:
-        assert self._waker is not None
         while self._stop_reason is None:
             with _surviving("exhausted"):
                 self._accept_all()
@@ -557,30 +549,25 @@ class ChatServer:
             self._make_way(0)
             raise
         with _surviving("exhausted"):
-            try:
-                self._serve(sock, address[:2])
-            except BaseException:
-                sock.close()
-                raise
+            self._serve(sock, address[:2])
 
     def _serve(self, sock: socket.socket, address: Address) -> None:
-        """Start a thread for the client on *sock*. Raises any error: then it is not served."""
-        budget = self._gate.admit(address)
-        if budget is None:
-            sock.close()
-            return
-        transport = self._transport(sock)
-        transport.notice_silence(self.limits.ping_after + self.limits.answer_timeout)
-        client = ClientConnection(self, transport, address, budget)
-        with self._lock:
-            self._clients[client] = None
-        self._make_way(self.limits.max_unregistered)
-        try:
+        """Start a thread for the client on *sock*, or close it. Raises any error."""
+        with contextlib.ExitStack() as undoing:  # unless the thread starts
+            undoing.callback(sock.close)
+            budget = self._gate.admit(address)
+            if budget is None:
+                return
+            undoing.callback(budget.close)
+            transport = self._transport(sock)
+            transport.notice_silence(self.limits.ping_after + self.limits.answer_timeout)
+            client = ClientConnection(self, transport, address, budget)
+            with self._lock:
+                self._clients[client] = None
+            undoing.callback(self.forget, client)
+            self._make_way(self.limits.max_unregistered)
             client.start()
-        except BaseException:  # out of threads
-            budget.close()
-            self.forget(client)
-            raise
+            undoing.pop_all()
 
     def _make_way(self, most: int) -> None:
         """Disconnect the oldest client without a nickname, if more than *most* have none."""
@@ -588,18 +575,12 @@ class ChatServer:
             crowded = len(self._clients) > most
             nameless = [one for one in self._clients if one.nameless] if crowded else []
         if len(nameless) > most:
-            self._finish(nameless[0], ProtocolError("register_timeout").message())
-            self.writer.abort(nameless[0].connection, "register_timeout")
+            connection = nameless[0].connection
+            if nameless[0].ready:
+                refusal = ProtocolError("register_timeout").message()
+                self.writer.post(encode(refusal), connection)
+            self.writer.abort(connection, "register_timeout")
             self.writer.ring()
-
-    def _finish(self, client: ClientConnection, farewell: Message | None = None) -> None:
-        """Close the stream to *client*, or abort it if its handshake is not over."""
-        if not client.ready:
-            self.writer.abort(client.connection, "lost")
-            return
-        if farewell is not None:
-            self.writer.post(encode(farewell), client.connection)
-        self.writer.finish(client.connection)
 
     def _shut_down(self, reason: str) -> None:
         """Tell all clients, let the queues drain, end all threads."""
@@ -608,7 +589,10 @@ class ChatServer:
         with _surviving("failed"):  # it ends even if the clients cannot be told
             self.room.close(reason)
         for client in clients:
-            self._finish(client)
+            if client.ready:
+                self.writer.finish(client.connection)
+            else:
+                self.writer.abort(client.connection, "lost")
         self.writer.ring()
         deadline = Deadline(self.limits.drain_timeout)
         for client in clients:
@@ -620,35 +604,28 @@ class ChatServer:
             client.join()
 
 
-def _listen(host: str, port: int) -> list[socket.socket]:
-    """Return sockets that listen on all addresses of *host*. Raises `OSError`.
+def _listen(host: str, port: int) -> Iterator[socket.socket]:
+    """Yield sockets that listen on all addresses of *host*. Raises `OSError`.
 
     ``::`` accepts IPv4 as well, where the system supports that.
     """
-    listeners: list[socket.socket] = []
+    listener: socket.socket | None = None
     missing: OSError | None = None
-    with contextlib.ExitStack() as stack:
-        for family, *_kind, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            both = family == socket.AF_INET6 and address[0] == "::" and socket.has_dualstack_ipv6()
-            if listeners:  # port 0: the free one that the first listener got
-                port = listeners[0].getsockname()[1]
-            try:
-                # On POSIX it sets SO_REUSEADDR: connections of the last run may be in TIME-WAIT.
-                listener = socket.create_server(
-                    (address[0], port, *address[2:]),
-                    family=family,
-                    backlog=BACKLOG,
-                    dualstack_ipv6=both,
-                )
-            except OSError as error:
-                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                    raise
-                missing = error
-                continue
-            stack.callback(listener.close)
+    for family, *_kind, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        both = address[0] == "::" and socket.has_dualstack_ipv6()
+        there = (address[0], port, *address[2:])
+        try:
+            # On POSIX it sets SO_REUSEADDR: connections of the last run may be in TIME-WAIT.
+            listener = socket.create_server(
+                there, family=family, backlog=BACKLOG, dualstack_ipv6=both
+            )
+        except OSError as error:
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise
+            missing = error
+        else:
+            port = listener.getsockname()[1]  # port 0: all get the free one that the first got
             listener.setblocking(False)
-            listeners.append(listener)
-        stack.pop_all()
-    if missing is not None and not listeners:
+            yield listener
+    if missing is not None and listener is None:
         raise missing
-    return listeners
