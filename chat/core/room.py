@@ -58,12 +58,11 @@ class Session:
 class Sessions:
     """Recognises users who reconnect. This one does not: every connection is a new user."""
 
-    def open(self, secret: object) -> Session:
-        """Return the session that *secret* belongs to, a new one for None. May wait for a disk.
+    def open(self, _secret: object) -> Session:
+        """Return the session that the secret belongs to, a new one for None. May wait for a disk.
 
         Raises `ProtocolError` ``bad_frame`` for something that cannot be a secret.
         """
-        del secret
         return Session(secrets.token_hex(16))
 
     def resume(self, session: Session) -> Session:

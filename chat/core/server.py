@@ -77,22 +77,20 @@ def _surviving(kind: str, **facts: object) -> Iterator[None]:
 class Budget:
     """What one client may still use: this one is unlimited. The client's own thread asks it."""
 
-    def take(self, kind: str, size: int) -> float:
-        """Charge for a frame of *size* bytes with a request of *kind*.
+    def take(self, _kind: str, _size: int) -> float:
+        """Charge for a frame of so many bytes with a request of that kind.
 
         Also for a ``repeated`` message, acknowledged already, and for a ``wrong_password``. Returns
         the seconds to wait before handling it. Raises `ProtocolError` ``too_fast`` when it is to be
         refused instead.
         """
-        del kind, size
         return 0
 
-    def refuse(self, code: str) -> float | None:
+    def refuse(self, _code: str) -> float | None:
         """Charge for a refusal; return the seconds to wait before the next frame.
 
         None: the client has ignored ``too_fast`` too often and is to be disconnected.
         """
-        del code
         return 0
 
     def close(self) -> None:
@@ -102,9 +100,8 @@ class Budget:
 class Gate:
     """Decides who may connect and how much they may use. This one sets no limits."""
 
-    def admit(self, address: Address) -> Budget | None:
-        """Return the budget of a client from *address*, None to refuse it. Listener's thread."""
-        del address
+    def admit(self, _address: Address) -> Budget | None:
+        """Return the budget of a client from that address, None to refuse it. Listener's thread."""
         return Budget()
 
 
@@ -122,8 +119,9 @@ class ClientConnection(threading.Thread):
         self.ready = False
         """Whether the handshake is over, so that frames may be posted."""
         self._budget = budget
-        self._decoder = FrameDecoder(0)
-        self._take_at_once(server.limits.register_bytes)
+        # Strangers get less of our memory.
+        self._decoder = FrameDecoder(server.limits.register_bytes)
+        transport.receive_bytes = server.limits.register_bytes
         self._registering = Deadline(server.limits.register_timeout)
         self._member: Member | None = None
         self._is_admin = False
@@ -137,18 +135,15 @@ class ClientConnection(threading.Thread):
     def run(self) -> None:
         """Serve the client until it leaves, is lost, or is told to go."""
         log("connected", address=self.address)
-        with _surviving("failed", address=self.address):
-            self._serve()
-        with (
-            _surviving("failed", address=self.address),
-            contextlib.ExitStack() as parting,  # last one first; each runs, whatever others raise
-        ):
+        with _surviving("failed", address=self.address), contextlib.ExitStack() as parting:
+            # Last one first; each runs, whatever others raise.
             parting.callback(self.server.forget, self)
             parting.callback(log, "disconnected", address=self.address)
             parting.callback(self._budget.close)
             parting.callback(self.server.writer.close, self.connection)
             parting.callback(self._drain)
             parting.callback(self._leave)
+            self._serve()
 
     def _serve(self) -> None:
         try:
@@ -276,10 +271,6 @@ class ClientConnection(threading.Thread):
         self._post(message)
         self.server.writer.ring()
 
-    def _take_at_once(self, size: int) -> None:
-        """Accept frames of up to *size* bytes, and read no more than that at once."""
-        self._decoder.frame_bytes = self.connection.transport.receive_bytes = size
-
     # Handlers of requests, by the types of messages
 
     def _require_member(self) -> Member:
@@ -298,7 +289,8 @@ class ClientConnection(threading.Thread):
             raise ProtocolError("unknown_type")
         nick, secret = message.get("nick"), message.get("session")
         self._member = self.server.room.join(self.connection, nick, secret)
-        self._take_at_once(self.server.limits.frame_bytes)  # strangers get less of our memory
+        frame_bytes = self.server.limits.frame_bytes
+        self._decoder.frame_bytes = self.connection.transport.receive_bytes = frame_bytes
         log("joined", address=self.address, nick=self._member.nick)
 
     def _is_repeated(self, message_id: int | None) -> bool:
@@ -524,21 +516,14 @@ class ChatServer:
     def _run(self) -> None:
         while self._stop_reason is None:
             with _surviving("exhausted"):
-                self._accept_all()
-            with _surviving("exhausted"):
-                self._waker.wait(0 if self.stopping else RETRY_AFTER)  # a client that leaves wakes
+                for key, _events in self._selector.select():
+                    key.data()
+                continue
+            with _surviving("exhausted"):  # no resources for another client; one that leaves wakes
+                self._waker.wait(0 if self.stopping else RETRY_AFTER)
         with _surviving("failed"), self._resources:
             self._shut_down(self._stop_reason)
         log("stopped", reason=self._stop_reason)
-
-    def _accept_all(self) -> None:
-        """Accept clients until the server is asked to stop.
-
-        Raises any error, such as `OSError` when the system has no resources for another client.
-        """
-        while not self.stopping:
-            for key, _events in self._selector.select():
-                key.data()
 
     def _accept(self, listener: socket.socket) -> None:
         try:
