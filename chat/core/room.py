@@ -206,24 +206,16 @@ class Room:
         ``not_recorded``.
         """
         said = check_text(text, self._limits, sealed=sealed)
-        key = None if to is None else self._key(to)
         now = self._clock()
+        entry = Entry(member.nick, member.session.id, None, None, said, now, message_id, sealed)
+        entry.address = member.address
         with self._lock:
             self._check_here(member)
-            other = None if key is None else self._other(member, key)
-            if other is not None and person is not None and person != other.person:
-                raise ProtocolError("another_person")
-            entry = Entry(
-                member.nick,
-                member.session.id,
-                None if other is None else other.nick,
-                None if other is None else other.session.id,
-                said,
-                now,
-                message_id,
-                sealed,
-                address=member.address,
-            )
+            if to is not None:
+                other = self._other(member, to)
+                if person not in (None, other.person):
+                    raise ProtocolError("another_person")
+                entry.to, entry.to_session = other.nick, other.session.id
             has_number = self.log.append(entry)
             try:
                 if message_id is not None:
@@ -238,7 +230,7 @@ class Room:
     def tell_users(self, member: Member) -> None:
         """Answer *member* with the list of the others."""
         with self._lock:
-            others = [nick for nick in self._nicks() if nick != member.nick]
+            others = [one.nick for one in self._sorted() if one is not member]
             self._writer.post(encode({"type": "users", "users": others}), member.connection)
 
     def tell_history(
@@ -272,14 +264,13 @@ class Room:
 
     def find(self, member: Member, nick: object) -> Member:
         """Return the other user called *nick*. Raises `ProtocolError` ``no_such_user``."""
-        key = self._key(nick)
         with self._lock:
-            return self._other(member, key)
+            return self._other(member, nick)
 
     def users(self) -> list[str]:
         """Return the nicknames of all who are here, sorted."""
         with self._lock:
-            return self._nicks()
+            return [member.nick for member in self._sorted()]
 
     def tell_all(self, message: Message) -> None:
         """Post *message* to everybody."""
@@ -288,9 +279,8 @@ class Room:
 
     def close(self, reason: str) -> None:
         """Tell all clients that the server shuts down, and let nobody else in."""
-        with self._lock:
-            self._closed = True
-            self._writer.post(encode({"type": "shutdown", "reason": reason}))
+        self._closed = True  # first: whoever enters after it is refused, and before it is told
+        self.tell_all({"type": "shutdown", "reason": reason})
         self.directory.refuse_newcomers()
 
     # For the directory and the log
@@ -412,17 +402,16 @@ class Room:
         if self._by_session.get(member.session.id) is not member:
             raise ProtocolError("not_registered")
 
-    def _other(self, member: Member, key: str) -> Member:
-        found = self._by_key.get(key)
-        if found is None or found is member:
-            raise ProtocolError("no_such_user")
-        return found
+    def _other(self, member: Member, nick: object) -> Member:
+        # Check the length first: comparing long nicknames takes more than linear time.
+        if isinstance(nick, str) and len(nick) <= 4 * self._limits.nick_chars:
+            found = self._by_key.get(nick_key(nick), member)
+            if found is not member:
+                return found
+        raise ProtocolError("no_such_user")
 
     def _sorted(self) -> list[Member]:
         return sorted(self._by_key.values(), key=lambda member: member.nick.casefold())
-
-    def _nicks(self) -> list[str]:
-        return [member.nick for member in self._sorted()]
 
     def _count_here(self) -> int:
         return sum(member.connection is not None for member in self._by_key.values())
@@ -438,13 +427,6 @@ class Room:
             self._writer.leave(member.connection)
 
     # Without the lock
-
-    def _key(self, nick: object) -> str:
-        """Return the key of *nick*. Raises `ProtocolError` ``no_such_user``."""
-        # Check the length first: comparing long nicknames takes more than linear time.
-        if not isinstance(nick, str) or len(nick) > 4 * self._limits.nick_chars:
-            raise ProtocolError("no_such_user")
-        return nick_key(nick)
 
     def _fitting(self, entries: list[Entry]) -> list[Message]:
         """Return the messages of the first *entries*, as many as fit into one answer."""
