@@ -223,7 +223,9 @@ class Room:
                 if has_number:
                     self._deliver(entry, member)
             except Exception:
-                self._cut_off(entry)
+                entry.lost = has_number  # nobody has got it, and nobody will
+                if message_id is not None:
+                    member.session.forget(message_id)
                 raise
         return entry
 
@@ -378,12 +380,6 @@ class Room:
                 frame, to, sender = ack, sender, None
         if to is not None or entry.to_session is None:
             self._writer.post(frame, to, author=sender, entry=entry, ack=ack)
-
-    def _cut_off(self, entry: Entry) -> None:
-        """Abort all recipients of *entry*, which is recorded: they reconnect and ask for it."""
-        for member in self._by_session.values():
-            if entry.visible_to(member.session.id):
-                self.drop(member, "lost")
 
     def _welcome(self, member: Member, connection: Connection) -> None:
         others = self._sorted()
