@@ -7,16 +7,12 @@ servers (`chat.promises.cluster`).
 
 import secrets
 import threading
-from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from operator import attrgetter
 
 from chat.core.protocol import Limits, Message, message_frame
-
-_NUMBER = attrgetter("seq")
 
 
 @dataclass(slots=True, eq=False)
@@ -118,15 +114,12 @@ class Log:
 
         With *before*, only entries with smaller numbers, to page back.
         """
-        entries = self._snapshot()
-        end = len(entries) if before is None else bisect_left(entries, before, key=_NUMBER)
-        visible = (entries[place] for place in reversed(range(end)))
-        return list(islice((entry for entry in visible if entry.visible_to(session)), limit))
+        earlier = (e for e in reversed(self._snapshot()) if before is None or e.seq < before)
+        return list(islice((e for e in earlier if e.visible_to(session)), limit))
 
     def after(self, session: str, limit: int, after: int) -> list[Entry]:
         """Return the first *limit* entries after number *after* that others said to *session*."""
-        entries = self._snapshot()
-        later = islice(entries, bisect_right(entries, after, key=_NUMBER), None)
+        later = (e for e in self._snapshot() if e.seq > after)
         heard = (e for e in later if e.visible_to(session) and e.session != session)
         return list(islice(heard, limit))
 
