@@ -149,7 +149,7 @@ class ClientBudget(Budget):
         limits = self._limits
         with self._lock:
             left = self._neighbours.messages.take_up_to(limits.burst)
-        return TokenBucket(limits.rate, limits.burst, left)
+        return TokenBucket(limits.rate, limits.burst, limits.burst - left)
 
     def refuse(self, code: str) -> float | None:
         """Charge for a refusal; a client that is too fast waits a short, fixed time."""
@@ -166,12 +166,8 @@ class ClientBudget(Budget):
 
 def _network(host: str) -> str:
     """Return the network that counts as one address."""
+    host = host.removeprefix("::ffff:")  # IPv4, accepted by a socket of IPv6
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
+        return str(ipaddress.IPv6Network((host.partition("%")[0], 64), strict=False))
+    except ValueError:  # IPv4
         return host
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return host
