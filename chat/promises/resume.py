@@ -59,8 +59,9 @@ _PASSING = frozenset({"server_full", "register_timeout", "too_fast", "unavailabl
 class RememberedSession(Session):
     """A user across connections: a client with the session's secret is the same user."""
 
-    def __init__(self, session_id: str, secret: str, log: Log) -> None:
-        """Begin the session *session_id*, of which *log* may have messages."""
+    def __init__(self, secret: str, log: Log) -> None:
+        """Begin the session of *secret*, of which *log* may have messages."""
+        session_id = hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
         super().__init__(session_id, secret)
         self._log = log
         self.log_id = log.id
@@ -98,7 +99,7 @@ class RememberedSession(Session):
         """Forget *message_id*, whose message is lost."""
         self._numbers.pop(message_id, None)
 
-    def come_back(self, last_id: int = -1) -> None:
+    def come_back(self, last_id: int) -> None:
         """Note that the user is back: ids below the largest recorded one are settled now.
 
         *last_id* is the largest id that the log knows.
@@ -120,28 +121,24 @@ class RememberedSessions(Sessions):
 
     def open(self, secret: object) -> Session:
         """Return the session that *secret* belongs to, a new one for None."""
-        fresh = secret is None
         if secret is None:
-            secret = secrets.token_urlsafe(24)
-        elif not isinstance(secret, str) or not SECRET_CHARS <= len(secret) <= 1000:
+            return RememberedSession(secrets.token_urlsafe(24), self._log)
+        if not isinstance(secret, str) or not SECRET_CHARS <= len(secret) <= 1000:
             raise ProtocolError("bad_frame")
-        session_id = hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
-        session = RememberedSession(session_id, secret, self._log)
-        if not fresh:
-            session.come_back(self._log.last_id(session_id))
+        session = RememberedSession(secret, self._log)
+        session.come_back(self._log.last_id(session.id))
         return session
 
     def resume(self, session: Session) -> Session:
         """Return what is remembered of *session*. Under the room's lock."""
-        remembered = self._gone.pop(session.id, None)
-        if remembered is not None:
+        if not isinstance(session, RememberedSession):  # its user is at another server
+            return session
+        if (remembered := self._gone.pop(session.id, None)) is not None:
             self._bytes -= remembered.size
             if remembered.log_id == self._log.id:
-                if isinstance(session, RememberedSession):
-                    remembered.come_back(session.answered)
-                session = remembered
-        if isinstance(session, RememberedSession):
-            session.come_back()
+                remembered.come_back(session.answered)
+                return remembered
+        session.come_back(session.answered)
         return session
 
     def remember(self, session: Session) -> None:
@@ -200,15 +197,14 @@ class Place:
 
     def catch_up(self, answer: Message) -> Iterator[Message]:
         """Take the *answer* to `question`; yield its messages, then those that have waited."""
+        held, self._held = self._held or [], None
         for message in answer["messages"]:
-            if message["seq"] > self._heard:
-                self._heard = message["seq"]
-                yield message
-        held = self._held or []
-        if not answer["messages"] or (held and held[0]["seq"] <= self._heard):
-            self._held = None
-            for message in held:
-                yield from self.hear(message)
+            yield from self.hear(message)
+        if answer["messages"] and not (held and held[0]["seq"] <= self._heard):
+            self._held = held  # there may be more
+            return
+        for message in held:
+            yield from self.hear(message)
 
 
 @dataclass(eq=False, repr=False)
