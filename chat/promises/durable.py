@@ -201,14 +201,9 @@ def _check_whose(file: sqlite3.Connection) -> None:
 
 def _insert(file: sqlite3.Connection, statement: str, rows: Iterable[Sequence[object]]) -> None:
     """Insert *rows* in one transaction, all or none of them. Raises `sqlite3.Error`."""
-    try:
+    with file:
         file.execute("BEGIN")
         file.executemany(statement, rows)
-        file.execute("COMMIT")
-    except BaseException:
-        if file.in_transaction:  # some errors end it
-            file.execute("ROLLBACK")
-        raise
 
 
 class _Said:
@@ -225,18 +220,17 @@ class _Said:
         path = database.with_name(database.name + "-said")
         self._lock = threading.Lock()  # guards the connection; nothing is taken under it
         self._missing: deque[tuple[str, int | None, int]] = deque(maxlen=MISSING_ROWS)
-        path.touch(mode=0o600)
         try:
             self._open(path)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):  # another program has it
-                raise
+        except sqlite3.OperationalError:  # another program has it
+            raise
+        except sqlite3.DatabaseError:
             self._file.close()
             path.unlink()
-            path.touch(mode=0o600)
             self._open(path)
 
     def _open(self, path: Path) -> None:
+        path.touch(mode=0o600)
         self._file = _connect(path)
         for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = OFF"):
             self._file.execute(f"PRAGMA {pragma}")

@@ -396,6 +396,24 @@ def test_what_could_not_be_committed_is_lost_and_its_number_with_it(path: Path) 
         assert [one.seq for one in log.before("a", 2)] == [6, 3]
 
 
+def test_a_commit_that_the_database_refuses_leaves_no_transaction(path: Path) -> None:
+    """Every statement of it has succeeded before."""
+    with contextlib.closing(SqliteLog(path)) as log:
+        log._file.executescript(
+            "PRAGMA foreign_keys = ON; CREATE TABLE many (one REFERENCES log (id) DEFERRABLE"
+            " INITIALLY DEFERRED); CREATE UNIQUE INDEX ids ON log (id); CREATE TRIGGER refuse"
+            " AFTER INSERT ON messages BEGIN INSERT INTO many VALUES ('nothing'); END"
+        )
+        one = entry("раз", 1)
+        log.append(one)
+        assert log.commit() == [one]
+        assert log.failure == "FOREIGN KEY constraint failed"
+        assert not log._file.in_transaction
+        log._file.execute("DROP TRIGGER refuse")
+        fill_log(log, 1, first=2)
+        assert [later.seq for later in log.before("a", 9)] == [2]
+
+
 def small_disk() -> tuple[str, ...]:
     """Return the beginning of a command that runs with a disk of its own, 256 KiB, at /mnt."""
     mount = 'mount -t tmpfs -o size=256k none /mnt && exec "$@"'
