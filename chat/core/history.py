@@ -86,9 +86,6 @@ class Log:
         self.last_seq = 0
         """The number of the last recorded message, 0 before the first."""
 
-        self.failure: str | None = None
-        """Why the last `commit` lost entries, None if it did not."""
-
         # Guards the entries. Taken under the room's lock; nothing else is taken under it.
         self._lock = threading.Lock()
         self._entries: deque[Entry] = deque()
@@ -105,9 +102,8 @@ class Log:
             self._keep(entry)
         return True
 
-    def commit(self) -> Sequence[Entry]:
-        """Make appended entries durable; mark and return those that could not be recorded."""
-        return ()
+    def commit(self, entries: Sequence[Entry]) -> None:
+        """Make *entries*, appended in this order, durable; raise any error if that fails."""
 
     def before(self, session: str, limit: int, before: int | None = None) -> list[Entry]:
         """Return the last *limit* entries that *session* may see, newest first.

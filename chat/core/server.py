@@ -382,7 +382,7 @@ class ChatServer:
         self._listeners: list[socket.socket] = []
         self._thread = threading.Thread(target=self._run, name="listener")
         self._stop_reason: str | None = None
-        self._log_failure: str | None = None  # why the log fails; owned by the writer's thread
+        self._log_fails = False  # owned by the writer's thread
         self._resources = contextlib.ExitStack()  # to be closed, last one first
         self._resources.callback(self.room.log.close)
         self._lock = threading.Lock()  # guards the clients
@@ -497,16 +497,17 @@ class ChatServer:
     def _commit(self, entries: Sequence[Entry]) -> None:
         """Have the log keep *entries* before they are delivered; report those that were lost."""
         try:
-            lost, failure = self.room.log.commit(), self.room.log.failure
-        except Exception as error:  # noqa: BLE001 - a failing log must not stop the writer
-            lost, failure = entries, repr(error)
-            for entry in lost:
+            self.room.log.commit(entries)
+        except Exception as error:  # noqa: BLE001 - the disk is full, or gone, …
+            for entry in entries:
                 entry.lost = True
-        if lost:
-            self.room.tell_lost(lost)
-        if failure is not None and self._log_failure is None:
-            log("not_recorded", reason=failure)
-        self._log_failure = failure
+            self.room.tell_lost(entries)
+            if not self._log_fails:
+                reason = getattr(error, "strerror", None) or str(error) or repr(error)
+                log("not_recorded", reason=reason)
+            self._log_fails = True
+        else:
+            self._log_fails = False
         said = [(one.address, one) for one in entries if one.address is not None and not one.lost]
         if said:
             log("messages", messages=said)

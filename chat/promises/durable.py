@@ -60,8 +60,7 @@ class SqliteLog(Log):
         Raises `sqlite3.Error` or `OSError`.
         """
         super().__init__(limits)
-        self._appended: list[Entry] = []  # guarded as the entries in memory are
-        self._given = 0  # the last number given
+        self._given = 0  # the last number given; guarded as the entries in memory are
         self._resources: contextlib.ExitStack | None = None  # set when it is ready
         self._reading_lock = threading.Lock()  # one query at a time; never under another lock
         with contextlib.ExitStack() as stack:
@@ -101,35 +100,19 @@ class SqliteLog(Log):
         with self._lock:
             self._given += 1
             entry.seq = self._given
-            self._appended.append(entry)
         return True
 
-    def commit(self) -> Sequence[Entry]:
-        """Write the appended entries in one transaction; return them if that fails."""
-        with self._lock:
-            entries, self._appended = [e for e in self._appended if not e.lost], []
-        if not entries:
-            return ()
-        try:
-            self._check_identity()
-            _insert(self._file, _INSERT, map(_COLUMNS, entries))
-        except Exception as error:  # noqa: BLE001 - the disk is full, or gone, …
-            self.failure = getattr(error, "strerror", None) or str(error)
-            for entry in entries:
-                entry.lost = True
-            return entries
-        self.failure = None
+    def commit(self, entries: Sequence[Entry]) -> None:
+        """Write *entries* in one transaction. Raises `OSError`, `sqlite3.Error`."""
+        if not os.path.samestat(self._path.stat(), self._identity):
+            # It was deleted or replaced, and SQLite would not notice.
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        _insert(self._file, _INSERT, map(_COLUMNS, entries))
         with self._lock:
             self.last_seq = entries[-1].seq
             for entry in entries:
                 self._keep(entry)
         self._said.add([(one.session, one.message_id, one.seq) for one in entries])
-        return ()
-
-    def _check_identity(self) -> None:
-        """Raise `OSError` if the file was deleted or replaced: SQLite would not notice."""
-        if not os.path.samestat(self._path.stat(), self._identity):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     def before(self, session: str, limit: int, before: int | None = None) -> list[Entry]:
         """Return the last *limit* entries that *session* may see, newest first."""
