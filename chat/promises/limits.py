@@ -31,8 +31,7 @@ Seam: `chat.core.server.Gate`.
 
 import ipaddress
 import threading
-from collections import OrderedDict
-from dataclasses import dataclass
+from functools import lru_cache
 
 from chat.core.protocol import Limits, ProtocolError
 from chat.core.server import Address, Budget, Gate
@@ -56,14 +55,16 @@ ADDRESSES = 10_000
 """Addresses whose budgets are kept; the least recently seen are forgotten."""
 
 
-@dataclass(slots=True, eq=False)
 class _Neighbours:
     """The budgets that all clients from one address share."""
 
-    connections: TokenBucket
-    entries: TokenBucket
-    messages: TokenBucket
-    guesses: TokenBucket
+    __slots__ = ("connections", "entries", "guesses", "messages")
+
+    def __init__(self, limits: Limits) -> None:
+        self.connections = TokenBucket(*CONNECTIONS)
+        self.entries = TokenBucket(*ENTRIES)
+        self.messages = TokenBucket(NEIGHBOURS * limits.rate, NEIGHBOURS * limits.burst)
+        self.guesses = TokenBucket(GUESS_RATE, GUESS_BURST)
 
 
 class Budgets(Gate):
@@ -73,25 +74,15 @@ class Budgets(Gate):
         """Give each user `Limits.rate` and `Limits.burst`."""
         self._limits = limits
         self._lock = threading.Lock()  # guards the buckets that are shared
-        self._addresses: OrderedDict[str, _Neighbours] = OrderedDict()
+        self._neighbours = lru_cache(ADDRESSES)(lambda _network: _Neighbours(limits))
 
     def admit(self, address: Address) -> "ClientBudget | None":
         """Return the budget of a client from *address*; None for too many connections."""
-        key = _network(address[0])
-        limits = self._limits
+        neighbours = self._neighbours(_network(address[0]))
         with self._lock:
-            neighbours = self._addresses.pop(key, None) or _Neighbours(
-                TokenBucket(*CONNECTIONS),
-                TokenBucket(*ENTRIES),
-                TokenBucket(NEIGHBOURS * limits.rate, NEIGHBOURS * limits.burst),
-                TokenBucket(GUESS_RATE, GUESS_BURST),
-            )
-            self._addresses[key] = neighbours
-            if len(self._addresses) > ADDRESSES:
-                self._addresses.popitem(last=False)
             if not neighbours.connections.take():
                 return None
-        return ClientBudget(limits, neighbours, self._lock)
+        return ClientBudget(self._limits, neighbours, self._lock)
 
 
 class ClientBudget(Budget):
