@@ -173,13 +173,12 @@ class Room:
         """Free the nickname of *member* and tell the others why. False if it had left already."""
         return self.directory.release(member, reason)
 
-    def repeat(self, member: Member, message_id: int) -> bool:
-        """Acknowledge the message *message_id* of *member* again; False if it is a new one.
+    def repeat(self, member: Member, message_id: int | None) -> bool:
+        """Acknowledge the message *message_id* of *member* again; False if it is not known.
 
         Raises `ProtocolError` ``not_registered``, ``not_recorded``. May wait for the log.
         """
-        known = member.session.find(message_id)
-        if known is None:
+        if message_id is None or (known := member.session.find(message_id)) is None:
             return False
         with self._lock:
             self._check_here(member)
@@ -297,7 +296,8 @@ class Room:
             stale = self._by_session.get(member.session.id)
             if self._by_key.get(nick_key(member.nick), stale) is not stale:
                 raise ProtocolError("nick_taken")
-            full = stale is None and self._count_here() >= self._limits.max_clients
+            here = sum(one.connection is not None for one in self._by_key.values())
+            full = stale is None and here >= self._limits.max_clients
             if member.connection is not None and (self._closed or full):
                 raise ProtocolError("server_full")
             known = member if stale is None or stale.connection is None else stale
@@ -305,8 +305,7 @@ class Room:
             member = Member(member.nick, session, member.connection)
             if stale is not None:
                 self._remove(stale)
-                if stale.connection is not None:
-                    self._writer.abort(stale.connection, "replaced")
+                self.drop(stale, "replaced")
             if member.connection is not None:
                 self._welcome(member, member.connection)
             if stale is None or stale.nick != member.nick:
@@ -314,7 +313,9 @@ class Room:
                     self._post_left(stale.nick, "lost")
                 joined = {"type": "joined", "nick": member.nick, "person": member.person}
                 self._writer.post(encode(joined))
-            self._add(member)
+            self._by_key[nick_key(member.nick)] = self._by_session[session.id] = member
+            if member.connection is not None:
+                self._writer.enter(member.connection)
         return member
 
     def part(self, member: Member, reason: str) -> bool:
@@ -355,9 +356,10 @@ class Room:
             self._deliver(entry, author)
 
     def tell_lost(self, entries: Sequence[Entry]) -> None:
-        """Tell the authors that *entries* could not be recorded."""
+        """Mark *entries*, which could not be recorded, as lost, and tell their authors."""
         with self._lock:
             for entry in entries:
+                entry.lost = True
                 author = self._by_session.get(entry.session)
                 if author is None or entry.message_id is None:
                     continue
@@ -408,14 +410,6 @@ class Room:
 
     def _sorted(self) -> list[Member]:
         return sorted(self._by_key.values(), key=lambda member: member.nick.casefold())
-
-    def _count_here(self) -> int:
-        return sum(member.connection is not None for member in self._by_key.values())
-
-    def _add(self, member: Member) -> None:
-        self._by_key[nick_key(member.nick)] = self._by_session[member.session.id] = member
-        if member.connection is not None:
-            self._writer.enter(member.connection)
 
     def _remove(self, member: Member) -> None:
         del self._by_key[nick_key(member.nick)], self._by_session[member.session.id]

@@ -242,9 +242,11 @@ class ClientConnection(threading.Thread):
         handler = _HANDLERS.get(kind)
         if handler is None:
             raise ProtocolError("unknown_type")
-        message_id = integer(message, "id") if kind == "message" else None
+        message_id, repeated = None, False
         try:
-            repeated = kind == "message" and self._is_repeated(message_id)
+            if kind == "message":
+                message_id = integer(message, "id")
+                repeated = self.server.room.repeat(self._require_member(), message_id)
             self._pause(self._budget.take("repeated" if repeated else kind, size))
             if not repeated:
                 handler(self, message)
@@ -292,10 +294,6 @@ class ClientConnection(threading.Thread):
         frame_bytes = self.server.limits.frame_bytes
         self._decoder.frame_bytes = self.connection.transport.receive_bytes = frame_bytes
         log("joined", address=self.address, nick=self._member.nick)
-
-    def _is_repeated(self, message_id: int | None) -> bool:
-        member = self._require_member()
-        return message_id is not None and self.server.room.repeat(member, message_id)
 
     def _on_message(self, message: Message) -> None:
         self.server.room.say(
@@ -499,8 +497,6 @@ class ChatServer:
         try:
             self.room.log.commit(entries)
         except Exception as error:  # noqa: BLE001 - the disk is full, or gone, …
-            for entry in entries:
-                entry.lost = True
             self.room.tell_lost(entries)
             if not self._log_fails:
                 reason = getattr(error, "strerror", None) or str(error) or repr(error)

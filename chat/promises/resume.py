@@ -34,11 +34,8 @@ SECRET_CHARS = 16
 WINDOW = Limits.window_messages
 """Ids per session that are known without looking into the log, at least."""
 
-ID_BYTES = 100
-"""Memory that one of them takes, approximately."""
-
-REMEMBERED_BYTES = 8 * 1024 * 1024
-"""Bytes for the ids of all sessions whose users are away."""
+REMEMBERED_IDS = 80_000
+"""Ids of all sessions whose users are away; each takes about 100 bytes."""
 
 OFFLINE_MESSAGES = 20
 """Messages that may wait for a new connection; beyond that `ChatClient.say` waits."""
@@ -73,8 +70,8 @@ class RememberedSession(Session):
 
     @property
     def size(self) -> int:
-        """The memory that its ids take, in bytes."""
-        return ID_BYTES * len(self._numbers)
+        """How many ids are known without looking into the log."""
+        return len(self._numbers)
 
     def find(self, message_id: int) -> int | None:
         """Return the number of the message *message_id*; may wait for the log."""
@@ -117,7 +114,7 @@ class RememberedSessions(Sessions):
         self._most = limits.remembered_sessions
         self._log = log
         self._gone: OrderedDict[str, RememberedSession] = OrderedDict()  # may be resumed
-        self._bytes = 0
+        self._ids = 0  # of all of them
 
     def open(self, secret: object) -> Session:
         """Return the session that *secret* belongs to, a new one for None."""
@@ -134,7 +131,7 @@ class RememberedSessions(Sessions):
         if not isinstance(session, RememberedSession):  # its user is at another server
             return session
         if (remembered := self._gone.pop(session.id, None)) is not None:
-            self._bytes -= remembered.size
+            self._ids -= remembered.size
             if remembered.log_id == self._log.id:
                 remembered.come_back(session.answered)
                 return remembered
@@ -145,9 +142,9 @@ class RememberedSessions(Sessions):
         """Remember *session*, whose user was cut off. Under the room's lock."""
         if isinstance(session, RememberedSession):
             self._gone[session.id] = session
-            self._bytes += session.size
-        while len(self._gone) > self._most or self._bytes > REMEMBERED_BYTES:
-            self._bytes -= self._gone.popitem(last=False)[1].size
+            self._ids += session.size
+        while len(self._gone) > self._most or self._ids > REMEMBERED_IDS:
+            self._ids -= self._gone.popitem(last=False)[1].size
 
 
 # The client's side
