@@ -374,14 +374,14 @@ class Room:
         """Post *entry* to its recipients, and an ``ack`` to its author."""
         sender = None if author is None else author.connection
         ack = b"" if entry.message_id is None else ack_frame(entry.message_id, entry.seq)
-        frame, to = entry.frame(), None
+        to = None
         if entry.to_session is not None:
             recipient = self._by_session.get(entry.to_session)
             to = None if recipient is None else recipient.connection
-            if to is None:  # the recipient has left, or is at another server
-                frame, to, sender = ack, sender, None
         if to is not None or entry.to_session is None:
-            self._writer.post(frame, to, author=sender, entry=entry, ack=ack)
+            self._writer.post(entry.frame(), to, author=sender, entry=entry, ack=ack)
+        elif sender is not None:  # the recipient has left, or is at another server
+            self._writer.post(ack, sender, entry=entry)
 
     def _welcome(self, member: Member, connection: Connection) -> None:
         others = self._sorted()
