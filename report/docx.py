@@ -408,6 +408,8 @@ def _next_part(table: Any, head: Any, words: str) -> Any:
 def _mark_lists(document: Document, form: str) -> None:
     """A dash before what is listed; GOST 7.32-2017, 6.4.6, and after a number a bracket."""
     indent = {"book": Mm(5), "gost": Mm(12.5)}[form]
+    # Two digits and their sign, in the letters of the text, and a gap.
+    number = {"book": Mm(7), "gost": Mm(9)}[form]
     for level in document.part.numbering_part.element.iter(qn("w:lvl")):
         kind, text = level.find(qn("w:numFmt")), level.find(qn("w:lvlText"))
         depth = int(level.get(qn("w:ilvl"))) + 1
@@ -416,7 +418,8 @@ def _mark_lists(document: Document, form: str) -> None:
         elif form == "gost":
             text.set(qn("w:val"), text.get(qn("w:val")).replace(".", ")"))
         for layout in level.iter(qn("w:ind")):
-            layout.left, layout.hanging = Length(indent * depth + Mm(5)), Mm(5)
+            hanging = Mm(5) if kind.get(qn("w:val")) == "bullet" else number
+            layout.left, layout.hanging = Length(indent * depth + hanging), hanging
 
 
 # --- contents ---------------------------------------------------------------------------------
@@ -429,7 +432,9 @@ def _add_contents(document: Document, form: str) -> None:
     anew when it opens the file, because the field is marked as out of date. LibreOffice shows
     what such a field last gave, and nothing has given anything yet; so LibreOffice is told of
     another field, whose lines have live fields for the pages (ECMA-376 part 3: of alternatives a
-    program takes the first that it understands, and only Word understands w15).
+    program takes the first that it understands, and only Word understands w15). What comes before
+    them is for readers such as pandoc, which look for an instruction outside of alternatives and
+    otherwise take the next field of the text for the contents, and lists for parts of headings.
     """
     title = next(p for p in document.paragraphs if p.style and p.style.name == "TOC Heading")
     entries = list(_headings(document.paragraphs, DEPTH[form]))
@@ -439,6 +444,7 @@ def _add_contents(document: Document, form: str) -> None:
     contents = f'TOC \\o "1-{DEPTH[form]}" \\h \\z \\t "{STRUCTURAL},1"'
     begin = (
         '<w:r><w:fldChar w:fldCharType="begin" w:dirty="true"/></w:r>'
+        '<w:r><w:instrText xml:space="preserve"> </w:instrText></w:r>'
         f'<w:r><mc:AlternateContent xmlns:mc="{_MC}" xmlns:w15="{_W15}">'
         f'<mc:Choice Requires="w15">{_instruction(contents)}</mc:Choice>'
         f"<mc:Fallback>{_instruction('QUOTE')}</mc:Fallback></mc:AlternateContent></w:r>"

@@ -4,6 +4,7 @@ A run is kept in ``build/`` under a key of everything that could change its outc
 a build after a change executes only the notebooks which that change touches.
 """
 
+import asyncio
 import hashlib
 import re
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import nbformat
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import ensure_event_loop
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
@@ -68,8 +70,18 @@ def run(notebook: Path, progress: Progress) -> NotebookNode:
                 last_words = murmur.read().decode(errors="replace")[-2000:]
                 error.add_note(last_words)
                 raise CellError(_explain(notebook, index, book.cells, error)) from error
+            except KeyboardInterrupt:
+                _call_off(ensure_event_loop())
+                raise
     progress(len(book.cells), len(book.cells))
     return book
+
+
+def _call_off(loop: asyncio.AbstractEventLoop) -> None:
+    """End what waits for a cell, so that it does not complain of the end of the kernel."""
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+        loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
 
 
 def _kernel_manager() -> AsyncKernelManager:

@@ -10,9 +10,11 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import markupsafe
 from latex2mathml.converter import convert as mathml
+from mistune.plugins.table import render_table_cell
 from nbconvert.filters import ansi2html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
@@ -32,6 +34,12 @@ FOLD_LINES = 40
 """A listing longer than this is shown folded…"""
 UNFOLDED_LINES = 14
 """… below this many lines of it."""
+
+MAY_WRAP = 60
+"""A line of code of more letters may need two lines of the page."""
+
+SHORT_CELL, LONG_CELL = 16, 40
+"""A cell of a table with as few letters stays on one line; one with more needs a wide column."""
 
 _MIME = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg"}
 _MIME |= {"gif": "image/gif", "webp": "image/webp", "svg": "image/svg+xml", "woff2": "font/woff2"}
@@ -94,6 +102,13 @@ class _Renderer(IPythonRenderer):
 
     def table(self, text: str) -> str:
         return _scrolling(f"<table>\n{text}</table>\n")
+
+    def table_cell(self, text: str, **about: Any) -> str:
+        """Return a cell that says whether it is a word or two, or a sentence."""
+        letters = len(_plain(text))
+        kind = "short" if letters <= SHORT_CELL else "long" if letters > LONG_CELL else ""
+        cell = render_table_cell(self, text, **about)
+        return cell.replace("<td", f'<td class="{kind}"', 1) if kind else cell
 
     def image(self, text: str, url: str, title: str | None = None) -> str:
         if url in self._pictures:
@@ -288,7 +303,14 @@ def code(source: str, language: str = "python") -> str:
 def code_lines(source: str, language: str = "python") -> str:
     """Return *source* coloured, each line an element: a long one goes on under itself."""
     lines = code(source, language).split("\n")
-    return "".join(f'<span class="line">{line}\n</span>' for line in lines)
+    return "".join(f'<span class="line"{_depth(line)}>{line}\n</span>' for line in lines)
+
+
+def _depth(line: str) -> str:
+    """Return the attribute that says how far in a line begins, for one that may not fit."""
+    text = _plain(line)
+    depth = len(text) - len(text.lstrip())
+    return f' style="--in: {depth}"' if depth and len(text) > MAY_WRAP else ""
 
 
 def listing(source: str, numbers: list[int | None], notes: Sequence[NotebookNode] = ()) -> str:
@@ -301,7 +323,8 @@ def listing(source: str, numbers: list[int | None], notes: Sequence[NotebookNode
     marks = {note.line: f'<b class="mark" data-mark="{note.number}"></b>' for note in notes}
     # Pygments closes its elements at the end of every line, so that a line stands by itself.
     lines = [
-        f'<span class="line" data-n="{number or ""}">{line}{marks.get(index, "")}\n</span>'
+        f'<span class="line" data-n="{number or ""}"{_depth(line)}>'
+        f"{line}{marks.get(index, '')}\n</span>"
         for index, (number, line) in enumerate(zip(numbers, code(source).split("\n"), strict=True))
     ]
     if notes or len(lines) <= FOLD_LINES:
@@ -316,6 +339,10 @@ def listing(source: str, numbers: list[int | None], notes: Sequence[NotebookNode
 
 def _numbered(lines: list[str]) -> str:
     return f'<pre class="code numbered"><code>{"".join(lines)}</code></pre>'
+
+
+def _plain(html: str) -> str:
+    return re.sub(r"<[^>]*>", "", html)
 
 
 def _scrolling(html: str) -> str:

@@ -15,6 +15,13 @@ from nbformat import NotebookNode, v4
 from .export import Document, marked, plain, render, words
 from .merge import PICTURES, Heading
 
+# A drawing that stands alone has the fonts of its reader's machine. DejaVu Sans, the only other one
+# that Matplotlib knows, is wider than Noto Sans: the ends of words would be cut off.
+_FONTS = b"'Noto Sans', 'DejaVu Sans'"
+_NO_WIDER = (
+    b"'Noto Sans', 'Open Sans', 'Liberation Sans', Arial, Helvetica, 'DejaVu Sans', sans-serif"
+)
+
 _LINK = re.compile(r"\]\(#([\w-]+)\)")
 
 
@@ -137,6 +144,8 @@ def write_pictures(pictures: dict[str, bytes], folder: Path) -> None:
     shutil.rmtree(folder / PICTURES, ignore_errors=True)
     (folder / PICTURES).mkdir(parents=True)
     for name, content in pictures.items():
+        if name.endswith(".svg"):
+            content = content.replace(_FONTS, _NO_WIDER)  # noqa: PLW2901
         (folder / name).write_bytes(content)
 
 

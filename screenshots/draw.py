@@ -18,6 +18,7 @@ from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
+from chat.lab.proof import contrast
 from chat.lab.terminal import Cell, Snapshot
 
 Rows = Sequence[Sequence[Snapshot]]
@@ -57,6 +58,7 @@ _CURSOR = (143, 176, 224)
 _BUTTONS = ((255, 95, 87), (254, 188, 46), (40, 200, 64))
 
 _FAINT = 0.62  # share of the letter's own colour; the rest is the background's
+_LEAST_CONTRAST = 4.5  # WCAG 2.2, 1.4.3
 
 # The sixteen colours that a program may call by name: each at least 4.5 to 1 against the
 # background (WCAG 2.2, 1.4.3), but for the two blacks, which are meant to recede. pyte calls
@@ -224,6 +226,8 @@ def colours(cell: Cell) -> tuple[Colour, Colour]:
     ink, paper = _colour(cell.fg, _FOREGROUND), _colour(cell.bg, _BACKGROUND)
     if cell.reverse:
         ink, paper = paper, ink
+    elif cell.fg not in {"default", *_NAMED}:
+        ink = _legible(ink, paper)
     if cell.faint:
         ink = _blend(ink, paper)
     return ink, paper
@@ -238,11 +242,28 @@ def _colour(name: str, default: Colour) -> Colour:
     return red, green, blue
 
 
-def _blend(ink: Colour, paper: Colour) -> Colour:
+def _blend(ink: Colour, paper: Colour, share: float = _FAINT) -> Colour:
     red, green, blue = (
-        round(_FAINT * own + (1 - _FAINT) * under) for own, under in zip(ink, paper, strict=True)
+        round(share * own + (1 - share) * under) for own, under in zip(ink, paper, strict=True)
     )
     return red, green, blue
+
+
+@functools.cache
+def _legible(ink: Colour, paper: Colour) -> Colour:
+    """Return *ink*, made lighter until it can be read on *paper*, as many terminals do.
+
+    The chat's colours for nicknames are to be read on light backgrounds too.
+    """
+    for tenths in range(10):
+        lighter = _blend(ink, _NAMED["brightwhite"], 1 - tenths / 10)
+        if contrast(_hex(lighter), _hex(paper)) >= _LEAST_CONTRAST:
+            return lighter
+    return ink
+
+
+def _hex(colour: Colour) -> str:
+    return f"#{bytes(colour).hex()}"
 
 
 # --- fonts ---------------------------------------------------------------------------------------

@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-NOBODY = 65534
+STRANGER = 54321
+"""A user whom the system does not know: no name, no home. So it is in many a container."""
 ON_ALL_PROCESSORS = ["--numprocesses", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]
 """As ``make test`` does it."""
 LOAD = "import time\nend = time.monotonic() + 3600\nwhile time.monotonic() < end: pass"
@@ -62,11 +63,13 @@ def loaded(start: Start) -> Iterator[None]:
 
 @contextmanager
 def user(start: Start) -> Iterator[None]:
-    """As somebody who is not root; left out for whoever is not root anyway."""
+    """As somebody who is not root and has no home; for whoever is not root anyway, just that."""
+    for name in ("HOME", "USER", "LOGNAME"):
+        start.environment.pop(name, None)
     if os.getuid() == 0:
         for path in (start.folder, *start.folder.rglob("*")):
-            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
-        start.before = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+            os.chown(path, STRANGER, STRANGER, follow_symlinks=False)
+        start.before = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups"]
         python = Path(sys.executable).resolve()
         hidden = (path for path in python.parents if not path.stat().st_mode & stat.S_IXOTH)
         start.without = next(hidden, None)
@@ -82,12 +85,13 @@ def home(start: Start) -> Iterator[None]:
 
 @contextmanager
 def unreadable(start: Start) -> Iterator[None]:
-    """Where the home folder may not be entered (root may enter any)."""
-    place = start.folder.parent / "home"
-    place.mkdir(mode=0)
-    start.environment["HOME"] = str(place)
-    yield
-    place.chmod(0o700)
+    """Where the home folder may not be entered. Root may enter any, so it is another user's."""
+    with user(start):
+        place = start.folder.parent / "home"
+        place.mkdir(mode=0)
+        start.environment["HOME"] = str(place)
+        yield
+        place.chmod(0o700)
 
 
 @contextmanager
@@ -155,6 +159,8 @@ def copy_to(target: Path) -> None:
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
+    for command in (["init", "--quiet"], ["add", "--all"]):
+        subprocess.run(["git", *command], cwd=target, check=True)
 
 
 def run(name: str, arguments: list[str]) -> str:

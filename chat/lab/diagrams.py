@@ -208,8 +208,8 @@ def connection_life() -> Figure:
         ("quit", _("asked to leave")),
         ("replaced", _("came back on a new connection")),
         ("lost, timeout", _("the connection is lost")),
-        ("kicked, slow, flood", _("thrown out by the server")),
-        ("shutdown", _("the whole server closes")),
+        ("kicked, slow, flood", _("removed by the server")),
+        ("shutdown", _("the server stops")),
     ]
     width = max(width_of(what, WORDS) for _name, what, _look in stages) + 0.2
     canvas = _Canvas(4.15)

@@ -987,7 +987,7 @@ def layers(rows: Sequence[tuple[str, str, str]], *, border_after: int) -> Figure
                 arrowprops={"arrowstyle": "-|>", "color": GREY},
             )
     y = border_after + gap / 2
-    words = _("the socket: border of program and kernel")
+    words = _("the socket: boundary between program and kernel")
     half = width_of(words, WORDS) / WIDTH / 0.98 * 5 + 0.12
     for start, end in ((0.0, 5 - half), (5 + half, 10.0)):
         ax.plot([start, end], [y, y], color=BLACK, linewidth=1.2, linestyle=(0, (4, 2)))

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backend_bases import GraphicsContextBase
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import FancyBboxPatch
+from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, Bbox, BboxBase
 
 from chat.lab.figures import dark, style
@@ -32,6 +34,8 @@ MARK_SHARE = 0.02
 """Of the area of a word, what a mark must take to count: less is an edge that touches it."""
 LEAST_APART = 1.5
 """Between words of two panels on one line, in sizes of their letters: nearer, they read as one."""
+LEAST_APART_FROM_AXIS = 0.6
+"""Between a word and an axis of another panel, in sizes of its letters."""
 LEAST_BETWEEN_BOXES = 0.1
 """Inches between two boxes that are not within each other."""
 
@@ -64,6 +68,7 @@ def problems(fig: Figure) -> list[str]:
         pixels = drawn[::-1, :, :3]  # from the bottom up, as boxes are
         found = [*_off_the_canvas(paper.words, fig.bbox), *_too_small(paper.words)]
         found += [*_on_each_other(paper.words), *_boxes_touching(fig)]
+        found += _near_other_axes(paper.words, fig.axes)
         return [*found, *_on_marks_or_faint(paper.words, pixels)]
     finally:
         fig.dpi = before
@@ -80,6 +85,8 @@ class _Paper(RendererAgg):
     def __init__(self, fig: Figure) -> None:
         super().__init__(round(fig.bbox.width), round(fig.bbox.height), DPI)  # type: ignore[no-untyped-call]
         self.words: list[Word] = []
+        # Matplotlib does not tell a label of an axis which axes it belongs to.
+        self._labels = {text: axes for axes in fig.findobj(Axes) for text in axes.findobj(Text)}
 
     def draw_text(  # noqa: PLR0917 - as the base class has it
         self,
@@ -101,7 +108,7 @@ class _Paper(RendererAgg):
         turned = Affine2D().rotate_deg(angle).translate(x, self.height - y)
         color = to_hex(gc.get_rgb())
         box = ink.transformed(turned)
-        panel = mtext.axes if mtext is not None else None
+        panel = self._labels.get(mtext)
         self.words.append(Word(s.strip(), float(prop.get_size_in_points()), color, box, panel))
 
 
@@ -129,6 +136,16 @@ def _on_each_other(words: Sequence[Word]) -> Iterator[str]:
         apart = LEAST_APART * max(one.points, other.points) * DPI / 72
         if Bbox.intersection(one.box, other.box.padded(apart, 0)):
             yield f"“{one.text}” and “{other.text}” are too near each other"
+
+
+def _near_other_axes(words: Sequence[Word], panels: Sequence[Axes]) -> Iterator[str]:
+    for word, panel in itertools.product(words, panels):
+        if not panel.axison or word.panel in {None, panel}:
+            continue
+        apart = LEAST_APART_FROM_AXIS * word.points * DPI / 72
+        axes = [spine for spine in panel.spines.values() if spine.get_visible()]
+        if any(word.box.padded(apart, 0).overlaps(axis.get_window_extent()) for axis in axes):
+            yield f"“{word.text}” touches an axis of another panel"
 
 
 def _boxes_touching(fig: Figure) -> Iterator[str]:

@@ -24,6 +24,7 @@ from chat.app.journal import sentence
 from chat.core.client import RefusedError
 from chat.core.protocol import Limits, nick_key
 from chat.core.server import ChatServer
+from chat.core.timing import Deadline
 from chat.lab import redis_process
 from chat.lab.background import RecordingClient
 from chat.lab.faults import Chat, Person, ServerProcess
@@ -36,6 +37,9 @@ from chat.server import assemble
 NICKS = ["Аня", "Боря", "Вера"]
 PATIENCE = 20.0
 LEASE = 2.0
+
+Place = tuple[str, int]
+"""The address of a server."""
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +132,17 @@ class Scene:
                 assert guest.users == NICKS
 
 
+def come_in(stack: ExitStack, nick: str, first: Place, second: Place) -> Person:
+    """Enter, again if Redis has not answered in time: the machine may be busy."""
+    deadline = Deadline(PATIENCE)
+    while True:
+        try:
+            return stack.enter_context(Person(first, nick, also=[second]))
+        except RefusedError as error:
+            if error.code != "unavailable" or not deadline.left:
+                raise
+
+
 @pytest.fixture
 def scene(own_redis: RedisProcess) -> Iterator[Scene]:
     with ExitStack() as stack:
@@ -136,7 +151,7 @@ def scene(own_redis: RedisProcess) -> Iterator[Scene]:
         servers = [stack.enter_context(assemble(backplane=one)) for one in clusters]
         addresses = [server.address for server in servers]
         people = [
-            stack.enter_context(Person(first, nick, also=[second]))
+            come_in(stack, nick, first, second)
             for nick, (first, second) in zip(
                 NICKS, [addresses, addresses[::-1], addresses], strict=True
             )

@@ -81,7 +81,7 @@ def comparison(results: Results) -> Figure:
         ),
     )
     fig = Figure(figsize=(WIDTH, 4.0))
-    grid = fig.add_gridspec(2, 2)
+    grid = fig.add_gridspec(2, 2, wspace=0.04)
     parts = [grid[:, 0], grid[0, 1], grid[1, 1]]
     for part, (title, values, show, most_first) in zip(parts, panels, strict=True):
         panel = fig.add_subfigure(part)

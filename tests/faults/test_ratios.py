@@ -244,7 +244,8 @@ def test_the_server_stops_in_time_under_three_hundred(kind: str) -> None:
     ):
         process = psutil.Process(server.pid)
         end = time.monotonic() + 3 * PATIENCE  # they come slowly where the machine is busy
-        while process.num_threads() < 250 and kind != "garbage outside":
+        # Half of them at a time will do: who is sent away must find the time to come back.
+        while process.num_threads() < 150 and kind != "garbage outside":
             assert time.monotonic() < end, process.num_threads()
             time.sleep(0.01)
         start = time.monotonic()

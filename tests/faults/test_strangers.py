@@ -4,6 +4,7 @@ The server is a process of its own, so that its memory can be measured.
 """
 
 import contextlib
+import itertools
 import resource
 import socket
 import threading
@@ -23,6 +24,7 @@ MOST_GROWTH = 24 * MEGABYTE
 """What the server's memory may grow by, in bytes, whatever a stranger does."""
 
 CHUNK = b"x" * MEGABYTE
+NUMBERS = itertools.count(1)
 
 
 class Bystanders:
@@ -146,11 +148,16 @@ def test_a_thousand_who_never_register() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def newcomer() -> str:
+    """Return a nickname of its own for each: the one before may not have been freed yet."""
+    return f"Ева-{next(NUMBERS)}"
+
+
 @pytest.mark.parametrize("frame", BAD.values(), ids=BAD.keys())
 def test_what_is_no_message_is_refused_and_the_next_one_is_taken(
     crowd: ServerProcess, frame: bytes
 ) -> None:
-    with Wire(crowd.address, "Ева") as eve:
+    with Wire(crowd.address, newcomer()) as eve:
         eve.send_raw(frame + b"\n")
         code = "frame_too_long" if len(frame) > 32 * 1024 else "bad_frame"
         assert eve.next()["code"] == code
@@ -186,7 +193,7 @@ def crowd() -> Iterator[ServerProcess]:
 def test_what_must_not_reach_a_terminal_is_refused(
     crowd: ServerProcess, keys: dict[str, object], code: str
 ) -> None:
-    with Wire(crowd.address, "Ева") as eve:
+    with Wire(crowd.address, newcomer()) as eve:
         assert eve.request(**keys)["code"] == code  # type: ignore[arg-type]
 
 
@@ -226,10 +233,10 @@ def test_one_slow_reader_slows_nobody(server: ServerProcess) -> None:
 
     with Wire(server.address, "Аня") as anya, Wire(server.address, "Боря") as borya:
         rate(anya, borya)  # warm up
-        alone = [rate(anya, borya) for _time in range(3)]
-        slow = []
-        for number in range(3):
+        rates = []
+        for number in range(5):  # in turn: a machine is busier at one time than another
+            alone = rate(anya, borya)
             with Wire(server.address, f"Соня-{number}", receive_buffer=4096):  # reads nothing
-                slow.append(rate(anya, borya))
+                rates.append((alone, rate(anya, borya)))
             borya.skip_to("left", nick=f"Соня-{number}")
-    assert max(slow) > 0.5 * max(alone), (alone, slow)
+    assert any(slow > 0.5 * alone for alone, slow in rates), rates

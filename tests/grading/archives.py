@@ -6,7 +6,7 @@ import re
 import shutil
 import tarfile
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from chat.app.i18n import gettext as _
 
@@ -94,7 +94,7 @@ def _unpacked(archive: Path) -> Path:
         if archive.name.lower().endswith(_TARS):
             with tarfile.open(archive) as tar:
                 _not_too_much(archive, sum(one.size for one in tar.getmembers()))
-                tar.extractall(started, filter="data")
+                _extract(tar, started)
         elif zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as packed:
                 _not_too_much(archive, sum(one.file_size for one in packed.infolist()))
@@ -116,6 +116,21 @@ def _unpacked(archive: Path) -> Path:
     finally:
         shutil.rmtree(started, ignore_errors=True)
     return target
+
+
+def _extract(tar: tarfile.TarFile, target: Path) -> None:
+    """Extract the ordinary files of *tar* to *target*, wherever their names would lead.
+
+    As zipfile does it: without ``..`` and a root. The filters of `tarfile` do that from Python
+    3.11.4 on, and Debian 12 has 3.11.2.
+    """
+    for one in tar.getmembers():
+        if (file := tar.extractfile(one) if one.isfile() else None) is not None:
+            parts = [part for part in PurePosixPath(one.name).parts if part not in ("/", "..")]
+            path = target.joinpath(*parts)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as output:
+                shutil.copyfileobj(file, output)
 
 
 def _not_too_much(archive: Path, size: int) -> None:

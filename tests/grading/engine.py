@@ -192,12 +192,14 @@ class Grading:
 
     def grade(self) -> Grade:
         """Return what has been reached so far."""
+        is_full = all(result.is_full for result in self._results)
+        lacking = () if is_full else self._python.lacking
         return Grade(
             self._submission.name,
             self._rubric,
             tuple(self._results),
             sum(result.seconds for result in self._results),
-            (*self._python.notes, *self._sandbox.without),
+            (*self._python.notes, *lacking, *self._sandbox.without),
         )
 
     def _judge(self, requirement: Requirement) -> tuple[float | None, str, Missed | None]:

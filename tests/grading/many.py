@@ -166,14 +166,14 @@ def grade_all(
     *,
     jobs: int,
     rubric: Path,
-    told: Callable[[Row], None],
+    told: Callable[[Row, int], None],
     options: Sequence[str] = (),
 ) -> list[Row]:
     """Grade every submission in *place*, *jobs* at a time; return the table, best first.
 
-    Archives in it are unpacked first. *told* gets every row when it is ready, *options* are more
-    of the program that grades one. Raises `DataError` when there are no submissions, or the
-    rubric cannot be used, and `ArchiveError` when there is no such place.
+    Archives in it are unpacked first. *told* gets every row when it is ready, and how many there
+    will be; *options* are more of the program that grades one. Raises `DataError` when there are
+    no submissions, or the rubric cannot be used, and `ArchiveError` when there is no such place.
     """
     seconds = read_rubric(rubric, ALL_CHECKS).limits.seconds + _GRACE
     folders, troubles = handed_in(place, output_folder)
@@ -193,7 +193,8 @@ def grade_all(
             grade_apart(description, *paths, seconds=seconds, rubric=rubric, options=options)
         elif not trouble:
             trouble = _(
-                "There is no {file}. It is written with: python -m tests.grading.describe {folder}"
+                "There is no {file}. It is written with: "
+                ".venv/bin/python -m tests.grading.describe {folder}"
             ).format(file=DESCRIPTION, folder=folder)
         if trouble:
             output.write(not_graded(name, _readable(rubric), trouble), *paths)
@@ -202,7 +203,7 @@ def grade_all(
     with ThreadPoolExecutor(jobs) as pool:
         for task in as_completed([pool.submit(graded, name) for name in submissions]):
             rows.append(task.result())
-            told(rows[-1])
+            told(rows[-1], len(submissions))
     return sorted(rows, key=lambda row: (-row.points, row.folder))
 
 
@@ -276,10 +277,10 @@ def main(arguments: list[str] | None = None) -> int:
         with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
             task = progress.add_task("", total=None)
 
-            def told(row: Row) -> None:
+            def told(row: Row, of: int) -> None:
                 shown = row.trouble or f"{number(row.points)}/{number(row.possible)}"
                 console.print(f"{row.folder}: {shown}", markup=False, highlight=False)
-                progress.advance(task)
+                progress.update(task, advance=1, total=of)
 
             rows = grade_all(
                 place,

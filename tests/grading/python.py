@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.util
 import re
@@ -39,7 +40,10 @@ class Interpreter:
 
     path: str = sys.executable
     notes: tuple[str, ...] = ()
-    """What a reader of the grade must know: a version or a package that there is not."""
+    """What a reader of the grade must know: the version, when it is another than wanted."""
+
+    lacking: tuple[str, ...] = ()
+    """Which packages there are not: a sentence or none. Who loses no point has not needed them."""
 
 
 def own_files(folder: Path) -> Iterator[Path]:
@@ -97,11 +101,9 @@ def choose(folder: Path, *, install: bool = False) -> Interpreter:
         path, trouble = _with_packages(path, wanted)
         notes += trouble
     missing = sorted(_imports(files, folder) - _available(path, _imports(files, folder)))
-    if missing:
-        notes.append(
-            _("It needs packages that are not installed: {names}.").format(names=", ".join(missing))
-        )
-    return Interpreter(path, tuple(notes))
+    sentence = _("It needs packages that are not installed: {names}.")
+    lacking = [sentence.format(names=", ".join(missing))] if missing else []
+    return Interpreter(path, tuple(notes), tuple(lacking))
 
 
 # Versions
@@ -131,7 +133,8 @@ def _installed() -> tuple[tuple[Version, str], ...]:
     found: dict[Version, str] = {}
     names = [f"python3.{minor}" for minor in range(_NEWEST, 9, -1)]
     candidates = [path for name in names if (path := shutil.which(name))]
-    candidates += [str(path) for path in Path.home().glob(".pyenv/versions/3.*/bin/python")]
+    with contextlib.suppress(OSError, RuntimeError):  # no home, or it may not be entered
+        candidates += map(str, Path.home().glob(".pyenv/versions/3.*/bin/python"))
     for path in candidates:
         version = _version(path)
         if version > (3, 0):  # a name that a version manager left behind runs nothing

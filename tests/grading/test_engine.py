@@ -96,6 +96,20 @@ def test_another_servers_answer_is_not_the_submissions(tmp_path: Path, quick: Ru
 
 
 @pytest.mark.timeout(120)
+def test_missing_packages_are_named_only_where_points_were_lost(
+    with_server: Callable[[str], Submission], quick: Rubric
+) -> None:
+    submission = with_server((GOOD / "server.py").read_text("utf-8"))
+    (submission.folder / "extra.py").write_text("import nothing_of_the_kind\n")
+    full = grade(submission, quick, only=["broadcast"])
+    assert full.is_full, full.results[0].reason
+    assert not any("nothing_of_the_kind" in note for note in full.notes)
+    (submission.folder / "server.py").write_text("import nothing_of_the_kind\n")
+    lost = grade(submission, quick, only=["broadcast"])
+    assert any("nothing_of_the_kind" in note for note in lost.notes)
+
+
+@pytest.mark.timeout(120)
 def test_a_server_that_runs_outside_is_graded(tmp_path: Path, quick: Rubric) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

@@ -174,11 +174,12 @@ def test_a_naive_chat_loses_points_and_learns_why(tmp_path: Path) -> None:
     # What was typed, what was expected on which screen, and what that screen showed.
     reason = tests["bursts"]["output"]
     assert reason.startswith("Набрано: anna: «text")
-    assert "Ожидалось в окне «boris»: сообщения по порядку" in reason
+    # Which of the two finds several at once first, is up to the machine.
+    assert re.search("Ожидалось в окне «(boris|vera)»: сообщения по порядку", reason)
     assert "│ anna: text" in reason
     # The same as a picture: a column for each window, from above to below in order of time.
     page = (tmp_path / "naive.md").read_text(encoding="utf-8")
-    assert re.search(r"\| Время, с \| .*anna \| .*boris", page)
+    assert re.search(r"\| Время, с \| .*anna \| .*(boris|vera)", page)
     assert re.search(r"\| [\d.]+ \|.* ⌨ \*\*text\d+\*\* \|", page)
     assert "✗ *ожидалось:*" in page
     assert 0 < tests["report_parts"]["score"] < tests["report_parts"]["max_score"]

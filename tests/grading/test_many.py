@@ -125,7 +125,7 @@ def test_thirty_submissions_take_less_than_four_minutes(
         tmp_path / "grades",
         jobs=many.JOBS,
         rubric=COURSE,
-        told=lambda row: print(f"{time.monotonic() - started:5.1f} s: {row.title}: {row.points}"),
+        told=lambda row, of: print(f"{time.monotonic() - started:5.1f} s: {row.title}, 1 of {of}"),
     )
     assert not any(row.trouble for row in rows)
     points = {(int(row.folder) % 5, row.points) for row in rows}
@@ -148,3 +148,20 @@ def test_an_archive_from_an_old_windows_keeps_its_russian_names(tmp_path: Path) 
 def test_an_empty_folder_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert many.main([str(tmp_path), "--lang", "en"]) == 1
     assert "no submissions" in capsys.readouterr().err
+
+
+def test_what_is_packed_cannot_get_out_of_its_folder(tmp_path: Path) -> None:
+    place = tmp_path / "all"
+    place.mkdir()
+    with tarfile.open(place / "ivanov.tar", "w") as tar:
+        for name in ("server.py", "../../above.py", f"{tmp_path}/absolute.py"):
+            tar.addfile(tarfile.TarInfo(name))
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    [folder], troubles = handed_in(place, place / "grades")
+    assert troubles == {}
+    assert (folder / "server.py").is_file()
+    assert not (folder / "link").is_symlink()
+    assert list(folder.rglob("absolute.py"))
+    assert [path.name for path in tmp_path.iterdir()] == ["all"]

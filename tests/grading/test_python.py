@@ -55,6 +55,17 @@ def test_a_newer_python_is_used_or_named(
     assert found.notes == ("It needs Python 3.12; graded with 3.11.",)
 
 
+@pytest.mark.parametrize("error", [RuntimeError, PermissionError])
+def test_a_home_that_is_not_there_or_closed_does_no_harm(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def home() -> Path:
+        raise error
+
+    monkeypatch.setattr(Path, "home", home)
+    assert all(version > (3, 0) for version, _path in python._installed.__wrapped__())
+
+
 @pytest.mark.usefixtures("english")
 def test_the_version_that_a_project_asks_for_counts(
     submission: Path, monkeypatch: pytest.MonkeyPatch
@@ -81,9 +92,9 @@ def test_packages_are_named_and_installed_when_the_teacher_allows_it(
         )
         wheel.writestr(f"{info}/RECORD", "")
     (submission / "requirements.txt").write_text("./chatwords-1.0-py3-none-any.whl\n")
-    assert choose(submission).notes == ("It needs packages that are not installed: chatwords.",)
+    assert choose(submission).lacking == ("It needs packages that are not installed: chatwords.",)
     found = choose(submission, install=True)
-    assert found.notes == ()
+    assert (found.notes, found.lacking) == ((), ())
     assert found.path != sys.executable
     assert choose(submission, install=True) == found  # kept for the next time
     (submission / "requirements.txt").write_text("./no-such-file-1.0-py3-none-any.whl\n")

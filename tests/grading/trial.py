@@ -67,7 +67,7 @@ class Trial:
         Raises `play.NotFoundError` when server or client do not even start, and
         `StrangeLettersError` unless *any_letters* will do.
         """
-        for note in self._play.python.notes:
+        for note in (*self._play.python.notes, *self._play.python.lacking):
             self._findings.teacher.say(f"  {note}")
         start_server(self._play, server)
         anna = first_client(self._play, client)

@@ -71,6 +71,36 @@ def panels(between: float) -> Figure:
     return fig
 
 
+def beside_an_axis(between: float) -> Figure:
+    """Return two panels, the name of the first one's axis *between* inches before the second."""
+    with figures.style():
+        fig = Figure(figsize=(4, 1))
+        fig.set_layout_engine("none")
+        for left in (0.3, 0.7):
+            panel = fig.add_axes((left, 0.3, 0.1, 0.7))
+            panel.set(xticks=[], yticks=[])
+        fig.axes[0].text(2.8 - between, 0.5, "слово", ha="right", transform=fig.dpi_scale_trans)
+    return fig
+
+
+def labels_of_axes(between: float) -> Figure:
+    """Return two panels: a word in one, *between* inches before a label of the other's axis."""
+    with figures.style():
+        fig = Figure(figsize=(4, 1))
+        fig.set_layout_engine("none")
+        for left in (0.1, 0.8):
+            panel = fig.add_axes((left, 0.3, 0.1, 0.7))
+            panel.set(xticks=[], yticks=[])
+        panel.set_yticks([0.5], ["метка"])
+        panel.set_ylim(0, 1)
+        fig.draw_without_rendering()
+        begin = panel.get_yticklabels()[0].get_window_extent().x0 / fig.dpi
+        fig.axes[0].text(
+            begin - between, 0.65, "слово", ha="right", va="center", transform=fig.dpi_scale_trans
+        )
+    return fig
+
+
 def boxes(between: float) -> Figure:
     """Return two boxes, one *between* inches above the other, in a third."""
     with figures.style():
@@ -96,6 +126,10 @@ def boxes(between: float) -> Figure:
         (with_a_line(written("перечёркнуто")), "covers a mark"),
         (panels(0.3), ""),
         (panels(0.1), "too near each other"),
+        (labels_of_axes(0.3), ""),
+        (labels_of_axes(0.1), "too near each other"),
+        (beside_an_axis(0.2), ""),
+        (beside_an_axis(0.02), "touches an axis"),
         (boxes(0.2), ""),
         (boxes(0.05), "touch each other"),
     ],

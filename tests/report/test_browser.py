@@ -49,6 +49,24 @@ MEASURE = """() => {
 }"""
 
 
+WRAPPED_LINES = """() => [...document.querySelectorAll("pre.code .line")].flatMap(line => {
+    const texts = document.createTreeWalker(line, NodeFilter.SHOW_TEXT);
+    const range = document.createRange();
+    const rows = new Map();
+    for (let text; (text = texts.nextNode());)
+        for (const word of text.data.matchAll(/\\S+/g)) {
+            range.setStart(text, word.index);
+            range.setEnd(text, word.index + word[0].length);
+            for (const box of range.getClientRects()) {
+                const row = Math.round(box.top / 4);
+                rows.set(row, Math.min(rows.get(row) ?? Infinity, box.left));
+            }
+        }
+    const [first, ...rest] = [...rows.entries()].sort((one, other) => one[0] - other[0]);
+    return rest.length ? [Math.min(...rest.map(row => row[1])) - first[1]] : [];
+})"""
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> None:
     """Leave the proof to the end: the browser starts and ends its helpers when it likes."""
@@ -468,6 +486,31 @@ BROKEN_WORDS = """selector => [...document.querySelectorAll(selector)].flatMap(b
     }
     return broken;
 })"""
+
+
+def test_what_does_not_fit_a_line_of_code_goes_on_deeper(browser: Browser, output: Path) -> None:
+    visit = Visit(browser, output / "report.html", 720, "light")
+    visit.page.evaluate("document.querySelectorAll('details').forEach(it => it.open = true)")
+    deeper = visit.page.evaluate(WRAPPED_LINES)
+    assert len(deeper) > 3
+    assert min(deeper) > 10
+    visit.page.close()
+
+
+def test_paper_is_white_by_night_too(browser: Browser, output: Path) -> None:
+    seen = []
+    for scheme in ("light", "dark"):
+        visit = Visit(browser, output / "report.html", 1280, scheme)
+        visit.page.emulate_media(media="print")
+        seen.append(
+            visit.page.evaluate(
+                """() => [document.body, document.querySelector(".line *")]
+                    .map(element => getComputedStyle(element))
+                    .flatMap(style => [style.getPropertyValue("--paper"), style.color])"""
+            )
+        )
+        visit.page.close()
+    assert seen[0] == seen[1]
 
 
 @pytest.mark.parametrize("width", [390, 720, 1400])

@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pypandoc  # type: ignore[import-untyped]
 import pytest
 from openxml_audit import OpenXmlValidator  # type: ignore[import-untyped]
 
@@ -41,7 +42,8 @@ def paragraphs(body: ElementTree.Element, *styles: str) -> list[ElementTree.Elem
 
 
 def fields(element: ElementTree.Element) -> list[str]:
-    return [code.text or "" for code in element.iter(f"{W}instrText")]
+    codes = [code.text or "" for code in element.iter(f"{W}instrText")]
+    return [code for code in codes if code.strip()]
 
 
 def test_it_is_valid_by_the_schemas_of_office_open_xml(output: Path) -> None:
@@ -62,6 +64,13 @@ def test_five_parts_are_headings(body: ElementTree.Element) -> None:
         "1.1\u2002Что требуется",
         "2.1\u2002Кадры и поток",
     ]
+
+
+def test_another_reader_finds_the_same_headings(output: Path) -> None:
+    """Pandoc once read a list, the last thing of a part, into the next part's heading."""
+    read = pypandoc.convert_file(output / "report.docx", "markdown", extra_args=["--wrap=none"])
+    headings = [line for line in read.splitlines() if line.startswith("# ")]
+    assert headings == [f"# {number}\u2002{part}" for number, part in enumerate(PARTS, 1)]
 
 
 def test_captions_have_their_styles_and_count_by_themselves(body: ElementTree.Element) -> None:
@@ -155,6 +164,19 @@ def test_code_has_one_size_and_hangs_where_it_wraps(
     assert sizes["SourceCode"] == sizes["Output"]
     assert "VerbatimChar" not in sizes
     assert not any(body.iter(f"{W}sz")), "no size but that of a style"
+
+
+def test_a_number_of_two_digits_does_not_push_its_text_aside(package: dict[str, bytes]) -> None:
+    numbering = ElementTree.fromstring(package["word/numbering.xml"])
+    hanging = [
+        int(layout.get(f"{W}hanging", 0)) / 20
+        for level in numbering.iter(f"{W}lvl")
+        if (kind := level.find(f"{W}numFmt")) is not None and kind.get(f"{W}val") == "decimal"
+        if (layout := level.find(f"{W}pPr/{W}ind")) is not None
+    ]
+    assert hanging
+    # A digit of a Times is half as wide as high, a full stop a quarter; and a gap.
+    assert min(hanging) > (0.5 + 0.5 + 0.25) * 11 + 3
 
 
 def letters(text: str) -> docx.Letters:

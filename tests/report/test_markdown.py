@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from report import markdown
 from report.markdown import fenced, heading_slugs
 from report.merge import Heading
 
@@ -104,3 +105,11 @@ def test_headings_of_the_same_text_get_different_anchors() -> None:
 
 def test_a_fence_is_longer_than_any_inside() -> None:
     assert fenced("a\n````\nb", "md") == "`````md\na\n````\nb\n`````"
+
+
+def test_words_of_a_drawing_fit_where_its_font_is_missing(tmp_path: Path) -> None:
+    drawing = b"<text style=\"font: 9px 'Noto Sans', 'DejaVu Sans'\">"
+    markdown.write_pictures({"figures/a.svg": drawing, "figures/b.png": drawing}, tmp_path)
+    written = (tmp_path / "figures" / "a.svg").read_text()
+    assert 0 < written.index("'Noto Sans'") < written.index("Arial") < written.index("DejaVu Sans")
+    assert (tmp_path / "figures" / "b.png").read_bytes() == drawing

@@ -290,16 +290,75 @@ def test_words_of_a_drawing_with_an_arrow_are_set_without_serifs(tmp_path: Path)
 @needs_poppler
 def test_columns_are_no_narrower_than_their_longest_words(tmp_path: Path) -> None:
     head = ["Сбой", "Сообщение", "Порядок", "Других не задерживает", "В порядке", "Работает"]
-    rows = [head, ["-"] * len(head), ["часы переведены, соединение опаздывает", *["да"] * 5]]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    div = '::::: { #tab-x .table prefix="Таблица" number="1" }\n::: caption\nСводка\n:::\n\n'
-    prepare(tmp_path, f"{div}{table}\n:::::\n")
-    told = '{"lang": "ru-RU", "title": "x", "continued-table": "Продолжение таблицы {number}"}'
-    for name in (pandoc.METADATA, "markdown.json"):
-        (tmp_path / name).write_text(told, "utf-8")
+    rows = [head, ["часы переведены, соединение опаздывает", *["да"] * 5]]
+    prepare_tables(tmp_path, table(rows))
     pdf.write(tmp_path, tmp_path / "report.pdf")
     words = pdftotext(tmp_path / "report.pdf").split()
     assert {"соединение", "опаздывает", "переведены,", "Сообщение", "задерживает"} <= set(words)
+
+
+def table(rows: list[list[str]]) -> str:
+    """Return a table with a caption, as pandoc is given it; the first of *rows* is its head."""
+    lines = [rows[0], ["-"] * len(rows[0]), *rows[1:]]
+    written = "\n".join(f"| {' | '.join(row)} |" for row in lines)
+    return (
+        '::::: { #tab-x .table prefix="Таблица" number="1" }\n::: caption\nСводка\n:::\n\n'
+        f"{written}\n:::::\n"
+    )
+
+
+def prepare_tables(folder: Path, text: str) -> None:
+    prepare(folder, text)
+    told = '{"lang": "ru-RU", "title": "x", "continued-table": "Продолжение таблицы {number}"}'
+    for name in (pandoc.METADATA, "markdown.json"):
+        (folder / name).write_text(told, "utf-8")
+
+
+@needs_poppler
+def test_a_name_in_a_table_is_whole_and_so_is_a_short_cell(tmp_path: Path) -> None:
+    head = ["Дополнение", "Файл", "Как включить", "Кому"]
+    rows = [["слово " * 4, "`promises/encryption.py`", "слово " * 5, "самому клиенту"]] * 3
+    prepare_tables(tmp_path, table([head, *rows]))
+    pdf.write(tmp_path, tmp_path / "report.pdf")
+    text = pdftotext(tmp_path / "report.pdf", "-layout").replace("\N{ZERO WIDTH SPACE}", "")
+    assert text.count("promises/encryption.py") == 3
+    assert text.count("самому клиенту") == 3
+
+
+@needs_poppler
+@pytest.mark.parametrize("words", range(420, 560, 20))
+def test_a_short_table_is_on_one_page_and_a_row_is_never_torn(tmp_path: Path, words: int) -> None:
+    cell = "начало " + "слово " * 30 + "конец"
+    short = table([["Что", "Сколько"], *[["слово", str(number)] for number in range(6)]])
+    long = table([["Что", "Почему"], *[["раз", cell]] * 9]).replace("tab-x", "tab-y")
+    prepare_tables(tmp_path, f"{'слово ' * words}\n\n{short}\n\n{'слово ' * words}\n\n{long}")
+    pdf.write(tmp_path, tmp_path / "report.pdf")
+    pages = pdftotext(tmp_path / "report.pdf", "-layout").split("\f")
+    assert len({number for number, page in enumerate(pages) if "Сколько" in page}) == 1
+    for page in pages:
+        assert page.count("начало") == page.count("конец")
+
+
+@needs_poppler
+@pytest.mark.parametrize("lines", range(36, 44))
+def test_words_that_announce_a_list_stay_with_it(tmp_path: Path, lines: int) -> None:
+    prepare(tmp_path, "слово\n\n" * lines + "**Каких ошибок избежали.**\n\n- первая\n- вторая\n")
+    pdf.write(tmp_path, tmp_path / "report.pdf")
+    pages = pdftotext(tmp_path / "report.pdf").split("\f")
+    assert all(("избежали" in page) == ("первая" in page) for page in pages)
+
+
+@needs_poppler
+def test_code_in_a_line_is_not_torn(tmp_path: Path) -> None:
+    options = " ".join(["`chat.client --admin-password-file`, `%%writefile`,"] * 40)
+    lines = [f"x = {'1' * ones}  # ①" for ones in range(76, 86)]
+    code = "\n".join(["```python", *lines, "```"])
+    prepare(tmp_path, f"{options}\n\n{code}\n")
+    pdf.write(tmp_path, tmp_path / "report.pdf")
+    text = pdftotext(tmp_path / "report.pdf", "-layout")
+    assert text.count("--admin-password-file") == 40
+    assert text.count("%%writefile") == 40
+    assert len(re.findall("#[\xa0 ]①", text)) == len(lines)
 
 
 @needs_poppler

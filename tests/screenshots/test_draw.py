@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import pytest
 from PIL import Image, ImageChops
+from pyte.graphics import FG_BG_256
 
+from chat.app.conversation import _NICK_COLOURS
 from chat.lab.terminal import Cell, Snapshot
 from screenshots import draw
 
@@ -103,6 +105,12 @@ class TestCells:
     @pytest.mark.parametrize("name", [name for name in draw._NAMED if "black" not in name])
     def test_named_colours_can_be_read(self, name: str) -> None:
         letter, paper = map(_luminance, draw.colours(replace(BLANK, fg=name)))
+        assert (letter + 0.05) / (paper + 0.05) >= 4.5
+
+    @pytest.mark.parametrize("number", _NICK_COLOURS)
+    def test_the_colours_of_nicknames_can_be_read(self, number: int) -> None:
+        cell = replace(BLANK, fg=FG_BG_256[number])
+        letter, paper = map(_luminance, draw.colours(cell))
         assert (letter + 0.05) / (paper + 0.05) >= 4.5
 
 

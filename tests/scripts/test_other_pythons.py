@@ -1,5 +1,6 @@
 """The scripts run on every Python from 3.11 on, bare: whichever are here besides the tests' own."""
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -22,8 +23,9 @@ def candidates(version: str) -> Iterator[str]:
     name = f"python{version}"
     if found := shutil.which(name):
         yield found
-    home = Path(pwd.getpwuid(os.getuid()).pw_dir)  # tests have a home of their own
-    yield from map(str, home.glob(f".pyenv/versions/{version}.*/bin/{name}"))
+    with contextlib.suppress(KeyError, OSError):  # no home, or it may not be entered
+        home = Path(pwd.getpwuid(os.getuid()).pw_dir)  # tests have a home of their own
+        yield from map(str, home.glob(f".pyenv/versions/{version}.*/bin/{name}"))
 
 
 def runs(python: str, version: str) -> bool:

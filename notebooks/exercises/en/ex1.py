@@ -1,7 +1,7 @@
 """Exercise 1. A first echo server.
 
-Accept one connection and send the client everything that it sends, chunk by chunk, at once. When
-the client has finished, ``recv`` returns ``b""``: close the connection and return.
+Accept one connection and send back to the client everything that it sends, chunk by chunk, at once.
+When the client has finished, ``recv`` returns ``b""``: close the connection and return.
 
 The order of the calls: ``accept`` → ``recv`` and ``sendall`` until the end → ``close``.
 """

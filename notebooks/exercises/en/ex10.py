@@ -1,7 +1,7 @@
 """Exercise 10. One nickname, one owner.
 
 Many threads ask whether a nickname is free. Sometimes this class gives one nickname to two of them:
-between the check and the assignment another thread gets in. Mend it with a lock. The check does not
+between the check and the assignment another thread gets in. Fix it with a lock. The check does not
 wait for the threads to collide by chance: the mapping *taken* is slow on purpose, in whatever way
 you read it.
 """

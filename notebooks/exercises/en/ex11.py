@@ -1,9 +1,9 @@
 """Exercise 11. A broadcast that nobody can hold up.
 
-``sockets`` are the sockets of all listeners, non-blocking already. Send *frame* to each of them with
-one call of ``send``. Whoever takes only a part of it, or nothing, is too slow; whoever has hung up
-cannot be sent anything. Return a list of both, so that they can be disconnected. You may not wait
-for anybody: the others are not to blame.
+``sockets`` are the sockets of all listeners, non-blocking already. Send *frame* to each of them
+with one call of ``send``. Whoever takes only a part of it, or nothing, is too slow; a client that
+has disconnected cannot be sent anything. Return a list of both, so that they can be disconnected.
+You may not wait for anybody: that would delay all the others.
 """
 
 import socket

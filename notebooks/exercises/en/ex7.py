@@ -1,7 +1,7 @@
 """Exercise 7. A silent peer.
 
 ``recv`` waits for ever when the other side is silent: the power is off, the network is down, the
-program hangs. Write a function that returns the next chunk and puts silence to the test:
+program hangs. Write a function that returns the next chunk and reacts to silence:
 
 * a chunk has come: return it at once, and ``b""`` at the end of the stream as well;
 * *patience* seconds of silence: send ``PING`` and wait *patience* seconds more;

@@ -4,9 +4,9 @@
 it, and both have read before either has written. What does it show in the end? Write your
 prediction into LEFT.
 
-Then mend the class: whatever the threads do, each call of ``add`` must add exactly one. The number
-is in ``cell.value``. The check does not wait for the threads to collide by chance: ``cell`` is slow
-between reading and writing on purpose.
+Then fix the class: whatever the threads do, each call of ``add`` must add exactly one. The number
+is in ``cell.value``. The check does not wait for the threads to collide by chance: ``cell``
+deliberately waits between reading and writing.
 """
 
 from types import SimpleNamespace

@@ -1,8 +1,8 @@
 r"""Exercise 9. Split a stream into frames.
 
-A frame is a line that ends with ``\n``. Chunks come as they please: half a frame, ten frames at
-once, a line feed apart from its line. Write a class: ``feed`` takes a chunk and returns the frames
-that it completes, without ``\n`` and otherwise unchanged. The rest waits for the next chunk.
+A frame is a line that ends with ``\n``. A chunk may be anything: half a frame, ten frames at once,
+a line feed apart from its line. Write a class: ``feed`` takes a chunk and returns the frames that
+it completes, without ``\n`` and otherwise unchanged. The rest waits for the next chunk.
 
 A frame may have up to *limit* bytes inclusive, not counting ``\n``. A longer one is a
 ``ValueError``, and at once: do not wait for its end, which may never come.

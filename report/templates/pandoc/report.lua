@@ -208,46 +208,77 @@ local function length(text, bold)
   return sum * (bold and 1.06 or 1)
 end
 
-local function share_width(grid)
-  local least, whole = {}, {}
+-- The least width of each column, where cells of at most *short* letters stay on one line and what
+-- matches *word* is not broken; the width in which all its cells are a line each; and that in which
+-- the head may take two.
+local function widths(grid, short, word)
+  local least, whole, enough = {}, {}, {}
   for column = 1, #grid.colspecs do
-    least[column], whole[column] = padding(), padding()
+    least[column], whole[column], enough[column] = padding(), padding(), padding()
   end
-  local function measure(row, bold)
+  local function measure(row, is_head)
     for column, cell in ipairs(row.cells) do
       if cell.col_span > 1 then
         return
       end
       local text = pandoc.utils.stringify(cell.contents)
-      whole[column] = math.max(whole[column], length(text, bold) + padding())
-      for word in text:gmatch("[^%s/_.:(]+") do
-        least[column] = math.max(least[column], length(word, bold) + padding())
+      local bold = is_head and not gost
+      local own = length(text, bold) + padding()
+      whole[column] = math.max(whole[column], own)
+      enough[column] = math.max(enough[column], is_head and own / 2 + padding() or own)
+      if utf8.len(text) <= short and not is_head then
+        least[column] = math.max(least[column], own)
+      end
+      for piece in text:gmatch(word) do
+        least[column] = math.max(least[column], length(piece, bold) + padding())
       end
     end
   end
   for _, row in ipairs(grid.head.rows) do
-    measure(row, not gost)
+    measure(row, true)
   end
   for _, body in ipairs(grid.bodies) do
     for _, row in ipairs(body.body) do
       measure(row, false)
     end
   end
-  local all = 0
-  for column = 1, #whole do
-    all = all + whole[column]
+  return least, whole, enough
+end
+
+local function sum_of(numbers)
+  local sum = 0
+  for _, number in ipairs(numbers) do
+    sum = sum + number
   end
-  if all <= table_width() then
+  return sum
+end
+
+local function share_width(grid)
+  local least, whole, enough = widths(grid, 0, "[^%s/_.:(]+")
+  if sum_of(whole) <= table_width() then
     return true
   end
-  local taken, wanted = 0, 0
-  for column = 1, #least do
-    taken, wanted = taken + least[column], wanted + math.max(0, whole[column] - least[column])
+  local function more(given)
+    local wanted = 0
+    for column = 1, #given do
+      wanted = wanted + math.max(0, enough[column] - given[column])
+    end
+    return wanted
   end
+  for _, short in ipairs { 24, 16, 0 } do
+    local tried = widths(grid, short, "%S+")
+    -- Not at the cost of the columns whose cells are sentences.
+    local rest = short > 0 and 0.2 * more(tried) or 0.1 * table_width()
+    if table_width() - sum_of(tried) >= rest then
+      least = tried
+      break
+    end
+  end
+  local taken, wanted = sum_of(least), more(least)
   local free, sum = math.max(0, table_width() - taken), 0
   for column = 1, #least do
     if wanted > 0 then
-      least[column] = least[column] + free * math.max(0, whole[column] - least[column]) / wanted
+      least[column] = least[column] + free * math.max(0, enough[column] - least[column]) / wanted
     end
     sum = sum + least[column]
   end
@@ -279,7 +310,9 @@ local function typst_captioned(div, kind)
   head:extend(caption)
   head:insert(raw("typst", "])["))
   local blocks = pandoc.Blocks { pandoc.Plain(head) }
-  if div.attributes.fixed then
+  if kind == "table" then
+    blocks:insert(1, pandoc.RawBlock("typst", "#need-room"))
+  elseif div.attributes.fixed then
     blocks:insert(1, pandoc.RawBlock("typst", "#place.flush()"))
   end
   blocks:extend(rest)
@@ -344,10 +377,15 @@ local function refer(link)
 end
 
 local function list_source(div)
+  if typst then
+    -- Words before an address that cannot be broken would stand far apart.
+    div.content:insert(1, pandoc.RawBlock("typst", "#set par(justify: false)"))
+    return div
+  end
   local paragraph = div.content[1]
   local first = paragraph.content[1]
   local number, rest = first.text:match("^(%d+)(.*)$")
-  if docx and number then
+  if number then
     paragraph.content:remove(1)
     local marked = bookmark(bookmark_name(div.identifier), { pandoc.Str(number) })
     marked:insert(pandoc.Str(rest))
@@ -401,6 +439,17 @@ local function mark_div(div)
   end
 end
 
+-- Names in code cannot be broken: a paragraph that is mostly those has lines of its own lengths.
+local function list_names(paragraph)
+  local letters = 0
+  paragraph:walk { Code = function(code) letters = letters + utf8.len(code.text) end }
+  if typst and letters > utf8.len(pandoc.utils.stringify(paragraph)) / 2 then
+    paragraph.content:insert(1, raw("typst", "#par(justify: false)["))
+    paragraph.content:insert(raw("typst", "]"))
+    return pandoc.Plain(paragraph.content)
+  end
+end
+
 -- The standard keeps bold letters for headings.
 local function stress(strong)
   if gost then
@@ -425,20 +474,26 @@ local function fix_figures(document)
   return document
 end
 
--- A paragraph that ends in a colon stays on the page of what it announces.
+-- A colon, or words all in bold, which GOST makes italic.
+local function announces(paragraph)
+  local last = paragraph.content[#paragraph.content]
+  if #paragraph.content == 1 and (last.t == "Strong" or last.t == "Emph") then
+    return true
+  end
+  return last and last.t == "Str" and last.text:sub(-1) == ":"
+end
+
+-- A paragraph that announces what follows stays on its page.
 local function keep_announcements(blocks)
   for index = 1, #blocks - 1 do
     local block, following = blocks[index], blocks[index + 1]
-    if block.t == "Para" and following.t ~= "Para" then
-      local last = block.content[#block.content]
-      if last and last.t == "Str" and last.text:sub(-1) == ":" then
-        if typst then
-          block.content:insert(1, raw("typst", "#announcement["))
-          block.content:insert(raw("typst", "]"))
-          blocks[index] = pandoc.Plain(block.content)
-        elseif docx then
-          blocks[index] = styled({ block }, "Announcement")
-        end
+    if block.t == "Para" and following.t ~= "Para" and announces(block) then
+      if typst then
+        block.content:insert(1, raw("typst", "#announcement["))
+        block.content:insert(raw("typst", "]"))
+        blocks[index] = pandoc.Plain(block.content)
+      elseif docx then
+        blocks[index] = styled({ block }, "Announcement")
       end
     end
   end
@@ -461,7 +516,7 @@ end
 
 return {
   { Meta = read_settings, Pandoc = fix_figures },
-  { Div = number_lines, Blocks = keep_announcements, Para = numbered_formula, Strong = stress },
+  { Div = number_lines, Blocks = keep_announcements, Para = function(it) return numbered_formula(it) or list_names(it) end, Strong = stress },
   { Link = refer },
   { Header = mark_heading, CodeBlock = mark_code, Image = show_picture, Math = spoken, Table = style_table, Div = mark_div },
 }

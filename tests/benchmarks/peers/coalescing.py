@@ -3,7 +3,7 @@
 What all sockets have brought in one turn of the event loop is put together, and every client gets
 it in one ``write``, in which asyncio tries the socket at once. Protocols instead of streams spare
 a task and a copy for each line. It speaks this chat's protocol: enter, say to all, acknowledge.
-No history, and one limit: who does not read is thrown out.
+No history, and one limit: a client that does not read is disconnected.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A chat on asyncio streams, as its manual suggests: a ``write`` for every delivery.
 
 It speaks this chat's protocol: enter, say to all, acknowledge. No history, and one limit: who does
-not read is thrown out.
+not read is disconnected.
 """
 
 import asyncio
