@@ -72,9 +72,9 @@ class Entry:
 class Log:
     """The last messages, in memory: up to a number of messages and of bytes.
 
-    Other logs derive from it. `append` is called under the room's lock, so it works in memory only;
-    the writer calls `commit` before it delivers anything. Any thread may call the query methods,
-    which may take time: only the caller waits.
+    Other logs derive from it. `append` is called under the room's lock and does not wait; the
+    writer's thread calls `commit` before it delivers anything. Any thread may call the query
+    methods, which may take time: only the caller waits.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
@@ -86,24 +86,27 @@ class Log:
         self.last_seq = 0
         """The number of the last recorded message, 0 before the first."""
 
-        # Guards the entries. Taken under the room's lock; nothing else is taken under it.
+        self._given = 0  # the last number given, under the room's lock
+        # Guards the entries. Nothing is taken under it.
         self._lock = threading.Lock()
         self._entries: deque[Entry] = deque()
         self._bytes = 0
 
     def append(self, entry: Entry) -> bool:
-        """Append *entry*. True: it has a number; False: `Room.deliver` is called when it has.
+        """Number *entry*. True: it has a number; False: `Room.deliver` is called when it has.
 
         Raises `ProtocolError` ``not_recorded``.
         """
-        with self._lock:
-            self.last_seq += 1
-            entry.seq = self.last_seq
-            self._keep(entry)
+        self._given += 1
+        entry.seq = self._given
         return True
 
     def commit(self, entries: Sequence[Entry]) -> None:
-        """Make *entries*, appended in this order, durable; raise any error if that fails."""
+        """Record *entries*, appended in this order; raise any error if that fails."""
+        with self._lock:
+            for entry in entries:
+                self._keep(entry)
+                self.last_seq = entry.seq
 
     def before(self, session: str, limit: int, before: int | None = None) -> list[Entry]:
         """Return the last *limit* entries that *session* may see, newest first.

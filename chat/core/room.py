@@ -222,7 +222,6 @@ class Room:
                 if has_number:
                     self._deliver(entry, member)
             except Exception:
-                entry.lost = has_number  # nobody has got it, and nobody will
                 if message_id is not None:
                     member.session.forget(message_id)
                 raise

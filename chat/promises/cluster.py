@@ -56,7 +56,7 @@ import json
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -487,6 +487,9 @@ class Cluster(Log, Directory):
                 _Operation("message", token, body, entry.session, said_id, self._own_count)
             )
         return False
+
+    def commit(self, entries: Sequence[Entry]) -> None:
+        """Do nothing: *entries* have been read from Redis."""
 
     def find(self, session: str, message_id: int) -> int | None:
         """Return the number of the message *message_id* of *session*. Asks Redis."""

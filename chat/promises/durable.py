@@ -60,7 +60,6 @@ class SqliteLog(Log):
         Raises `sqlite3.Error` or `OSError`.
         """
         super().__init__(limits)
-        self._given = 0  # the last number given; guarded as the entries in memory are
         self._resources: contextlib.ExitStack | None = None  # set when it is ready
         self._reading_lock = threading.Lock()  # one query at a time; never under another lock
         with contextlib.ExitStack() as stack:
@@ -94,13 +93,6 @@ class SqliteLog(Log):
         # What cannot be read now is not asked for again.
         self._said.last_seq, self._said.complete = self.last_seq, True
 
-    def append(self, entry: Entry) -> bool:
-        """Give *entry* the next number; the next `commit` records it."""
-        with self._lock:
-            self._given += 1
-            entry.seq = self._given
-        return True
-
     def commit(self, entries: Sequence[Entry]) -> None:
         """Write *entries* in one transaction. Raises `OSError`, `sqlite3.Error`."""
         if not os.path.samestat(self._path.stat(), self._identity):
@@ -109,10 +101,7 @@ class SqliteLog(Log):
         with self._file:
             self._file.execute("BEGIN")
             self._file.executemany(_INSERT, map(_COLUMNS, entries))
-        with self._lock:
-            self.last_seq = entries[-1].seq
-            for entry in entries:
-                self._keep(entry)
+        super().commit(entries)
         rows = [(one.session, one.message_id, one.seq) for one in entries]
         self._said.add(rows, self._file, self.last_seq)
 
