@@ -46,7 +46,7 @@ class Entry:
     """Its place in the order of all messages: 1, 2, 3 …; 0 while it has none."""
 
     lost: bool = False
-    """Whether the log could not keep it: it is neither delivered nor acknowledged."""
+    """Whether the log could not record it: it is neither delivered nor acknowledged."""
 
     address: tuple[str, int] | None = None
     """The sender's end of the connection, for the journal; None if at another server."""
@@ -65,8 +65,7 @@ class Entry:
 
     def visible_to(self, session: str) -> bool:
         """Tell whether the user of *session* may see it."""
-        public = self.to_session is None
-        return not self.lost and (public or session in (self.session, self.to_session))
+        return self.to_session is None or session in (self.session, self.to_session)
 
 
 class Log:
@@ -130,14 +129,13 @@ class Log:
 
     def find(self, session: str, message_id: int) -> int | None:
         """Return the number of the message *message_id* of *session*, None if unknown."""
-        said = (e for e in reversed(self._snapshot()) if e.session == session and not e.lost)
+        said = (e for e in reversed(self._snapshot()) if e.session == session)
         return next((entry.seq for entry in said if entry.message_id == message_id), None)
 
     def last_id(self, session: str) -> int:
         """Return the largest ``message_id`` of *session*, 0 if none is known."""
-        mine = (e for e in self._snapshot() if e.session == session and not e.lost)
-        said = (e.message_id or 0 for e in mine)
-        return max(said, default=0)
+        said = (e for e in self._snapshot() if e.session == session)
+        return max((entry.message_id or 0 for entry in said), default=0)
 
     def close(self) -> None:
         """Release all resources. Nothing is appended or committed afterwards."""

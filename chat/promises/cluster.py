@@ -567,10 +567,8 @@ class Cluster(Log, Directory):
         if newcomer is not None:
             newcomer.refusal = ProtocolError("nick_taken")
             newcomer.decided.set()
-        if entry is not None:
-            entry.lost = True
-            if member is not None:  # the client reconnects and sends it again
-                self.room.drop(member, "lost")
+        if entry is not None and member is not None:  # the client reconnects and sends it again
+            self.room.drop(member, "lost")
 
     def _sweep(self) -> None:
         """Write that the users of dead servers have left."""
@@ -635,8 +633,6 @@ class Cluster(Log, Directory):
             self.id, self.last_seq = state["log"], _seq(state["last"])
             self._replace(entries)
         with self._condition:
-            for entry in self._own.values():
-                entry.lost = True
             for left in self._leaving.values():
                 left.set()
             for table in (self._own, self._leaving, self._members, self._tokens):
