@@ -7,16 +7,12 @@ servers (`chat.promises.cluster`).
 
 import secrets
 import threading
-from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from operator import attrgetter
 
 from chat.core.protocol import Limits, Message, message_frame
-
-_NUMBER = attrgetter("seq")
 
 
 @dataclass(slots=True, eq=False)
@@ -50,7 +46,7 @@ class Entry:
     """Its place in the order of all messages: 1, 2, 3 …; 0 while it has none."""
 
     lost: bool = False
-    """Whether the log could not keep it: it is neither delivered nor acknowledged."""
+    """Whether the log could not record it: it is neither delivered nor acknowledged."""
 
     address: tuple[str, int] | None = None
     """The sender's end of the connection, for the journal; None if at another server."""
@@ -69,16 +65,15 @@ class Entry:
 
     def visible_to(self, session: str) -> bool:
         """Tell whether the user of *session* may see it."""
-        public = self.to_session is None
-        return not self.lost and (public or session in (self.session, self.to_session))
+        return self.to_session is None or session in (self.session, self.to_session)
 
 
 class Log:
     """The last messages, in memory: up to a number of messages and of bytes.
 
-    Other logs derive from it. `append` is called under the room's lock, so it works in memory only;
-    the writer calls `commit` before it delivers anything. Any thread may call the query methods,
-    which may take time: only the caller waits.
+    Other logs derive from it. `append` is called under the room's lock and does not wait; the
+    writer's thread calls `commit` before it delivers anything. Any thread may call the query
+    methods, which may take time: only the caller waits.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
@@ -90,43 +85,39 @@ class Log:
         self.last_seq = 0
         """The number of the last recorded message, 0 before the first."""
 
-        self.failure: str | None = None
-        """Why the last `commit` lost entries, None if it did not."""
-
-        # Guards the entries. Taken under the room's lock; nothing else is taken under it.
+        self._given = 0  # the last number given, under the room's lock
+        # Guards the entries. Nothing is taken under it.
         self._lock = threading.Lock()
         self._entries: deque[Entry] = deque()
         self._bytes = 0
 
     def append(self, entry: Entry) -> bool:
-        """Append *entry*. True: it has a number; False: `Room.deliver` is called when it has.
+        """Number *entry*. True: it has a number; False: `Room.deliver` is called when it has.
 
         Raises `ProtocolError` ``not_recorded``.
         """
-        with self._lock:
-            self.last_seq += 1
-            entry.seq = self.last_seq
-            self._keep(entry)
+        self._given += 1
+        entry.seq = self._given
         return True
 
-    def commit(self) -> Sequence[Entry]:
-        """Make appended entries durable; mark and return those that could not be recorded."""
-        return ()
+    def commit(self, entries: Sequence[Entry]) -> None:
+        """Record *entries*, appended in this order; raise any error if that fails."""
+        with self._lock:
+            for entry in entries:
+                self._keep(entry)
+                self.last_seq = entry.seq
 
     def before(self, session: str, limit: int, before: int | None = None) -> list[Entry]:
         """Return the last *limit* entries that *session* may see, newest first.
 
         With *before*, only entries with smaller numbers, to page back.
         """
-        entries = self._snapshot()
-        end = len(entries) if before is None else bisect_left(entries, before, key=_NUMBER)
-        visible = (entries[place] for place in reversed(range(end)))
-        return list(islice((entry for entry in visible if entry.visible_to(session)), limit))
+        earlier = (e for e in reversed(self._snapshot()) if before is None or e.seq < before)
+        return list(islice((e for e in earlier if e.visible_to(session)), limit))
 
     def after(self, session: str, limit: int, after: int) -> list[Entry]:
         """Return the first *limit* entries after number *after* that others said to *session*."""
-        entries = self._snapshot()
-        later = islice(entries, bisect_right(entries, after, key=_NUMBER), None)
+        later = (e for e in self._snapshot() if e.seq > after)
         heard = (e for e in later if e.visible_to(session) and e.session != session)
         return list(islice(heard, limit))
 
@@ -138,14 +129,13 @@ class Log:
 
     def find(self, session: str, message_id: int) -> int | None:
         """Return the number of the message *message_id* of *session*, None if unknown."""
-        said = (e for e in reversed(self._snapshot()) if e.session == session and not e.lost)
+        said = (e for e in reversed(self._snapshot()) if e.session == session)
         return next((entry.seq for entry in said if entry.message_id == message_id), None)
 
     def last_id(self, session: str) -> int:
         """Return the largest ``message_id`` of *session*, 0 if none is known."""
-        mine = (e for e in self._snapshot() if e.session == session and not e.lost)
-        said = (e.message_id or 0 for e in mine)
-        return max(said, default=0)
+        said = (e for e in self._snapshot() if e.session == session)
+        return max((entry.message_id or 0 for entry in said), default=0)
 
     def close(self) -> None:
         """Release all resources. Nothing is appended or committed afterwards."""

@@ -58,12 +58,11 @@ class Session:
 class Sessions:
     """Recognises users who reconnect. This one does not: every connection is a new user."""
 
-    def open(self, secret: object) -> Session:
-        """Return the session that *secret* belongs to, a new one for None. May wait for a disk.
+    def open(self, _secret: object) -> Session:
+        """Return the session that the secret belongs to, a new one for None. May wait for a disk.
 
         Raises `ProtocolError` ``bad_frame`` for something that cannot be a secret.
         """
-        del secret
         return Session(secrets.token_hex(16))
 
     def resume(self, session: Session) -> Session:
@@ -174,13 +173,12 @@ class Room:
         """Free the nickname of *member* and tell the others why. False if it had left already."""
         return self.directory.release(member, reason)
 
-    def repeat(self, member: Member, message_id: int) -> bool:
-        """Acknowledge the message *message_id* of *member* again; False if it is a new one.
+    def repeat(self, member: Member, message_id: int | None) -> bool:
+        """Acknowledge the message *message_id* of *member* again; False if it is not known.
 
         Raises `ProtocolError` ``not_registered``, ``not_recorded``. May wait for the log.
         """
-        known = member.session.find(message_id)
-        if known is None:
+        if message_id is None or (known := member.session.find(message_id)) is None:
             return False
         with self._lock:
             self._check_here(member)
@@ -207,24 +205,16 @@ class Room:
         ``not_recorded``.
         """
         said = check_text(text, self._limits, sealed=sealed)
-        key = None if to is None else self._key(to)
         now = self._clock()
+        entry = Entry(member.nick, member.session.id, None, None, said, now, message_id, sealed)
+        entry.address = member.address
         with self._lock:
             self._check_here(member)
-            other = None if key is None else self._other(member, key)
-            if other is not None and person is not None and person != other.person:
-                raise ProtocolError("another_person")
-            entry = Entry(
-                member.nick,
-                member.session.id,
-                None if other is None else other.nick,
-                None if other is None else other.session.id,
-                said,
-                now,
-                message_id,
-                sealed,
-                address=member.address,
-            )
+            if to is not None:
+                other = self._other(member, to)
+                if person not in (None, other.person):
+                    raise ProtocolError("another_person")
+                entry.to, entry.to_session = other.nick, other.session.id
             has_number = self.log.append(entry)
             try:
                 if message_id is not None:
@@ -232,14 +222,15 @@ class Room:
                 if has_number:
                     self._deliver(entry, member)
             except Exception:
-                self._cut_off(entry)
+                if message_id is not None:
+                    member.session.forget(message_id)
                 raise
         return entry
 
     def tell_users(self, member: Member) -> None:
         """Answer *member* with the list of the others."""
         with self._lock:
-            others = [nick for nick in self._nicks() if nick != member.nick]
+            others = [one.nick for one in self._sorted() if one is not member]
             self._writer.post(encode({"type": "users", "users": others}), member.connection)
 
     def tell_history(
@@ -273,14 +264,13 @@ class Room:
 
     def find(self, member: Member, nick: object) -> Member:
         """Return the other user called *nick*. Raises `ProtocolError` ``no_such_user``."""
-        key = self._key(nick)
         with self._lock:
-            return self._other(member, key)
+            return self._other(member, nick)
 
     def users(self) -> list[str]:
         """Return the nicknames of all who are here, sorted."""
         with self._lock:
-            return self._nicks()
+            return [member.nick for member in self._sorted()]
 
     def tell_all(self, message: Message) -> None:
         """Post *message* to everybody."""
@@ -289,9 +279,8 @@ class Room:
 
     def close(self, reason: str) -> None:
         """Tell all clients that the server shuts down, and let nobody else in."""
-        with self._lock:
-            self._closed = True
-            self._writer.post(encode({"type": "shutdown", "reason": reason}))
+        self._closed = True  # first: whoever enters after it is refused, and before it is told
+        self.tell_all({"type": "shutdown", "reason": reason})
         self.directory.refuse_newcomers()
 
     # For the directory and the log
@@ -306,7 +295,8 @@ class Room:
             stale = self._by_session.get(member.session.id)
             if self._by_key.get(nick_key(member.nick), stale) is not stale:
                 raise ProtocolError("nick_taken")
-            full = stale is None and self._count_here() >= self._limits.max_clients
+            here = sum(one.connection is not None for one in self._by_key.values())
+            full = stale is None and here >= self._limits.max_clients
             if member.connection is not None and (self._closed or full):
                 raise ProtocolError("server_full")
             known = member if stale is None or stale.connection is None else stale
@@ -314,8 +304,7 @@ class Room:
             member = Member(member.nick, session, member.connection)
             if stale is not None:
                 self._remove(stale)
-                if stale.connection is not None:
-                    self._writer.abort(stale.connection, "replaced")
+                self.drop(stale, "replaced")
             if member.connection is not None:
                 self._welcome(member, member.connection)
             if stale is None or stale.nick != member.nick:
@@ -323,7 +312,9 @@ class Room:
                     self._post_left(stale.nick, "lost")
                 joined = {"type": "joined", "nick": member.nick, "person": member.person}
                 self._writer.post(encode(joined))
-            self._add(member)
+            self._by_key[nick_key(member.nick)] = self._by_session[session.id] = member
+            if member.connection is not None:
+                self._writer.enter(member.connection)
         return member
 
     def part(self, member: Member, reason: str) -> bool:
@@ -364,9 +355,10 @@ class Room:
             self._deliver(entry, author)
 
     def tell_lost(self, entries: Sequence[Entry]) -> None:
-        """Tell the authors that *entries* could not be recorded."""
+        """Mark *entries*, which could not be recorded, as lost, and tell their authors."""
         with self._lock:
             for entry in entries:
+                entry.lost = True
                 author = self._by_session.get(entry.session)
                 if author is None or entry.message_id is None:
                     continue
@@ -381,20 +373,14 @@ class Room:
         """Post *entry* to its recipients, and an ``ack`` to its author."""
         sender = None if author is None else author.connection
         ack = b"" if entry.message_id is None else ack_frame(entry.message_id, entry.seq)
-        frame, to = entry.frame(), None
+        to = None
         if entry.to_session is not None:
             recipient = self._by_session.get(entry.to_session)
             to = None if recipient is None else recipient.connection
-            if to is None:  # the recipient has left, or is at another server
-                frame, to, sender = ack, sender, None
         if to is not None or entry.to_session is None:
-            self._writer.post(frame, to, author=sender, entry=entry, ack=ack)
-
-    def _cut_off(self, entry: Entry) -> None:
-        """Abort all recipients of *entry*, which is recorded: they reconnect and ask for it."""
-        for member in self._by_session.values():
-            if entry.visible_to(member.session.id):
-                self.drop(member, "lost")
+            self._writer.post(entry.frame(), to, author=sender, entry=entry, ack=ack)
+        elif sender is not None:  # the recipient has left, or is at another server
+            self._writer.post(ack, sender, entry=entry)
 
     def _welcome(self, member: Member, connection: Connection) -> None:
         others = self._sorted()
@@ -413,25 +399,16 @@ class Room:
         if self._by_session.get(member.session.id) is not member:
             raise ProtocolError("not_registered")
 
-    def _other(self, member: Member, key: str) -> Member:
-        found = self._by_key.get(key)
-        if found is None or found is member:
-            raise ProtocolError("no_such_user")
-        return found
+    def _other(self, member: Member, nick: object) -> Member:
+        # Check the length first: comparing long nicknames takes more than linear time.
+        if isinstance(nick, str) and len(nick) <= 4 * self._limits.nick_chars:
+            found = self._by_key.get(nick_key(nick), member)
+            if found is not member:
+                return found
+        raise ProtocolError("no_such_user")
 
     def _sorted(self) -> list[Member]:
         return sorted(self._by_key.values(), key=lambda member: member.nick.casefold())
-
-    def _nicks(self) -> list[str]:
-        return [member.nick for member in self._sorted()]
-
-    def _count_here(self) -> int:
-        return sum(member.connection is not None for member in self._by_key.values())
-
-    def _add(self, member: Member) -> None:
-        self._by_key[nick_key(member.nick)] = self._by_session[member.session.id] = member
-        if member.connection is not None:
-            self._writer.enter(member.connection)
 
     def _remove(self, member: Member) -> None:
         del self._by_key[nick_key(member.nick)], self._by_session[member.session.id]
@@ -439,13 +416,6 @@ class Room:
             self._writer.leave(member.connection)
 
     # Without the lock
-
-    def _key(self, nick: object) -> str:
-        """Return the key of *nick*. Raises `ProtocolError` ``no_such_user``."""
-        # Check the length first: comparing long nicknames takes more than linear time.
-        if not isinstance(nick, str) or len(nick) > 4 * self._limits.nick_chars:
-            raise ProtocolError("no_such_user")
-        return nick_key(nick)
 
     def _fitting(self, entries: list[Entry]) -> list[Message]:
         """Return the messages of the first *entries*, as many as fit into one answer."""

@@ -77,22 +77,20 @@ def _surviving(kind: str, **facts: object) -> Iterator[None]:
 class Budget:
     """What one client may still use: this one is unlimited. The client's own thread asks it."""
 
-    def take(self, kind: str, size: int) -> float:
-        """Charge for a frame of *size* bytes with a request of *kind*.
+    def take(self, _kind: str, _size: int) -> float:
+        """Charge for a frame of so many bytes with a request of that kind.
 
         Also for a ``repeated`` message, acknowledged already, and for a ``wrong_password``. Returns
         the seconds to wait before handling it. Raises `ProtocolError` ``too_fast`` when it is to be
         refused instead.
         """
-        del kind, size
         return 0
 
-    def refuse(self, code: str) -> float | None:
+    def refuse(self, _code: str) -> float | None:
         """Charge for a refusal; return the seconds to wait before the next frame.
 
         None: the client has ignored ``too_fast`` too often and is to be disconnected.
         """
-        del code
         return 0
 
     def close(self) -> None:
@@ -102,9 +100,8 @@ class Budget:
 class Gate:
     """Decides who may connect and how much they may use. This one sets no limits."""
 
-    def admit(self, address: Address) -> Budget | None:
-        """Return the budget of a client from *address*, None to refuse it. Listener's thread."""
-        del address
+    def admit(self, _address: Address) -> Budget | None:
+        """Return the budget of a client from that address, None to refuse it. Listener's thread."""
         return Budget()
 
 
@@ -122,8 +119,9 @@ class ClientConnection(threading.Thread):
         self.ready = False
         """Whether the handshake is over, so that frames may be posted."""
         self._budget = budget
-        self._decoder = FrameDecoder(0)
-        self._take_at_once(server.limits.register_bytes)
+        # Strangers get less of our memory.
+        self._decoder = FrameDecoder(server.limits.register_bytes)
+        transport.receive_bytes = server.limits.register_bytes
         self._registering = Deadline(server.limits.register_timeout)
         self._member: Member | None = None
         self._is_admin = False
@@ -137,30 +135,28 @@ class ClientConnection(threading.Thread):
     def run(self) -> None:
         """Serve the client until it leaves, is lost, or is told to go."""
         log("connected", address=self.address)
-        with _surviving("failed", address=self.address):
-            self._serve()
-        with (
-            _surviving("failed", address=self.address),
-            contextlib.ExitStack() as parting,  # last one first; each runs, whatever others raise
-        ):
+        with _surviving("failed", address=self.address), contextlib.ExitStack() as parting:
+            # Last one first; each runs, whatever others raise.
             parting.callback(self.server.forget, self)
             parting.callback(log, "disconnected", address=self.address)
             parting.callback(self._budget.close)
             parting.callback(self.server.writer.close, self.connection)
             parting.callback(self._drain)
             parting.callback(self._leave)
+            self._serve()
 
     def _serve(self) -> None:
         try:
             if self._shake_hands():
                 self._reply(register_request(self.server.limits))
-                self._register()
                 self._converse()
         except ProtocolError as error:
-            log("refused", address=self.address, code=error.code)
-            self._reply(error.message())
+            self._refuse(error)
         except TimeoutError:
-            self.server.dismiss(self._require_member(), "timeout")
+            if self._member is None:
+                self._refuse(ProtocolError("register_timeout"))
+            else:
+                self.server.dismiss(self._member, "timeout")
 
     # What the connection goes through
 
@@ -173,29 +169,24 @@ class ClientConnection(threading.Thread):
         self.ready = True
         return True
 
-    def _register(self) -> None:
-        """Read until a nickname is accepted. Raises `ProtocolError` when that takes too long."""
-        try:
-            while self._member is None and self._is_open():
-                chunk = self.connection.receive(self._registering.remaining())
-                if not chunk:
-                    return
-                self._handle_all(chunk)
-        except TimeoutError:
-            raise ProtocolError("register_timeout") from None
-
     def _converse(self) -> None:
-        """Read until the end of the stream. Raises `TimeoutError` when a ping has no answer."""
-        limits = self.server.limits
-        while self._is_open():
-            try:
-                chunk = self.connection.receive(limits.ping_after)
-            except TimeoutError:
-                self._reply({"type": "ping"})
-                chunk = self.connection.receive(limits.answer_timeout)
-            if not chunk:
-                return
+        """Read until the end of the stream. Raises `TimeoutError` as `_receive` does."""
+        while self._is_open() and (chunk := self._receive()):
             self._handle_all(chunk)
+
+    def _receive(self) -> bytes:
+        """Return the next chunk; ``b""`` is the end of the stream.
+
+        Raises `TimeoutError` when the time to register is over, or a ping has no answer.
+        """
+        limits = self.server.limits
+        if self._member is None:
+            return self.connection.receive(self._registering.remaining())
+        try:
+            return self.connection.receive(limits.ping_after)
+        except TimeoutError:
+            self._reply({"type": "ping"})
+            return self.connection.receive(limits.answer_timeout)
 
     def _leave(self) -> None:
         reason = "quit" if self._quitting else self.connection.close_reason or "lost"
@@ -238,12 +229,11 @@ class ClientConnection(threading.Thread):
             # A web page must not be able to make a browser speak here.
             if error.fatal or (self._member is None and _HTTP.match(frame)):
                 raise
-            log("refused", address=self.address, code=error.code)
             wait = self._budget.refuse(error.code)
             if wait is None:
                 self.server.dismiss(self._require_member(), "flood")
             else:
-                self._post(error.message())
+                self._refuse(error)
                 self._pause(wait)
 
     def _dispatch(self, message: Message, size: int) -> None:
@@ -252,9 +242,11 @@ class ClientConnection(threading.Thread):
         handler = _HANDLERS.get(kind)
         if handler is None:
             raise ProtocolError("unknown_type")
-        message_id = integer(message, "id") if kind == "message" else None
+        message_id, repeated = None, False
         try:
-            repeated = kind == "message" and self._is_repeated(message_id)
+            if kind == "message":
+                message_id = integer(message, "id")
+                repeated = self.server.room.repeat(self._require_member(), message_id)
             self._pause(self._budget.take("repeated" if repeated else kind, size))
             if not repeated:
                 handler(self, message)
@@ -270,16 +262,16 @@ class ClientConnection(threading.Thread):
                 seconds = min(seconds, self._registering.left)
             self.connection.wait_flushed(seconds)
 
+    def _refuse(self, error: ProtocolError) -> None:
+        log("refused", address=self.address, code=error.code)
+        self._post(error.message())
+
     def _post(self, message: Message) -> None:
         self.server.writer.post(encode(message), self.connection)
 
     def _reply(self, message: Message) -> None:
         self._post(message)
         self.server.writer.ring()
-
-    def _take_at_once(self, size: int) -> None:
-        """Accept frames of up to *size* bytes, and read no more than that at once."""
-        self._decoder.frame_bytes = self.connection.transport.receive_bytes = size
 
     # Handlers of requests, by the types of messages
 
@@ -299,12 +291,9 @@ class ClientConnection(threading.Thread):
             raise ProtocolError("unknown_type")
         nick, secret = message.get("nick"), message.get("session")
         self._member = self.server.room.join(self.connection, nick, secret)
-        self._take_at_once(self.server.limits.frame_bytes)  # strangers get less of our memory
+        frame_bytes = self.server.limits.frame_bytes
+        self._decoder.frame_bytes = self.connection.transport.receive_bytes = frame_bytes
         log("joined", address=self.address, nick=self._member.nick)
-
-    def _is_repeated(self, message_id: int | None) -> bool:
-        member = self._require_member()
-        return message_id is not None and self.server.room.repeat(member, message_id)
 
     def _on_message(self, message: Message) -> None:
         self.server.room.say(
@@ -386,21 +375,18 @@ class ChatServer:
         self.room = Room(self.writer, self.limits, log=log, sessions=sessions, directory=directory)
         self._gate = gate or Gate()
         self._transport = transport
-        self._wanted = (host, port)
+        self._address: Address = (host, port)  # from `bind` on, the real one
         self._admin_password = (admin_password or "").encode(errors="surrogatepass")
         self._listeners: list[socket.socket] = []
-        self._waker: Waker | None = None
         self._thread = threading.Thread(target=self._run, name="listener")
         self._stop_reason: str | None = None
-        self._log_failure: str | None = None  # why the log fails; owned by the writer's thread
+        self._log_fails = False  # owned by the writer's thread
         self._resources = contextlib.ExitStack()  # to be closed, last one first
         self._resources.callback(self.room.log.close)
         self._lock = threading.Lock()  # guards the clients
         self._clients: dict[ClientConnection, None] = {}  # in order of arrival
 
-    def __enter__(
-        self,
-    ) -> "typing.Self":  # quoted: Python 3.10 lacks it, and gets a message that says so
+    def __enter__(self) -> "typing.Self":  # quoted: Python 3.10 lacks it, and gets a message
         """Start the server."""
         try:
             self.start()
@@ -434,12 +420,11 @@ class ChatServer:
             self._resources.callback(self._waker.close)
             self._selector = self._resources.enter_context(selectors.DefaultSelector())
             self._selector.register(self._waker.watched, selectors.EVENT_READ, self._waker.clear)
-            self._listeners = _listen(*self._wanted)
-            self._address: Address = self._listeners[0].getsockname()[:2]
-            for listener in self._listeners:
-                self._resources.callback(listener.close)
+            for listener in _listen(*self._address):
+                self._listeners.append(self._resources.enter_context(listener))
                 accept = functools.partial(self._accept, listener)
                 self._selector.register(listener, selectors.EVENT_READ, accept)
+            self._address = self._listeners[0].getsockname()[:2]
             self._resources.callback(self.writer.end)
             self.writer.open()
             self._resources.callback(self.room.directory.close, self.limits.drain_timeout)
@@ -462,7 +447,8 @@ class ChatServer:
     def request_stop(self, reason: str) -> None:
         """Begin to stop because of *reason*, and return. Takes no lock: good in signal handlers."""
         self._stop_reason = self._stop_reason or reason
-        self._wake_listener()
+        if self._thread.ident is not None:  # otherwise it sees the reason when it starts
+            self._waker.wake()
 
     def wait(self) -> None:
         """Wait until the server has stopped and released everything."""
@@ -502,27 +488,22 @@ class ChatServer:
         """Remove *client* from the list: its thread is about to end."""
         with self._lock:
             self._clients.pop(client, None)
-        self._wake_listener()
-
-    def _wake_listener(self) -> None:
-        if self._waker is not None:
-            self._waker.wake()
+        self._waker.wake()
 
     # The writer's thread
 
     def _commit(self, entries: Sequence[Entry]) -> None:
         """Have the log keep *entries* before they are delivered; report those that were lost."""
         try:
-            lost, failure = self.room.log.commit(), self.room.log.failure
-        except Exception as error:  # noqa: BLE001 - a failing log must not stop the writer
-            lost, failure = entries, repr(error)
-            for entry in lost:
-                entry.lost = True
-        if lost:
-            self.room.tell_lost(lost)
-        if failure is not None and self._log_failure is None:
-            log("not_recorded", reason=failure)
-        self._log_failure = failure
+            self.room.log.commit(entries)
+        except Exception as error:  # noqa: BLE001 - the disk is full, or gone, …
+            self.room.tell_lost(entries)
+            if not self._log_fails:
+                reason = getattr(error, "strerror", None) or str(error) or repr(error)
+                log("not_recorded", reason=reason)
+            self._log_fails = True
+        else:
+            self._log_fails = False
         said = [(one.address, one) for one in entries if one.address is not None and not one.lost]
         if said:
             log("messages", messages=said)
@@ -530,24 +511,16 @@ class ChatServer:
     # The listener's thread
 
     def _run(self) -> None:
-        assert self._waker is not None
         while self._stop_reason is None:
             with _surviving("exhausted"):
-                self._accept_all()
-            with _surviving("exhausted"):
-                self._waker.wait(0 if self.stopping else RETRY_AFTER)  # a client that leaves wakes
+                for key, _events in self._selector.select():
+                    key.data()
+                continue
+            with _surviving("exhausted"):  # no resources for another client; one that leaves wakes
+                self._waker.wait(0 if self.stopping else RETRY_AFTER)
         with _surviving("failed"), self._resources:
             self._shut_down(self._stop_reason)
         log("stopped", reason=self._stop_reason)
-
-    def _accept_all(self) -> None:
-        """Accept clients until the server is asked to stop.
-
-        Raises any error, such as `OSError` when the system has no resources for another client.
-        """
-        while not self.stopping:
-            for key, _events in self._selector.select():
-                key.data()
 
     def _accept(self, listener: socket.socket) -> None:
         try:
@@ -558,30 +531,25 @@ class ChatServer:
             self._make_way(0)
             raise
         with _surviving("exhausted"):
-            try:
-                self._serve(sock, address[:2])
-            except BaseException:
-                sock.close()
-                raise
+            self._serve(sock, address[:2])
 
     def _serve(self, sock: socket.socket, address: Address) -> None:
-        """Start a thread for the client on *sock*. Raises any error: then it is not served."""
-        budget = self._gate.admit(address)
-        if budget is None:
-            sock.close()
-            return
-        transport = self._transport(sock)
-        transport.notice_silence(self.limits.ping_after + self.limits.answer_timeout)
-        client = ClientConnection(self, transport, address, budget)
-        with self._lock:
-            self._clients[client] = None
-        self._make_way(self.limits.max_unregistered)
-        try:
+        """Start a thread for the client on *sock*, or close it. Raises any error."""
+        with contextlib.ExitStack() as undoing:  # unless the thread starts
+            undoing.callback(sock.close)
+            budget = self._gate.admit(address)
+            if budget is None:
+                return
+            undoing.callback(budget.close)
+            transport = self._transport(sock)
+            transport.notice_silence(self.limits.ping_after + self.limits.answer_timeout)
+            client = ClientConnection(self, transport, address, budget)
+            with self._lock:
+                self._clients[client] = None
+            undoing.callback(self.forget, client)
+            self._make_way(self.limits.max_unregistered)
             client.start()
-        except BaseException:  # out of threads
-            budget.close()
-            self.forget(client)
-            raise
+            undoing.pop_all()
 
     def _make_way(self, most: int) -> None:
         """Disconnect the oldest client without a nickname, if more than *most* have none."""
@@ -589,18 +557,12 @@ class ChatServer:
             crowded = len(self._clients) > most
             nameless = [one for one in self._clients if one.nameless] if crowded else []
         if len(nameless) > most:
-            self._finish(nameless[0], ProtocolError("register_timeout").message())
-            self.writer.abort(nameless[0].connection, "register_timeout")
+            connection = nameless[0].connection
+            if nameless[0].ready:
+                refusal = ProtocolError("register_timeout").message()
+                self.writer.post(encode(refusal), connection)
+            self.writer.abort(connection, "register_timeout")
             self.writer.ring()
-
-    def _finish(self, client: ClientConnection, farewell: Message | None = None) -> None:
-        """Close the stream to *client*, or abort it if its handshake is not over."""
-        if not client.ready:
-            self.writer.abort(client.connection, "lost")
-            return
-        if farewell is not None:
-            self.writer.post(encode(farewell), client.connection)
-        self.writer.finish(client.connection)
 
     def _shut_down(self, reason: str) -> None:
         """Tell all clients, let the queues drain, end all threads."""
@@ -609,7 +571,10 @@ class ChatServer:
         with _surviving("failed"):  # it ends even if the clients cannot be told
             self.room.close(reason)
         for client in clients:
-            self._finish(client)
+            if client.ready:
+                self.writer.finish(client.connection)
+            else:
+                self.writer.abort(client.connection, "lost")
         self.writer.ring()
         deadline = Deadline(self.limits.drain_timeout)
         for client in clients:
@@ -621,35 +586,28 @@ class ChatServer:
             client.join()
 
 
-def _listen(host: str, port: int) -> list[socket.socket]:
-    """Return sockets that listen on all addresses of *host*. Raises `OSError`.
+def _listen(host: str, port: int) -> Iterator[socket.socket]:
+    """Yield sockets that listen on all addresses of *host*. Raises `OSError`.
 
     ``::`` accepts IPv4 as well, where the system supports that.
     """
-    listeners: list[socket.socket] = []
+    listener: socket.socket | None = None
     missing: OSError | None = None
-    with contextlib.ExitStack() as stack:
-        for family, *_kind, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            both = family == socket.AF_INET6 and address[0] == "::" and socket.has_dualstack_ipv6()
-            if listeners:  # port 0: the free one that the first listener got
-                port = listeners[0].getsockname()[1]
-            try:
-                # On POSIX it sets SO_REUSEADDR: connections of the last run may be in TIME-WAIT.
-                listener = socket.create_server(
-                    (address[0], port, *address[2:]),
-                    family=family,
-                    backlog=BACKLOG,
-                    dualstack_ipv6=both,
-                )
-            except OSError as error:
-                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                    raise
-                missing = error
-                continue
-            stack.callback(listener.close)
+    for family, *_kind, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        both = address[0] == "::" and socket.has_dualstack_ipv6()
+        there = (address[0], port, *address[2:])
+        try:
+            # On POSIX it sets SO_REUSEADDR: connections of the last run may be in TIME-WAIT.
+            listener = socket.create_server(
+                there, family=family, backlog=BACKLOG, dualstack_ipv6=both
+            )
+        except OSError as error:
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise
+            missing = error
+        else:
+            port = listener.getsockname()[1]  # port 0: all get the free one that the first got
             listener.setblocking(False)
-            listeners.append(listener)
-        stack.pop_all()
-    if missing is not None and not listeners:
+            yield listener
+    if missing is not None and listener is None:
         raise missing
-    return listeners

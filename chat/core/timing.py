@@ -1,5 +1,6 @@
 """Limits of time and of rate."""
 
+import math
 import time
 
 LONGEST_DEBT = 5.0
@@ -37,30 +38,28 @@ class TokenBucket:
 
     __slots__ = ("_burst", "_filled", "_rate", "_tokens")
 
-    def __init__(self, rate: float, burst: float, tokens: float | None = None) -> None:
-        """Start with *tokens*, by default full; a *rate* of 0 means no limit."""
-        self._rate = rate
-        self._burst = burst
-        self._tokens = burst if tokens is None else tokens
+    def __init__(self, rate: float, burst: float, missing: float = 0) -> None:
+        """Start full but for *missing* tokens; a *rate* of 0 means no limit."""
+        self._rate = rate or 1.0
+        self._burst = burst if rate else math.inf
+        self._tokens = self._burst - missing
         self._filled = time.monotonic()
 
     def take(self) -> bool:
         """Take a token; False if there is none."""
-        if self.wait_time() > 0:
+        if self.tokens < 1:
             return False
         self._tokens -= 1
         return True
 
     def draw(self, amount: float) -> float:
         """Take *amount*, in advance if need be; return the seconds until it would be there."""
-        if not self._rate:
-            return 0
         self._tokens = max(self.tokens - amount, -self._rate * LONGEST_DEBT)
         return max(0.0, -self._tokens / self._rate)
 
     def take_up_to(self, amount: float) -> float:
         """Take *amount*, or as much as there is; return how much."""
-        taken = min(amount, max(0.0, self.tokens)) if self._rate else amount
+        taken = min(amount, max(0.0, self.tokens))
         self._tokens -= taken
         return taken
 
@@ -70,8 +69,6 @@ class TokenBucket:
 
     def wait_time(self) -> float:
         """Return the seconds until there is a token."""
-        if not self._rate:
-            return 0
         return max(0.0, (1 - self.tokens) / self._rate)
 
     @property

@@ -198,8 +198,7 @@ def connection_life() -> Figure:
     stages = [
         ("accept()", _("listener accepts and starts a thread"), Look.THREAD),
         ("_shake_hands()", _("agree on encryption, if there is TLS"), Look.PLAIN),
-        ("_register()", _("read until a nickname is accepted"), Look.PLAIN),
-        ("_converse()", _("recv() → frames → dispatch, again"), Look.PLAIN),
+        ("_converse()", _("recv() → frames → dispatch, again;\na nickname first"), Look.PLAIN),
         ("_leave()", _("leave the room, tell the others"), Look.PLAIN),
         ("_drain()", _("send the rest, then a FIN;\nread until the peer closes, too"), Look.PLAIN),
         ("close()", _("free the descriptor; the thread ends"), Look.THREAD),
@@ -213,7 +212,7 @@ def connection_life() -> Figure:
         ("shutdown", _("the server stops")),
     ]
     width = max(width_of(what, WORDS) for _name, what, _look in stages) + 0.2
-    canvas = _Canvas(4.8)
+    canvas = _Canvas(4.15)
     middles = []
     y, apart = 0.05, 0.2
     for index, (name, what, look) in enumerate(stages):
@@ -236,7 +235,6 @@ def connection_life() -> Figure:
         y += 0.02
     bottom = y + 0.16
     canvas.frame((left, top), (WIDTH - left - 0.05, bottom - top))
-    for stage in (2, 3):
-        canvas.arrow((0.05 + width, middles[stage]), (left, middles[stage]), color=GREY)
-    canvas.arrow((left, middles[4]), (0.05 + width, middles[4]))
+    canvas.arrow((0.05 + width, middles[2]), (left, middles[2]), color=GREY)
+    canvas.arrow((left, middles[3]), (0.05 + width, middles[3]))
     return canvas.figure

@@ -56,7 +56,7 @@ import json
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -488,6 +488,9 @@ class Cluster(Log, Directory):
             )
         return False
 
+    def commit(self, entries: Sequence[Entry]) -> None:
+        """Do nothing: *entries* have been read from Redis."""
+
     def find(self, session: str, message_id: int) -> int | None:
         """Return the number of the message *message_id* of *session*. Asks Redis."""
         with self._condition:
@@ -564,10 +567,8 @@ class Cluster(Log, Directory):
         if newcomer is not None:
             newcomer.refusal = ProtocolError("nick_taken")
             newcomer.decided.set()
-        if entry is not None:
-            entry.lost = True
-            if member is not None:  # the client reconnects and sends it again
-                self.room.drop(member, "lost")
+        if entry is not None and member is not None:  # the client reconnects and sends it again
+            self.room.drop(member, "lost")
 
     def _sweep(self) -> None:
         """Write that the users of dead servers have left."""
@@ -632,8 +633,6 @@ class Cluster(Log, Directory):
             self.id, self.last_seq = state["log"], _seq(state["last"])
             self._replace(entries)
         with self._condition:
-            for entry in self._own.values():
-                entry.lost = True
             for left in self._leaving.values():
                 left.set()
             for table in (self._own, self._leaving, self._members, self._tokens):

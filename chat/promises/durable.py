@@ -14,7 +14,6 @@ import os
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from pathlib import Path
@@ -22,9 +21,6 @@ from pathlib import Path
 from chat.core.history import Entry, Log
 from chat.core.protocol import Limits, ProtocolError
 from chat.core.server import log
-
-MISSING_ROWS = 10_000
-"""Rows that may wait for the index to be writable again; repeats of older ones go unnoticed."""
 
 LONGEST_READ = 1.0
 """Seconds that one query for old messages may take."""
@@ -44,11 +40,15 @@ CREATE TABLE IF NOT EXISTS messages (
 CREATE TABLE IF NOT EXISTS log (id TEXT NOT NULL);
 """
 _INSERT = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_SAID = "INSERT OR REPLACE INTO said VALUES (?, ?, ?)"
+_ROWS = "SELECT session, message_id, seq FROM messages WHERE seq > ?"
 _COLUMNS = attrgetter(
     "sender", "session", "to", "to_session", "text", "time", "message_id", "sealed", "seq"
 )
 _VISIBLE = "(to_session IS NULL OR :session IN (session, to_session))"
+
+
+_Row = tuple[str, int | None, int]
+"""The session, the id and the number of a message."""
 
 
 class SqliteLog(Log):
@@ -60,8 +60,6 @@ class SqliteLog(Log):
         Raises `sqlite3.Error` or `OSError`.
         """
         super().__init__(limits)
-        self._appended: list[Entry] = []  # guarded as the entries in memory are
-        self._given = 0  # the last number given
         self._resources: contextlib.ExitStack | None = None  # set when it is ready
         self._reading_lock = threading.Lock()  # one query at a time; never under another lock
         with contextlib.ExitStack() as stack:
@@ -87,49 +85,25 @@ class SqliteLog(Log):
             self._replace(reversed(newest))
         self.last_seq = self._given = newest[0].seq if newest else 0
         found = self._file.execute("SELECT id FROM log").fetchone()
-        restored = self._said.last_seq > self.last_seq
-        if found is None:
-            self._file.execute("INSERT INTO log VALUES (?)", [self.id])
-        elif not restored:
+        if found is not None and self._said.last_seq <= self.last_seq:
             self.id = found[0]
-        else:  # restored from a copy: the next numbers have been given before
-            self._file.execute("UPDATE log SET id = ?", [self.id])
-        self._said.catch_up(self._file, self.last_seq)
+        else:  # it is new, or restored from a copy: the next numbers have been given before
+            self._file.execute("INSERT OR REPLACE INTO log (rowid, id) VALUES (1, ?)", [self.id])
+        self._said.add([], self._file, self.last_seq)
+        # What cannot be read now is not asked for again.
+        self._said.last_seq, self._said.complete = self.last_seq, True
 
-    def append(self, entry: Entry) -> bool:
-        """Give *entry* the next number; the next `commit` records it."""
-        with self._lock:
-            self._given += 1
-            entry.seq = self._given
-            self._appended.append(entry)
-        return True
-
-    def commit(self) -> Sequence[Entry]:
-        """Write the appended entries in one transaction; return them if that fails."""
-        with self._lock:
-            entries, self._appended = [e for e in self._appended if not e.lost], []
-        if not entries:
-            return ()
-        try:
-            self._check_identity()
-            _insert(self._file, _INSERT, map(_COLUMNS, entries))
-        except Exception as error:  # noqa: BLE001 - the disk is full, or gone, …
-            self.failure = getattr(error, "strerror", None) or str(error)
-            for entry in entries:
-                entry.lost = True
-            return entries
-        self.failure = None
-        with self._lock:
-            self.last_seq = entries[-1].seq
-            for entry in entries:
-                self._keep(entry)
-        self._said.add([(one.session, one.message_id, one.seq) for one in entries])
-        return ()
-
-    def _check_identity(self) -> None:
-        """Raise `OSError` if the file was deleted or replaced: SQLite would not notice."""
+    def commit(self, entries: Sequence[Entry]) -> None:
+        """Write *entries* in one transaction. Raises `OSError`, `sqlite3.Error`."""
         if not os.path.samestat(self._path.stat(), self._identity):
+            # It was deleted or replaced, and SQLite would not notice.
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        with self._file:
+            self._file.execute("BEGIN")
+            self._file.executemany(_INSERT, map(_COLUMNS, entries))
+        super().commit(entries)
+        rows = [(one.session, one.message_id, one.seq) for one in entries]
+        self._said.add(rows, self._file, self.last_seq)
 
     def before(self, session: str, limit: int, before: int | None = None) -> list[Entry]:
         """Return the last *limit* entries that *session* may see, newest first."""
@@ -154,15 +128,11 @@ class SqliteLog(Log):
 
     def find(self, session: str, message_id: int) -> int | None:
         """Return the number of the message *message_id* of *session*."""
-        found = self._said.find(session, message_id)
-        if found is None and self._said.behind:
-            return super().find(session, message_id)
-        return found
+        return self._said.find(session, message_id) or super().find(session, message_id)
 
     def last_id(self, session: str) -> int:
         """Return the largest ``message_id`` of *session*."""
-        last = self._said.last_id(session)
-        return max(last, super().last_id(session)) if self._said.behind else last
+        return max(self._said.last_id(session), super().last_id(session))
 
     def _select(self, query: str, **values: object) -> list[Entry]:
         """Return entries from the file. Raises `ProtocolError` ``unavailable``."""
@@ -187,7 +157,7 @@ class SqliteLog(Log):
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Open the database, for one thread at a time; autocommit, because `_insert` says BEGIN."""
+    """Open the database, for one thread at a time; autocommit, where nothing says BEGIN."""
     return sqlite3.connect(path, timeout=1, check_same_thread=False, isolation_level=None)
 
 
@@ -197,18 +167,6 @@ def _check_whose(file: sqlite3.Connection) -> None:
     [(tables,)] = file.execute("SELECT count(*) FROM sqlite_master")
     if tables and not columns >= {"sender", "session", "sealed", "seq"}:
         raise sqlite3.DatabaseError("file is not a database")
-
-
-def _insert(file: sqlite3.Connection, statement: str, rows: Iterable[Sequence[object]]) -> None:
-    """Insert *rows* in one transaction, all or none of them. Raises `sqlite3.Error`."""
-    try:
-        file.execute("BEGIN")
-        file.executemany(statement, rows)
-        file.execute("COMMIT")
-    except BaseException:
-        if file.in_transaction:  # some errors end it
-            file.execute("ROLLBACK")
-        raise
 
 
 class _Said:
@@ -224,19 +182,18 @@ class _Said:
         """Open the file beside *database*, or create it. Raises `sqlite3.OperationalError`."""
         path = database.with_name(database.name + "-said")
         self._lock = threading.Lock()  # guards the connection; nothing is taken under it
-        self._missing: deque[tuple[str, int | None, int]] = deque(maxlen=MISSING_ROWS)
-        path.touch(mode=0o600)
+        self.complete = False  # has all that the database has
         try:
             self._open(path)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):  # another program has it
-                raise
+        except sqlite3.OperationalError:  # another program has it
+            raise
+        except sqlite3.DatabaseError:
             self._file.close()
             path.unlink()
-            path.touch(mode=0o600)
             self._open(path)
 
     def _open(self, path: Path) -> None:
+        path.touch(mode=0o600)
         self._file = _connect(path)
         for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = OFF"):
             self._file.execute(f"PRAGMA {pragma}")
@@ -246,31 +203,23 @@ class _Said:
         self._file.execute("CREATE INDEX IF NOT EXISTS by_session ON said (session, id)")
         [(self.last_seq,)] = self._file.execute("SELECT coalesce(max(seq), 0) FROM said")
 
-    def catch_up(self, messages: sqlite3.Connection, last_seq: int) -> None:
-        """Add what the database has and the index lacks, and drop what is above *last_seq*."""
-        with self._lock, contextlib.suppress(sqlite3.Error):
-            self._file.execute("DELETE FROM said WHERE seq > ?", [last_seq])
-            rows = messages.execute(
-                "SELECT session, message_id, seq FROM messages WHERE seq > ?", [self.last_seq]
-            )
-            _insert(self._file, _INSERT_SAID, rows)
+    def add(self, rows: Iterable[_Row], messages: sqlite3.Connection, last_seq: int) -> None:
+        """Add *rows*, up to number *last_seq*.
 
-    @property
-    def behind(self) -> bool:
-        """Whether the last messages are not in the index yet."""
-        return bool(self._missing)
-
-    def add(self, rows: Iterable[tuple[str, int | None, int]]) -> None:
-        """Add *rows* (session, id, number); if that fails, with the next ones."""
-        was_behind = self.behind
-        self._missing.extend(rows)
+        At first, and after a failure, add all that is in *messages* and not in the index instead.
+        """
         try:
-            with self._lock:
-                _insert(self._file, _INSERT_SAID, self._missing)
-            self._missing.clear()
-        except Exception as error:  # noqa: BLE001 - the messages are in the file already
-            if not was_behind:
+            with self._lock, self._file:
+                self._file.execute("BEGIN")
+                if not self.complete:
+                    self._file.execute("DELETE FROM said WHERE seq > ?", [last_seq])
+                    rows = messages.execute(_ROWS, [self.last_seq])
+                self._file.executemany("INSERT OR REPLACE INTO said VALUES (?, ?, ?)", rows)
+            self.last_seq, self.complete = last_seq, True
+        except Exception as error:  # noqa: BLE001 - the messages are in the database already
+            if self.complete:
                 log("failed", reason=repr(error))
+            self.complete = False
 
     def find(self, session: str, message_id: int) -> int | None:
         """Return the number of the message *message_id* of *session*."""

@@ -31,8 +31,7 @@ Seam: `chat.core.server.Gate`.
 
 import ipaddress
 import threading
-from collections import OrderedDict
-from dataclasses import dataclass
+from functools import lru_cache
 
 from chat.core.protocol import Limits, ProtocolError
 from chat.core.server import Address, Budget, Gate
@@ -56,14 +55,16 @@ ADDRESSES = 10_000
 """Addresses whose budgets are kept; the least recently seen are forgotten."""
 
 
-@dataclass(slots=True, eq=False)
 class _Neighbours:
     """The budgets that all clients from one address share."""
 
-    connections: TokenBucket
-    entries: TokenBucket
-    messages: TokenBucket
-    guesses: TokenBucket
+    __slots__ = ("connections", "entries", "guesses", "messages")
+
+    def __init__(self, limits: Limits) -> None:
+        self.connections = TokenBucket(*CONNECTIONS)
+        self.entries = TokenBucket(*ENTRIES)
+        self.messages = TokenBucket(NEIGHBOURS * limits.rate, NEIGHBOURS * limits.burst)
+        self.guesses = TokenBucket(GUESS_RATE, GUESS_BURST)
 
 
 class Budgets(Gate):
@@ -73,25 +74,15 @@ class Budgets(Gate):
         """Give each user `Limits.rate` and `Limits.burst`."""
         self._limits = limits
         self._lock = threading.Lock()  # guards the buckets that are shared
-        self._addresses: OrderedDict[str, _Neighbours] = OrderedDict()
+        self._neighbours = lru_cache(ADDRESSES)(lambda _network: _Neighbours(limits))
 
     def admit(self, address: Address) -> "ClientBudget | None":
         """Return the budget of a client from *address*; None for too many connections."""
-        key = _network(address[0])
-        limits = self._limits
+        neighbours = self._neighbours(_network(address[0]))
         with self._lock:
-            neighbours = self._addresses.pop(key, None) or _Neighbours(
-                TokenBucket(*CONNECTIONS),
-                TokenBucket(*ENTRIES),
-                TokenBucket(NEIGHBOURS * limits.rate, NEIGHBOURS * limits.burst),
-                TokenBucket(GUESS_RATE, GUESS_BURST),
-            )
-            self._addresses[key] = neighbours
-            if len(self._addresses) > ADDRESSES:
-                self._addresses.popitem(last=False)
             if not neighbours.connections.take():
                 return None
-        return ClientBudget(limits, neighbours, self._lock)
+        return ClientBudget(self._limits, neighbours, self._lock)
 
 
 class ClientBudget(Budget):
@@ -149,7 +140,7 @@ class ClientBudget(Budget):
         limits = self._limits
         with self._lock:
             left = self._neighbours.messages.take_up_to(limits.burst)
-        return TokenBucket(limits.rate, limits.burst, left)
+        return TokenBucket(limits.rate, limits.burst, limits.burst - left)
 
     def refuse(self, code: str) -> float | None:
         """Charge for a refusal; a client that is too fast waits a short, fixed time."""
@@ -166,12 +157,8 @@ class ClientBudget(Budget):
 
 def _network(host: str) -> str:
     """Return the network that counts as one address."""
+    host = host.removeprefix("::ffff:")  # IPv4, accepted by a socket of IPv6
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
+        return str(ipaddress.IPv6Network((host.partition("%")[0], 64), strict=False))
+    except ValueError:  # IPv4
         return host
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return host

@@ -34,11 +34,8 @@ SECRET_CHARS = 16
 WINDOW = Limits.window_messages
 """Ids per session that are known without looking into the log, at least."""
 
-ID_BYTES = 100
-"""Memory that one of them takes, approximately."""
-
-REMEMBERED_BYTES = 8 * 1024 * 1024
-"""Bytes for the ids of all sessions whose users are away."""
+REMEMBERED_IDS = 80_000
+"""Ids of all sessions whose users are away; each takes about 100 bytes."""
 
 OFFLINE_MESSAGES = 20
 """Messages that may wait for a new connection; beyond that `ChatClient.say` waits."""
@@ -59,8 +56,9 @@ _PASSING = frozenset({"server_full", "register_timeout", "too_fast", "unavailabl
 class RememberedSession(Session):
     """A user across connections: a client with the session's secret is the same user."""
 
-    def __init__(self, session_id: str, secret: str, log: Log) -> None:
-        """Begin the session *session_id*, of which *log* may have messages."""
+    def __init__(self, secret: str, log: Log) -> None:
+        """Begin the session of *secret*, of which *log* may have messages."""
+        session_id = hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
         super().__init__(session_id, secret)
         self._log = log
         self.log_id = log.id
@@ -72,8 +70,8 @@ class RememberedSession(Session):
 
     @property
     def size(self) -> int:
-        """The memory that its ids take, in bytes."""
-        return ID_BYTES * len(self._numbers)
+        """How many ids are known without looking into the log."""
+        return len(self._numbers)
 
     def find(self, message_id: int) -> int | None:
         """Return the number of the message *message_id*; may wait for the log."""
@@ -98,7 +96,7 @@ class RememberedSession(Session):
         """Forget *message_id*, whose message is lost."""
         self._numbers.pop(message_id, None)
 
-    def come_back(self, last_id: int = -1) -> None:
+    def come_back(self, last_id: int) -> None:
         """Note that the user is back: ids below the largest recorded one are settled now.
 
         *last_id* is the largest id that the log knows.
@@ -116,41 +114,37 @@ class RememberedSessions(Sessions):
         self._most = limits.remembered_sessions
         self._log = log
         self._gone: OrderedDict[str, RememberedSession] = OrderedDict()  # may be resumed
-        self._bytes = 0
+        self._ids = 0  # of all of them
 
     def open(self, secret: object) -> Session:
         """Return the session that *secret* belongs to, a new one for None."""
-        fresh = secret is None
         if secret is None:
-            secret = secrets.token_urlsafe(24)
-        elif not isinstance(secret, str) or not SECRET_CHARS <= len(secret) <= 1000:
+            return RememberedSession(secrets.token_urlsafe(24), self._log)
+        if not isinstance(secret, str) or not SECRET_CHARS <= len(secret) <= 1000:
             raise ProtocolError("bad_frame")
-        session_id = hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
-        session = RememberedSession(session_id, secret, self._log)
-        if not fresh:
-            session.come_back(self._log.last_id(session_id))
+        session = RememberedSession(secret, self._log)
+        session.come_back(self._log.last_id(session.id))
         return session
 
     def resume(self, session: Session) -> Session:
         """Return what is remembered of *session*. Under the room's lock."""
-        remembered = self._gone.pop(session.id, None)
-        if remembered is not None:
-            self._bytes -= remembered.size
+        if not isinstance(session, RememberedSession):  # its user is at another server
+            return session
+        if (remembered := self._gone.pop(session.id, None)) is not None:
+            self._ids -= remembered.size
             if remembered.log_id == self._log.id:
-                if isinstance(session, RememberedSession):
-                    remembered.come_back(session.answered)
-                session = remembered
-        if isinstance(session, RememberedSession):
-            session.come_back()
+                remembered.come_back(session.answered)
+                return remembered
+        session.come_back(session.answered)
         return session
 
     def remember(self, session: Session) -> None:
         """Remember *session*, whose user was cut off. Under the room's lock."""
         if isinstance(session, RememberedSession):
             self._gone[session.id] = session
-            self._bytes += session.size
-        while len(self._gone) > self._most or self._bytes > REMEMBERED_BYTES:
-            self._bytes -= self._gone.popitem(last=False)[1].size
+            self._ids += session.size
+        while len(self._gone) > self._most or self._ids > REMEMBERED_IDS:
+            self._ids -= self._gone.popitem(last=False)[1].size
 
 
 # The client's side
@@ -200,15 +194,14 @@ class Place:
 
     def catch_up(self, answer: Message) -> Iterator[Message]:
         """Take the *answer* to `question`; yield its messages, then those that have waited."""
+        held, self._held = self._held or [], None
         for message in answer["messages"]:
-            if message["seq"] > self._heard:
-                self._heard = message["seq"]
-                yield message
-        held = self._held or []
-        if not answer["messages"] or (held and held[0]["seq"] <= self._heard):
-            self._held = None
-            for message in held:
-                yield from self.hear(message)
+            yield from self.hear(message)
+        if answer["messages"] and not (held and held[0]["seq"] <= self._heard):
+            self._held = held  # there may be more
+            return
+        for message in held:
+            yield from self.hear(message)
 
 
 @dataclass(eq=False, repr=False)

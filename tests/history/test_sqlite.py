@@ -46,9 +46,14 @@ def entry(text: str, number: int | None = None, session: str = "a", to: str | No
 
 
 def fill_log(log: SqliteLog, count: int, *, first: int = 1) -> None:
-    for number in range(first, first + count):
-        log.append(entry(f"сообщение {number} " + "я" * 500, number))
-    assert not log.commit()
+    texts = ((f"сообщение {number} " + "я" * 500, number) for number in range(first, first + count))
+    record(log, *(entry(text, number) for text, number in texts))
+
+
+def record(log: Log, *entries: Entry) -> None:
+    for one in entries:
+        log.append(one)
+    log.commit(entries)
 
 
 def come_back(server: ChatServer | ServerProcess, former: Wire, nick: str) -> Wire:
@@ -69,9 +74,8 @@ def test_what_gathers_is_recorded_with_one_commit(path: Path) -> None:
         entries = [entry(str(number)) for number in range(100)]
         assert all(log.append(one) for one in entries)
         assert log.last_seq == 0
-        assert log.commit() == ()
+        log.commit(entries)
         assert log.last_seq == 100
-        assert log.commit() == ()
     assert [one.seq for one in entries] == [*range(1, 101)]
     assert [s for s in statements if not s.startswith("INSERT")] == ["BEGIN", "COMMIT"]
 
@@ -94,10 +98,10 @@ def test_nobody_hears_and_nothing_is_acknowledged_before_the_commit(
     committing, go_on = threading.Event(), threading.Event()
     commit = SqliteLog.commit
 
-    def commit_later(self: SqliteLog) -> Sequence[Entry]:
+    def commit_later(self: SqliteLog, entries: Sequence[Entry]) -> None:
         committing.set()
         assert go_on.wait(10)
-        return commit(self)
+        commit(self, entries)
 
     monkeypatch.setattr(SqliteLog, "commit", commit_later)
     with (
@@ -223,12 +227,11 @@ def test_the_file_answers_as_a_memory_that_forgets_nothing(
         contextlib.closing(SqliteLog(f"{folder}/h.db", Limits(history_messages=3))) as log,
     ):
         everything = Log()
-        for number, (session, to) in enumerate(said, 1):
-            for each in (log, everything):
-                each.append(entry(f"{number}", number, session, to))
-            if number % commits == 0:
-                assert not log.commit()
-        assert not log.commit()
+        entries = [entry(f"{number}", number, *one) for number, one in enumerate(said, 1)]
+        record(everything, *entries)
+        while entries:
+            record(log, *entries[:commits])
+            del entries[:commits]
         assert log.last_seq == everything.last_seq == len(said)
         for session in "abcd":
             for before in (None, place):
@@ -336,7 +339,6 @@ def test_damaged_pages_do_not_stop_what_is_said_now(path: Path) -> None:
             log.after("b", 1000, 0)
         for number in range(3001, 3200):
             fill_log(log, 1, first=number)
-        assert log.failure is None
         assert log.find("a", 3199) == 3199
 
 
@@ -379,21 +381,32 @@ def test_what_could_not_be_committed_is_lost_and_its_number_with_it(path: Path) 
         [(pages,)] = log._file.execute("PRAGMA page_count").fetchall()
         log._file.execute(f"PRAGMA max_page_count = {pages}")
         entries = [entry("x" * 9000, number) for number in (4, 5)]
-        for one in entries:
-            log.append(one)
-        assert log.commit() == entries
-        assert all(one.lost for one in entries)
-        assert log.failure == "database or disk is full"
+        with pytest.raises(sqlite3.OperationalError, match="database or disk is full"):
+            record(log, *entries)
         assert log.last_seq == 3
         assert log.find("a", 4) is None
         assert log.last_id("a") == 3
         log._file.execute(f"PRAGMA max_page_count = {10 * pages}")
         later = entry("снова", 6)
-        log.append(later)
-        assert log.commit() == ()
-        assert log.failure is None
+        record(log, later)
         assert later.seq == log.last_seq == 6
         assert [one.seq for one in log.before("a", 2)] == [6, 3]
+
+
+def test_a_commit_that_the_database_refuses_leaves_no_transaction(path: Path) -> None:
+    """Every statement of it has succeeded before."""
+    with contextlib.closing(SqliteLog(path)) as log:
+        log._file.executescript(
+            "PRAGMA foreign_keys = ON; CREATE TABLE many (one REFERENCES log (id) DEFERRABLE"
+            " INITIALLY DEFERRED); CREATE UNIQUE INDEX ids ON log (id); CREATE TRIGGER refuse"
+            " AFTER INSERT ON messages BEGIN INSERT INTO many VALUES ('nothing'); END"
+        )
+        with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY constraint failed"):
+            record(log, entry("раз", 1))
+        assert not log._file.in_transaction
+        log._file.execute("DROP TRIGGER refuse")
+        fill_log(log, 1, first=2)
+        assert [later.seq for later in log.before("a", 9)] == [2]
 
 
 def small_disk() -> tuple[str, ...]:

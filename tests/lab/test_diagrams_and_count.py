@@ -14,7 +14,7 @@ from chat.lab.count import code_lines
 def test_the_life_of_a_connection_names_methods_that_there_are() -> None:
     said = [text.get_text() for text in diagrams.connection_life().findobj(Text)]
     methods = [text.removesuffix("()") for text in said if text.startswith("_")]
-    assert len(methods) == 5
+    assert len(methods) == 4
     assert [method for method in methods if not hasattr(ClientConnection, method)] == []
     assert hasattr(Writer, "close")
     assert "close()" in said

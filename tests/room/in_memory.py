@@ -36,6 +36,7 @@ class ListWriter(Writer):
 
     def __init__(self, limits: Limits, before_each: Callable[[], None]) -> None:
         super().__init__(limits)
+        self.log: Log
         self._before_each = before_each
         self._hearing: list[Connection] = []
 
@@ -48,7 +49,8 @@ class ListWriter(Writer):
         entry: Entry | None = None,
         ack: bytes = b"",
     ) -> None:
-        assert entry is None or entry.seq
+        if entry is not None:
+            self.log.commit([entry])
         for connection in self._hearing if to is None else [to]:
             if connection is not author:
                 self._deliver(connection, frame)
@@ -90,9 +92,10 @@ def open_room(
     *before_each* is called before each delivery of a frame.
     """
     chosen = Limits(**limits)  # type: ignore[arg-type] # names and kinds as in Limits
-    log = log or Log(chosen)
+    writer = ListWriter(chosen, before_each)
+    writer.log = log = log or Log(chosen)
     return Room(
-        ListWriter(chosen, before_each),
+        writer,
         chosen,
         log=log,
         sessions=None if sessions is None else sessions(chosen, log),
