@@ -164,7 +164,7 @@ def _parser() -> cli.ArgumentParser:
     )
     parser.add("--nick", str, _("NICK"), _("your nickname (default: you are asked)"))
     parser.add_switch(
-        "--plain", _("plain lines instead of the full screen: for a screen reader, or by taste")
+        "--plain", _("print plain lines instead of using the full screen: good for screen readers")
     )
     parser.add_switch("--bell", _("ring when somebody writes to you alone or names you"))
     parser.add_file("--log", _("append all that you receive to this file"))
@@ -181,7 +181,7 @@ def _parser() -> cli.ArgumentParser:
     parser.add_file(  # promise: encryption
         "--passphrase-file",
         _(
-            "hide the texts from the server, too: only who has the same passphrase, "
+            "hide the texts from the server, too: only those who have the same passphrase, "
             "the first line of this file, can read them"
         ),
     )

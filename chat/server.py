@@ -185,7 +185,7 @@ def _limits() -> dict[str, tuple[cli.Kind, str]]:
     """Return the limits that the command line sets: what reads each, and what it means."""
     seconds = cli.number(float, 0.1, DAY)
     return {
-        "max_clients": (cli.number(int, 1, 10**6), _("users at a time")),
+        "max_clients": (cli.number(int, 1, 10**6), _("users in the chat at once")),
         "rate": (
             cli.number(float, 0.01, 10**6, 0),
             _(
@@ -235,7 +235,7 @@ def _parser() -> cli.ArgumentParser:
         str,
         _("URL"),
         _(
-            "be one chat with all servers that use this Redis (redis://HOST:PORT/0), which keeps "
+            "share one chat with all servers that use this Redis (redis://HOST:PORT/0), which keeps "
             "the history; an address with a password belongs in the variable "
             "CHAT_SERVER_BACKPLANE"
         ),

@@ -48,7 +48,7 @@ def all_scenarios() -> list[Scenario]:
         Scenario(
             "server-start",
             _("The server is started with `--port 0`, so the kernel picks a free port."),
-            _("Clients connect to the address at the end of the first line"),
+            _("Clients connect to the address after “The server is listening on”"),
             _(
                 "The server’s terminal: its address, its limits, where the history is kept, no "
                 "TLS, and how to stop it."
@@ -94,7 +94,7 @@ def all_scenarios() -> list[Scenario]:
                 "Anya chooses Borya with `/chat`, writes to him, and returns to everybody with "
                 "`/all`."
             ),
-            _("The prompt shows who gets the next line; Vera has not got the one for Borya"),
+            _("The prompt shows who gets the next line; Vera did not get the one for Borya"),
             _(
                 "Anya’s prompt changes to Borya and back; Borya has both of her messages, Vera "
                 "only the second."
@@ -123,7 +123,7 @@ def all_scenarios() -> list[Scenario]:
             ),
             _(
                 "Vera has both messages, Anya and Borya each other’s; the server’s terminal "
-                "has two lines marked “to everybody”."
+                "has two lines with “→ all”."
             ),
             message_to_all,
         ),
@@ -170,8 +170,8 @@ def all_scenarios() -> list[Scenario]:
         Scenario(
             "errors",
             _(
-                "A second server on the same port; a port number that is too large; a client "
-                "after the server was stopped with Ctrl-C."
+                "A second server is started on the same port, then a server with too large a port "
+                "number, then a client after the first server was stopped with Ctrl-C."
             ),
             _(
                 "Each mistake is explained without a traceback, and `echo $?` prints a "
@@ -236,7 +236,7 @@ def all_scenarios() -> list[Scenario]:
         Scenario(
             "full-screen-choose",
             _("Anya presses Shift+Tab, ↓ twice, and Enter, then writes."),
-            _("Vera, highlighted in the list, is then in the prompt"),
+            _("After Enter, the prompt names Vera, who was highlighted in the list"),
             _(
                 "Above, Vera is highlighted in the list of users; below, her nickname is in "
                 "the prompt and Anya’s message on her page."
@@ -246,7 +246,7 @@ def all_scenarios() -> list[Scenario]:
         Scenario(
             "full-screen-unread",
             _(
-                "Borya and Vera write to Anya while she looks at the common page; then she "
+                "Borya and Vera write to Anya while she looks at the page “Everybody”; then she "
                 "presses Alt+↓."
             ),
             _(
@@ -254,7 +254,7 @@ def all_scenarios() -> list[Scenario]:
                 "stands above the new ones"
             ),
             _(
-                "Above, the common page with “Borya 2, Vera 1” unread; below, Borya’s page "
+                "Above, the page “Everybody” with “Borya 2, Vera 1” unread; below, Borya’s page "
                 "with a rule above his two messages."
             ),
             full_screen_unread,

@@ -538,7 +538,7 @@ def command_list() -> list[tuple[str, str]]:
         ("/all", _("talk to everybody again")),
         (_("/msg NICK TEXT"), _("one private message")),
         (_("/history [NUMBER]"), _("what was said before")),
-        ("/dice", _("roll the dice in front of whom you talk to, as a joke")),
+        ("/dice", _("roll a die, for fun: whoever you talk to sees the result")),
         ("/admin", _("become the admin (asks for the password)")),
         (_("/kick NICK"), _("remove a user (admin)")),
         ("/down", _("stop the server (admin)")),

@@ -204,7 +204,7 @@ def connection_life() -> Figure:
         ("close()", _("free the descriptor; the thread ends"), Look.THREAD),
     ]
     ends = [
-        ("register_timeout\nserver_full", _("a refusal")),
+        ("register_timeout, server_full\nframe_too_long", _("a refusal")),
         ("quit", _("asked to leave")),
         ("replaced", _("came back on a new connection")),
         ("lost, timeout", _("the connection is lost")),

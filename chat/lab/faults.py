@@ -677,7 +677,7 @@ def table(rows: Iterable[Row]) -> tuple[list[str], list[list[str]]]:
         _("Exactly once"),
         _("One order"),
         _("Others not held up"),
-        _("Nickname kept"),
+        _("Nicknames right"),
         _("Server still works"),
         _("Messages"),
     ]

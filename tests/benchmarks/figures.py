@@ -66,7 +66,7 @@ def comparison(results: Results) -> Figure:
             True,
         ),
         (
-            _("99 of 100 messages arrive in\n({clients} clients, {pace} per second)").format(
+            _("99 of 100 deliveries within\n({clients} clients, {pace} per second)").format(
                 clients=clients, pace=pace
             ),
             {peer: measured.median("p99", "latency", peer, clients) for peer in FOR_LATENCY},
@@ -200,14 +200,11 @@ def latency(results: Results) -> Figure:
             color = ACCENT if peer == OURS else GREY
             ax.plot([1000 * half, 1000 * most], [row, row], color=color, linewidth=2.5)
             ax.plot([1000 * half], [row], "o", color=color, markersize=6)
-        ax.set_xscale("log")
+        ax.set_xlim(left=0)
         ax.set_xlabel(_("Time to arrival, ms"))
         ax.set_title(
             _("{clients} clients,\n{pace} messages per second").format(clients=clients, pace=pace)
         )
-        ax.xaxis.set_major_locator(FixedLocator([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: number(float(value))))
-        ax.minorticks_off()
         ax.grid(axis="x")
         ax.grid(visible=False, axis="y")
         ax.tick_params(axis="y", length=0)
@@ -263,7 +260,7 @@ def stalled(results: Results) -> Figure:
             asleep, dropped = case["middle"]["asleep"]
             ax.axvspan(asleep, dropped, color=ACCENT, alpha=0.12, lw=0)
     ax.set_ylim(bottom=0)
-    ax.set_xlabel(_("Time, s; tinted: from its last read to its disconnection"))
+    ax.set_xlabel(_("Time, s; tinted: from the sleeper’s last read to its disconnection"))
     ax.set_ylabel(_("Million deliveries per second"))
     plain_axes(ax)
     name_ends(ax, ends)
