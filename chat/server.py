@@ -235,8 +235,8 @@ def _parser() -> cli.ArgumentParser:
         str,
         _("URL"),
         _(
-            "share one chat with all servers that use this Redis (redis://HOST:PORT/0), which keeps "
-            "the history; an address with a password belongs in the variable "
+            "share one chat with all servers that use this Redis (redis://HOST:PORT/0), which "
+            "keeps the history; an address with a password belongs in the variable "
             "CHAT_SERVER_BACKPLANE"
         ),
     )
