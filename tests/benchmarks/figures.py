@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from chat.app.i18n import gettext as _
 from chat.app.i18n import ngettext
@@ -201,6 +201,7 @@ def latency(results: Results) -> Figure:
             ax.plot([1000 * half, 1000 * most], [row, row], color=color, linewidth=2.5)
             ax.plot([1000 * half], [row], "o", color=color, markersize=6)
         ax.set_xlim(left=0)
+        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         ax.set_xlabel(_("Time to arrival, ms"))
         ax.set_title(
             _("{clients} clients,\n{pace} messages per second").format(clients=clients, pace=pace)
