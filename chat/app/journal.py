@@ -88,8 +88,8 @@ class Journal(QueueHandler):
         facts: Facts = record.__dict__.get("event", {"event": record.getMessage()})
         self._tally.note(facts)
         if facts["event"] == "messages":
-            for address, entry in facts["messages"]:
-                self._put_message(record.created, address, entry)
+            for entry in facts["messages"]:
+                self._put_message(record.created, entry)
         elif facts["event"] == "stopped":
             self._put_omitted()
             self.waiting.put((record.created, self._tally.summary()))
@@ -99,11 +99,11 @@ class Journal(QueueHandler):
         else:
             self._omitted["lines"] += 1
 
-    def _put_message(self, moment: float, address: Address, entry: Entry) -> None:
+    def _put_message(self, moment: float, entry: Entry) -> None:
         size = len(entry.text.encode())
         self._tally.note_message(size)
-        if self._has_room(address):
-            said: Facts = {"event": "message", "address": address, "nick": entry.sender}
+        if self._has_room(entry.address):
+            said: Facts = {"event": "message", "address": entry.address, "nick": entry.sender}
             said |= {"to": entry.to, "sealed": entry.sealed, "bytes": size}
             if self._show_text:
                 said["text"] = entry.text

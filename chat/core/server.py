@@ -504,7 +504,7 @@ class ChatServer:
             self._log_fails = True
         else:
             self._log_fails = False
-        said = [(one.address, one) for one in entries if one.address is not None and not one.lost]
+        said = [one for one in entries if one.address is not None and not one.lost]
         if said:
             log("messages", messages=said)
 

@@ -167,7 +167,7 @@ def test_what_is_sent_again_counts_neither_as_too_fast_nor_twice_in_the_log(
         entry.text
         for event in events
         if event["event"] == "messages"
-        for _address, entry in event["messages"]
+        for entry in event["messages"]
     ]
     assert texts == ["1", "2", "3", "4", "5", "6"]
 

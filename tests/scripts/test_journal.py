@@ -138,10 +138,10 @@ def test_messages_beyond_what_anybody_reads_are_counted(
     printed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
-    entry = Entry("Аня", "s", None, None, "да", 0.0)
+    entry = Entry("Аня", "s", None, None, "да", 0.0, address=("192.0.2.1", 1))
     with journalling() as log:
         for _ in range(3):
-            log("messages", messages=[(("192.0.2.1", 1), entry)] * 400)
+            log("messages", messages=[entry] * 400)
         log("joined", address=("192.0.2.2", 1), nick="Боря")
         log("stopped", reason="stopped")
     text = "".join(printed)
@@ -170,9 +170,9 @@ def test_what_was_omitted_is_said_when_the_second_is_over_though_nothing_else_ha
 def test_what_waits_for_a_terminal_that_stands_still_is_bounded() -> None:
     """However many addresses there are: one record can have a thousand messages."""
     handler = journal.Journal(journal.line)
-    entry = Entry("Аня", "s", None, None, "да", 0.0)
     for host in range(100):
-        said = [((f"192.0.2.{host}", 1), entry)] * 1000
+        entry = Entry("Аня", "s", None, None, "да", 0.0, address=(f"192.0.2.{host}", 1))
+        said = [entry] * 1000
         handler.emit(logging.makeLogRecord({"event": {"event": "messages", "messages": said}}))
         assert handler.waiting.qsize() <= (host + 1) * journal.LINES_OF_ONE
     assert handler.waiting.qsize() == journal.LINES_OF_ALL
