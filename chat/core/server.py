@@ -516,7 +516,7 @@ class ChatServer:
                 for key, _events in self._selector.select():
                     key.data()
                 continue
-            with _surviving("exhausted"):  # no resources for another client; one that leaves wakes
+            with _surviving("exhausted"):  # no resources for another client: wait for one to leave
                 self._waker.wait(0 if self.stopping else RETRY_AFTER)
         with _surviving("failed"), self._resources:
             self._shut_down(self._stop_reason)
