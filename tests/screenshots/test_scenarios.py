@@ -79,8 +79,7 @@ class TestGallery:
     @pytest.mark.usefixtures("steps")
     def test_it_speaks_the_language_asked_for_and_leaves_ours_alone(self, folder: Path) -> None:
         set_language("en")
-        caption = "Клиенты подключаются к адресу, которым кончается первая строка"
-        assert screenshots.gallery("ru", folder)[0].caption == caption
+        assert "подключаются" in screenshots.gallery("ru", folder)[0].caption
         assert language() == "en"
 
     @pytest.mark.usefixtures("steps")
