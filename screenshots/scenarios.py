@@ -48,7 +48,7 @@ def all_scenarios() -> list[Scenario]:
         Scenario(
             "server-start",
             _("The server is started with `--port 0`, so the kernel picks a free port."),
-            _("Clients connect to the address after “The server is listening on”"),
+            _("Clients connect to the address in the line “The server is listening on …”"),
             _(
                 "The server’s terminal: its address, its limits, where the history is kept, no "
                 "TLS, and how to stop it."
@@ -170,8 +170,8 @@ def all_scenarios() -> list[Scenario]:
         Scenario(
             "errors",
             _(
-                "A second server is started on the same port, then a server with too large a port "
-                "number, then a client after the first server was stopped with Ctrl-C."
+                "A second server is started on the same port, then a client with too large a port "
+                "number, then a client after the server was stopped with Ctrl-C."
             ),
             _(
                 "Each mistake is explained without a traceback, and `echo $?` prints a "
@@ -187,8 +187,8 @@ def all_scenarios() -> list[Scenario]:
             "exit",
             _("Borya types `exit`; somebody else joins under his nickname."),
             _(
-                "Borya’s client has ended with status 0, Anya is told, and the nickname is "
-                "free at once"
+                "Borya’s client has ended with status 0, Anya reads that he has left, and the "
+                "nickname is free at once"
             ),
             _("Anya reads that Borya has left and then that Borya is in the chat."),
             exit_,
