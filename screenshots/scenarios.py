@@ -196,10 +196,10 @@ def all_scenarios() -> list[Scenario]:
         Scenario(
             "client-killed",
             _("From another terminal the process of Borya’s client is ended with the signal KILL."),
-            _("Anya reads a different reason than after `exit`: the connection is lost"),
+            _("Anya reads a different reason than after `exit`: the connection was lost"),
             _(
-                "Borya’s window is back in the shell; Anya and the server read that his "
-                "connection is lost."
+                "Borya’s window is back in the shell; Anya’s and the server’s windows say that "
+                "the connection was lost."
             ),
             client_killed,
         ),
