@@ -208,6 +208,20 @@ def test_a_listing_that_goes_on_says_so_and_pages_say_where_one_is(pages: list[s
 
 
 @needs_poppler
+def test_a_chapter_of_listings_that_go_on_comes_to_rest(tmp_path: Path) -> None:
+    """What says that one goes on must not move the next one, whose words would move a third."""
+    code = "\n".join(f"слово = {line}" for line in range(52))
+    listings = [
+        f'::::: {{ #lst-{number} .listing prefix="Листинг" number="{number}" numbers="" }}\n'
+        f"::: caption\nСлова\n:::\n\n```python\n{code}\n```\n:::::\n"
+        for number in range(1, 41)
+    ]
+    prepare(tmp_path, "\n".join(listings))
+    pdf.write(tmp_path, tmp_path / "report.pdf")
+    assert pdftotext(tmp_path / "report.pdf").count("Продолжение листинга") > 9
+
+
+@needs_poppler
 def test_the_words_over_the_rest_of_a_listing_stand_clear_of_its_first_line(output: Path) -> None:
     boxes = re.findall(
         r'yMin="([\d.]+)" xMax="[\d.]+" yMax="([\d.]+)">([^<]*)<',
