@@ -18,11 +18,9 @@ HELD = threading.local()
 class NotedLock:
     """A lock that notes where it was made, and what its thread holds when it takes it."""
 
-    taken: set[tuple[str, ...]] = set()  # noqa: RUF012 - shared by all
-    """Every set of locks that a thread has held at once, in the order of taking them."""
-
-    def __init__(self, owner: str) -> None:
+    def __init__(self, owner: str, taken: set[tuple[str, ...]]) -> None:
         self.owner = owner
+        self.taken = taken
         self.lock = REAL()
         self.acquire, self.release = self.lock.acquire, self.lock.release
 
@@ -43,15 +41,16 @@ class NotedLock:
 
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, ...]]:
-    """Return what is noted of all locks that the chat makes from now on."""
+    """Return all that a thread has held at once, in its order, of locks made from now on."""
+    taken: set[tuple[str, ...]] = set()
 
     def make() -> object:
         owner = str(sys._getframe(1).f_globals["__name__"])
-        return NotedLock(owner) if owner.startswith(("chat.core", "chat.promises")) else REAL()
+        ours = owner.startswith(("chat.core", "chat.promises"))
+        return NotedLock(owner, taken) if ours else REAL()
 
     monkeypatch.setattr(threading, "Lock", make)
-    monkeypatch.setattr(NotedLock, "taken", set())
-    return NotedLock.taken
+    return taken
 
 
 def test_locks_are_taken_one_at_a_time(taken: set[tuple[str, ...]], tmp_path: Path) -> None:
