@@ -15,8 +15,8 @@ is written here; everything else goes into the files of the chat.
    none.
 4. ``chat/core/client.py``: a method ``set_topic``. ``chat/app/conversation.py``: the command
    ``/topic TEXT`` sends a topic (``_do_topic``), and a topic that arrives is shown (``_on_topic``).
-5. ``chat/core/protocol.py``: describe the new message in the table at the top. The check cannot see
-   that.
+5. ``chat/core/protocol.py``: describe the new message in the table at the top, and tell
+   ``_SERVER_KEYS`` which values of ``topic`` the client accepts. The check cannot see that.
 
 Run ``make exercise N=14 LANG_EDITION=en`` after each step: it says which one is next.
 """
