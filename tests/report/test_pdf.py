@@ -4,6 +4,8 @@ What Typst promises of PDF/A and PDF/UA it checks itself as it writes: what woul
 error. Here is checked that the promise was asked for and what a reader who cannot see gets.
 """
 
+import json
+import random
 import re
 import shutil
 import subprocess
@@ -16,7 +18,7 @@ import pytest
 import typst
 from PIL import Image
 
-from report import pandoc, pdf
+from report import pandoc, pdf, settings
 
 from .conftest import PARTS
 
@@ -118,13 +120,19 @@ def test_what_typst_refuses_is_reported_with_its_place(tmp_path: Path) -> None:
         pdf.write(tmp_path, tmp_path / "report.pdf")
 
 
-def prepare(folder: Path, text: str) -> None:
+def prepare(folder: Path, text: str, form: str = "book") -> None:
     """Write what pandoc is given of a report that says *text*."""
     folder.mkdir(exist_ok=True)
     (folder / "report.md").write_text(text, "utf-8")
-    told = '{"lang": "ru-RU", "title": "x", "continued-listing": "Продолжение листинга {number}"}'
+    told = {
+        "lang": "ru-RU",
+        "title": "x",
+        "form": form,
+        "continued-listing": "Продолжение листинга {number}",
+        "continued-table": "Продолжение таблицы {number}",
+    }
     for name in (pandoc.METADATA, "markdown.json"):
-        (folder / name).write_text(told, "utf-8")
+        (folder / name).write_text(json.dumps(told), "utf-8")
 
 
 # --- the structure: PDF/UA-1 (ISO 14289-1) and PDF/A-2a (ISO 19005-2) --------------------------
@@ -208,15 +216,22 @@ def test_a_listing_that_goes_on_says_so_and_pages_say_where_one_is(pages: list[s
 
 
 @needs_poppler
-def test_a_chapter_of_listings_that_go_on_comes_to_rest(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", settings.FORMS)
+@pytest.mark.parametrize("seed", [None, 3, 5])
+def test_a_chapter_of_listings_that_go_on_comes_to_rest(
+    tmp_path: Path, form: str, seed: int | None
+) -> None:
     """What says that one goes on must not move the next one, whose words would move a third."""
-    code = "\n".join(f"слово = {line}" for line in range(52))
-    listings = [
-        f'::::: {{ #lst-{number} .listing prefix="Листинг" number="{number}" numbers="" }}\n'
-        f"::: caption\nСлова\n:::\n\n```python\n{code}\n```\n:::::\n"
-        for number in range(1, 41)
-    ]
-    prepare(tmp_path, "\n".join(listings))
+    chance = random.Random(seed)
+    listings = []
+    for number in range(1, 41):
+        lines, words = (52, 0) if seed is None else (chance.randint(20, 90), chance.randint(0, 200))
+        code = "\n".join(f"слово = {line}" for line in range(lines))
+        listings.append(
+            f'::::: {{ #lst-{number} .listing prefix="Листинг" number="{number}" numbers="" }}\n'
+            f"::: caption\nСлова\n:::\n\n```python\n{code}\n```\n:::::\n\n{'слово ' * words}\n"
+        )
+    prepare(tmp_path, "\n".join(listings), form)
     pdf.write(tmp_path, tmp_path / "report.pdf")
     assert pdftotext(tmp_path / "report.pdf").count("Продолжение листинга") > 9
 
@@ -305,7 +320,7 @@ def test_words_of_a_drawing_with_an_arrow_are_set_without_serifs(tmp_path: Path)
 def test_columns_are_no_narrower_than_their_longest_words(tmp_path: Path) -> None:
     head = ["Сбой", "Сообщение", "Порядок", "Других не задерживает", "В порядке", "Работает"]
     rows = [head, ["часы переведены, соединение опаздывает", *["да"] * 5]]
-    prepare_tables(tmp_path, table(rows))
+    prepare(tmp_path, table(rows))
     pdf.write(tmp_path, tmp_path / "report.pdf")
     words = pdftotext(tmp_path / "report.pdf").split()
     assert {"соединение", "опаздывает", "переведены,", "Сообщение", "задерживает"} <= set(words)
@@ -321,18 +336,11 @@ def table(rows: list[list[str]]) -> str:
     )
 
 
-def prepare_tables(folder: Path, text: str) -> None:
-    prepare(folder, text)
-    told = '{"lang": "ru-RU", "title": "x", "continued-table": "Продолжение таблицы {number}"}'
-    for name in (pandoc.METADATA, "markdown.json"):
-        (folder / name).write_text(told, "utf-8")
-
-
 @needs_poppler
 def test_a_name_in_a_table_is_whole_and_so_is_a_short_cell(tmp_path: Path) -> None:
     head = ["Дополнение", "Файл", "Как включить", "Кому"]
     rows = [["слово " * 4, "`promises/encryption.py`", "слово " * 5, "самому клиенту"]] * 3
-    prepare_tables(tmp_path, table([head, *rows]))
+    prepare(tmp_path, table([head, *rows]))
     pdf.write(tmp_path, tmp_path / "report.pdf")
     text = pdftotext(tmp_path / "report.pdf", "-layout").replace("\N{ZERO WIDTH SPACE}", "")
     assert text.count("promises/encryption.py") == 3
@@ -340,12 +348,15 @@ def test_a_name_in_a_table_is_whole_and_so_is_a_short_cell(tmp_path: Path) -> No
 
 
 @needs_poppler
+@pytest.mark.parametrize("form", settings.FORMS)
 @pytest.mark.parametrize("words", range(420, 560, 20))
-def test_a_short_table_is_on_one_page_and_a_row_is_never_torn(tmp_path: Path, words: int) -> None:
+def test_a_short_table_is_on_one_page_and_a_row_is_never_torn(
+    tmp_path: Path, words: int, form: str
+) -> None:
     cell = "начало " + "слово " * 30 + "конец"
     short = table([["Что", "Сколько"], *[["слово", str(number)] for number in range(6)]])
     long = table([["Что", "Почему"], *[["раз", cell]] * 9]).replace("tab-x", "tab-y")
-    prepare_tables(tmp_path, f"{'слово ' * words}\n\n{short}\n\n{'слово ' * words}\n\n{long}")
+    prepare(tmp_path, f"{'слово ' * words}\n\n{short}\n\n{'слово ' * words}\n\n{long}", form)
     pdf.write(tmp_path, tmp_path / "report.pdf")
     pages = pdftotext(tmp_path / "report.pdf", "-layout").split("\f")
     assert len({number for number, page in enumerate(pages) if "Сколько" in page}) == 1
