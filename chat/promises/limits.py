@@ -3,8 +3,8 @@
 Everything that costs the server something has a budget, which is refilled at a steady rate (a token
 bucket). A client that has used up its budget waits, which delays only that client, and 5 seconds at
 most, so that someone who shares an address with a crowd gets in as well; messages above the limit
-are refused. The unused part of a user's budget is also kept for the address, so reconnecting does
-not refill it. These are the budgets:
+are refused. A user who enters gets a burst out of the budget of the address, and what is left of it
+goes back there, so reconnecting gains no more than that budget has. These are the budgets:
 
 =================  ==============================  ==========  ==========  ===============
 what               who shares it                   a second    at once     when it is over
@@ -136,7 +136,7 @@ class ClientBudget(Budget):
             self._too_fast = 0
 
     def _first_burst(self) -> TokenBucket:
-        """Return a bucket with what the neighbours have left: reconnecting does not refill it."""
+        """Return a bucket filled out of the neighbours' one, which reconnecting can only empty."""
         limits = self._limits
         with self._lock:
             left = self._neighbours.messages.take_up_to(limits.burst)
