@@ -14,6 +14,14 @@ VERSION := -c 'import sys; print(sys.version_info[:2])'
 OTHER := $(if $(PYTHON),$(filter-out $(shell { $(BIN)/python $(VERSION); } 2>/dev/null),$(shell { $(PYTHON) $(VERSION); } 2>/dev/null)))
 MOVED := $(shell test "`cat $(VENV)/made 2>/dev/null`" = "`pwd -P`" || echo moved)
 
+# The programs speak the language of the edition that was asked for.
+ifdef LANG_EDITION
+ifeq ($(filter ru en,$(LANG_EDITION)),)
+$(error LANG_EDITION=$(LANG_EDITION): есть только ru и en; there are only ru and en)
+endif
+export LANGUAGE := $(LANG_EDITION)
+endif
+
 # Not empty for a reader of English: the list of commands is in that language.
 ENGLISH := $(filter en%,$(or $(LANG_EDITION),$(LC_ALL),$(LC_MESSAGES),$(LANG)))
 

@@ -11,6 +11,7 @@ if __name__ == "__main__":  # Ctrl-C before the program is ready ends it without
 import errno
 import functools
 import gc
+import os
 import socket
 import sqlite3
 import ssl
@@ -70,6 +71,10 @@ def _run(options: Namespace) -> int:
         )
     except (OSError, sqlite3.Error) as error:
         sentence = _("Cannot keep the history in {path}: {reason}.")
+        if isinstance(error, FileNotFoundError):
+            sentence = _(
+                "Cannot keep the history in {path}: there is no such folder. Make it first."
+            )
         raise cli.OptionError(sentence.format(path=options.history, reason=why(error))) from error
     try:
         server.bind()
@@ -158,14 +163,20 @@ def _tls(options: Namespace) -> ssl.SSLContext | None:  # promise: tls
 
 
 def _heed_signals(server: ChatServer, tls: ssl.SSLContext | None, options: Namespace) -> None:
-    """Stop *server* on SIGINT, SIGTERM, and on SIGHUP, which renews the certificate with TLS."""
+    """Stop *server* on SIGINT, SIGTERM, and SIGHUP, which with TLS renews the certificate.
+
+    That is what SIGHUP means to a service; from a terminal that is gone it ends the server.
+    """
 
     def stop(number: int, _frame: object) -> None:
         if number == signal.SIGINT and sys.stdout.isatty():
             cli.write("\n")  # the terminal has just shown ^C
         server.request_stop("stopped")
 
-    def renew(_number: int, _frame: object) -> None:  # promise: tls
+    def renew(number: int, frame: object) -> None:  # promise: tls
+        if number in ending and not all(map(os.isatty, terminals)):
+            stop(number, frame)
+            return
         try:
             _tls(options)  # a pair that fits, or an error
             assert tls is not None
@@ -175,9 +186,11 @@ def _heed_signals(server: ChatServer, tls: ssl.SSLContext | None, options: Names
         else:
             log("renewed")
 
-    for number in cli.stop_signals():
+    ending = cli.stop_signals()
+    for number in ending:
         signal.signal(number, stop)
     if tls is not None and hasattr(signal, "SIGHUP"):  # promise: tls
+        terminals = [one for one in range(3) if os.isatty(one)]
         signal.signal(signal.SIGHUP, renew)
 
 

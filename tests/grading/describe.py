@@ -244,10 +244,10 @@ def _describe_all(place: Path, jobs: int, *, force: bool) -> int:
             for line in dict.fromkeys(questions) if done else said.splitlines()[-1:]:
                 print(f"    {line}")
     sentence = ngettext(
-        "{n} submission needs a look: "
-        ".venv/bin/python -m tests.grading.describe FOLDER --force asks.",
-        "{n} submissions need a look: "
-        ".venv/bin/python -m tests.grading.describe FOLDER --force asks.",
+        "{n} submission needs a look; this asks: "
+        ".venv/bin/python -m tests.grading.describe FOLDER --force",
+        "{n} submissions need a look; this asks: "
+        ".venv/bin/python -m tests.grading.describe FOLDER --force",
         open_ones,
     )
     if open_ones:

@@ -172,8 +172,11 @@ def test_a_server_whose_terminal_is_gone_goes_on_without_it() -> None:
         assert server.wait(PATIENCE) == 0
 
 
-def test_a_server_whose_terminal_hangs_up_says_goodbye() -> None:
-    with in_a_lost_terminal(*SERVER, hangup=True) as (server, _shown):
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_server_whose_terminal_hangs_up_says_goodbye(tmp_path: Path, encrypted: bool) -> None:
+    cert, key = certificate.write_pair(tmp_path, certificate.LOCAL_NAMES)
+    tls = ("--tls-cert", str(cert), "--tls-key", str(key)) if encrypted else ()
+    with in_a_lost_terminal(*SERVER, *tls, hangup=True) as (server, _shown):
         assert server.wait(PATIENCE) == 0
 
 
