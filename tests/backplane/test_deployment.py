@@ -43,6 +43,7 @@ def test_without_redis_there_is_one_clear_sentence(store: RedisProcess) -> None:
     assert (status, output) == (1, "")
     assert complaint.startswith("Cannot use Redis: ")
     assert complaint.count("\n") == 1
+    assert complaint.endswith("refused.\n")
 
 
 @pytest.mark.parametrize(
