@@ -543,7 +543,7 @@ def test_a_damaged_page_is_told_to_who_asks_for_it_and_the_chat_goes_on(path: Pa
 
 def test_a_directory_and_a_place_that_is_not_there(tmp_path: Path) -> None:
     assert "cannot be opened" in refused(tmp_path)
-    assert "no such file" in refused(tmp_path / "no" / "history.db")
+    assert "no such folder" in refused(tmp_path / "no" / "history.db")
 
 
 def test_two_servers_cannot_share_a_file(path: Path) -> None:
