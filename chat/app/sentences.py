@@ -111,7 +111,8 @@ _SETTINGS = {
 def setting(code: str, values: Mapping[str, object]) -> str:
     """Return what is wrong with a setting; exceptions among *values* are put in words."""
     words = {
-        name: why(value) if isinstance(value, Exception) else value
+        # The sentence around it has a full stop of its own.
+        name: why(value).rstrip(".") if isinstance(value, Exception) else value
         for name, value in values.items()
     }
     return _(_SETTINGS[code]).format(**words)

@@ -385,7 +385,7 @@ class Cluster(Log, Directory):
         try:
             self._look_around()
         except redis.RedisError as error:
-            raise UnusableError("no_redis", reason=str(error).rstrip(".")) from error
+            raise UnusableError("no_redis", reason=error) from error
         for name, work in [("writer", self._write), ("reader", self._read)]:
             thread = threading.Thread(target=work, name=f"cluster {name}")
             thread.start()
@@ -775,7 +775,7 @@ def _client(url: str) -> "redis.Redis":
             retry=Retry(NoBackoff(), 0),  # we retry ourselves, and can be woken meanwhile
         )
     except (ValueError, redis.RedisError) as error:
-        raise UnusableError("no_redis", reason=str(error).rstrip(".")) from error
+        raise UnusableError("no_redis", reason=error) from error
 
 
 def _seq(id: str) -> int:
